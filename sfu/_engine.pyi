@@ -1,0 +1,321 @@
+"""Type stub of the packet engine's Python binding (`sfu/engine/crates/py`).
+
+The extension owns the engine's threads and sockets. Commands go in (each call only queues; none waits for the packet
+thread, and the interpreter lock is released meanwhile); events come out in batches, announced by an eventfd. No engine
+thread ever takes the interpreter lock. Only `sfu.control.engine_client` imports this module.
+
+Ids are unsigned 64-bit integers chosen by the caller, unique for the life of the process.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, final
+
+Kind = Literal["audio", "video"]
+Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
+Role = Literal["publisher", "subscriber", "both"]
+DataKind = Literal["reliable", "lossy"]
+
+class EngineError(Exception):
+    """The engine could not start or is gone (address in use, thread ended)."""
+
+class SdpError(ValueError):
+    """A session description was refused; the text says why and is fit for the peer that sent it."""
+
+class QueueFull(Exception):  # noqa: N818 - a state, not a fault
+    """The bounded command queue is full: the shard is overloaded or stuck."""
+
+@final
+class EngineConfig:
+    """Settings of all shards, fixed for the engine's life."""
+
+    def __init__(
+        self,
+        *,
+        udp: Sequence[str],
+        tcp: Sequence[str] = (),
+        advertised: Sequence[tuple[str, str]] = (),
+        advertise_internal: bool = False,
+        ice_lite: bool = True,
+        gather_ms: float = 3.0,
+        socket_buffer_bytes: int = 8 * 1024 * 1024,
+        video_cache_packets: int = 300,
+        sctp_buffer_bytes: int = 2 * 1024 * 1024,
+        audio_active_level: int = 35,
+        audio_update_interval_ms: int = 400,
+        pli_throttle_ms: int = 500,
+        data_messages_per_s: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        """Collects settings.
+
+        Args:
+            udp: Local `ip:port` addresses to bind, one host candidate each (same port on each; 0: any, all the same).
+            tcp: Local `ip:port` addresses for passive ICE-TCP.
+            advertised: `(local ip, public ip)` pairs (1:1 NAT): candidates of the local address carry the public one.
+            advertise_internal: Announce the local address beside the public one.
+            ice_lite: Answer connectivity checks only (RFC 8445 §2.5).
+            gather_ms: Longest time for which media to one subscriber is gathered before it is sent.
+            socket_buffer_bytes: `SO_RCVBUF` and `SO_SNDBUF` asked for.
+            video_cache_packets: Packets kept for retransmission per sending video stream.
+            sctp_buffer_bytes: Unacknowledged data per transport before its data queue grows.
+            audio_active_level: RFC 6464 level (−dBov) at or below which a packet counts as active.
+            audio_update_interval_ms: Interval of `AudioLevels`.
+            pli_throttle_ms: Least time between two key-frame requests for one stream.
+            data_messages_per_s: Data messages that one participant may send a second; 0: no limit.
+            seed: Seed of every random choice that is not security relevant; `None`: from the system.
+
+        Raises:
+            ValueError: An address or a number is out of range.
+        """
+
+@final
+class OfferedMedia:
+    """One m-line of a client's offer, as far as the control plane needs it."""
+
+    @property
+    def mid(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def direction(self) -> Direction:
+        """From the client's point of view."""
+
+    @property
+    def stream_id(self) -> str:
+        """First part of `a=msid`; empty when absent."""
+
+    @property
+    def track_id(self) -> str:
+        """Second part of `a=msid`; empty when absent."""
+
+    @property
+    def rids(self) -> list[str]:
+        """`a=rid:… send`, in the order of `a=simulcast`."""
+
+    @property
+    def mime_types(self) -> list[str]:
+        """Codecs left after filtering, in the client's order, canonical case (`video/VP8`), without RTX."""
+
+@final
+class RemoteOffer:
+    """A client's offer: parsed, checked and filtered once; to be used for one `accept_offer`."""
+
+    def __init__(self, sdp: str, mime_types: Sequence[str] = ()) -> None:
+        """Parses `sdp`; `mime_types` are the room's codecs (empty: all that the engine knows).
+
+        Raises:
+            SdpError: Not SDP, or something that would be unsafe (one payload type for two codecs …).
+        """
+
+    @property
+    def media(self) -> list[OfferedMedia]:
+        """Audio and video m-lines in order."""
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is an application m-line."""
+
+@final
+class PublishLine:
+    """How one sending m-line of an offer is bound to an up track and answered (see `command.rs`)."""
+
+    def __init__(
+        self,
+        *,
+        mid: str,
+        up_track: int,
+        codec: str | None = None,
+        dtx: bool = True,
+        stereo: bool = False,
+        red: bool = True,
+        speaker: bool = False,
+        muted: bool = False,
+    ) -> None: ...
+
+@final
+class Answer:
+    @property
+    def transport(self) -> int: ...
+    @property
+    def request(self) -> int: ...
+    @property
+    def sdp(self) -> str: ...
+    @property
+    def mid_to_track(self) -> dict[str, str]: ...
+
+@final
+class Offer:
+    @property
+    def transport(self) -> int: ...
+    @property
+    def request(self) -> int: ...
+    @property
+    def sdp(self) -> str: ...
+    @property
+    def mid_to_track(self) -> dict[str, str]: ...
+
+@final
+class MediaSectionsRequired:
+    @property
+    def transport(self) -> int: ...
+    @property
+    def audio(self) -> int: ...
+    @property
+    def video(self) -> int: ...
+
+@final
+class NegotiationFailed:
+    @property
+    def transport(self) -> int: ...
+    @property
+    def request(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+
+@final
+class TransportConnected:
+    @property
+    def transport(self) -> int: ...
+    @property
+    def tcp(self) -> bool: ...
+
+@final
+class TransportFailed:
+    @property
+    def transport(self) -> int: ...
+    @property
+    def reason(self) -> Literal["ice_timeout", "dtls", "closed_by_peer", "fault"]: ...
+
+@final
+class UpTrackStarted:
+    @property
+    def up_track(self) -> int: ...
+    @property
+    def mime_type(self) -> str: ...
+
+@final
+class DownTrackBound:
+    @property
+    def down_track(self) -> int: ...
+
+@final
+class DownTrackCodecUnsupported:
+    @property
+    def down_track(self) -> int: ...
+
+@final
+class AudioLevels:
+    @property
+    def room(self) -> int: ...
+    @property
+    def levels(self) -> list[tuple[int, int, int]]:
+        """`(up track, loudest RFC 6464 level of the interval, active milliseconds)`."""
+
+@final
+class Snapshot:
+    @property
+    def request(self) -> int: ...
+    @property
+    def json(self) -> str: ...
+
+@final
+class ShardFailed:
+    @property
+    def shard(self) -> int: ...
+
+Event = (
+    Answer
+    | Offer
+    | MediaSectionsRequired
+    | NegotiationFailed
+    | TransportConnected
+    | TransportFailed
+    | UpTrackStarted
+    | DownTrackBound
+    | DownTrackCodecUnsupported
+    | AudioLevels
+    | Snapshot
+    | ShardFailed
+)
+
+@final
+class Engine:
+    """All shards of this process."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        """Binds the sockets and starts the threads.
+
+        Raises:
+            EngineError: An address cannot be bound; the text names it.
+        """
+
+    @property
+    def event_fd(self) -> int:
+        """Readable while events wait; hand it to `loop.add_reader`."""
+
+    @property
+    def udp_addresses(self) -> list[str]:
+        """Bound `ip:port`."""
+
+    @property
+    def tcp_addresses(self) -> list[str]: ...
+    @property
+    def candidates(self) -> list[str]:
+        """`candidate:…` attribute values of every transport, in the order of preference."""
+
+    def drain(self, limit: int = 1024) -> list[Event]:
+        """Takes at most `limit` waiting events; clears the event fd when none is left."""
+
+    def counters(self) -> dict[str, int]:
+        """Totals since the start: `packets_in`, `packets_out`, `bytes_in`, `bytes_out`, `nacks`, `plis`, `firs`,
+        `retransmitted`, `data_messages_in`, `data_messages_out`, `transports`, `up_tracks`, `down_tracks`,
+        `events_lost`, `shard_cpu_us`, `dropped.<reason>` …"""
+
+    def add_participant(
+        self,
+        room: int,
+        participant: int,
+        *,
+        sid: str,
+        identity: str,
+        can_publish_data: bool,
+        hidden: bool,
+        agent: bool,
+    ) -> None: ...
+    def update_participant(
+        self, participant: int, *, sid: str, identity: str, can_publish_data: bool, hidden: bool, agent: bool
+    ) -> None: ...
+    def remove_participant(self, participant: int) -> None: ...
+    def open_transport(
+        self, participant: int, transport: int, role: Role, *, tcp_only: bool = False, mime_types: Sequence[str] = ()
+    ) -> None: ...
+    def close_transport(self, transport: int) -> None: ...
+    def accept_offer(self, transport: int, request: int, offer: RemoteOffer, publish: Sequence[PublishLine]) -> None: ...
+    def accept_answer(self, transport: int, request: int, sdp: str) -> None: ...
+    def add_remote_candidate(self, transport: int, candidate: str) -> None: ...
+    def restart_ice(self, transport: int) -> None: ...
+    def mute_up_track(self, up_track: int, muted: bool) -> None: ...
+    def close_up_track(self, up_track: int) -> None: ...
+    def add_down_track(
+        self,
+        down_track: int,
+        transport: int,
+        up_track: int,
+        kind: Kind,
+        *,
+        stream_id: str,
+        track_sid: str,
+        stereo: bool = False,
+        enabled: bool = True,
+    ) -> None: ...
+    def enable_down_track(self, down_track: int, enabled: bool) -> None: ...
+    def remove_down_track(self, down_track: int) -> None: ...
+    def send_data(
+        self, room: int, kind: DataKind, payload: bytes, destinations: Sequence[int] | None = None
+    ) -> None: ...
+    def snapshot(self, request: int, transport: int) -> None: ...
+    def stop(self) -> None:
+        """Closes every transport (close alerts sent), ends the threads, joins them. Idempotent."""
+
+def build_profile() -> str:
+    """`release` or `debug`, so that a slow build in production is visible."""

@@ -1,0 +1,84 @@
+//! Why a packet was not forwarded. Every drop has exactly one of these, counted and exported as
+//! `plenum_packet_dropped_total{reason}`.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// Reason for which a datagram, RTP packet or data packet was dropped.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum DropReason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl DropReason {
+            /// All reasons, in the order of their discriminants.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Stable lower-case name, used as a metric label.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Datagram of no known protocol (RFC 7983 demultiplexing).
+    UnknownProtocol => "unknown_protocol",
+    /// Datagram from an address that no transport has validated.
+    UnknownSource => "unknown_source",
+    /// STUN request for no ufrag of ours.
+    UnknownUfrag => "unknown_ufrag",
+    /// STUN that does not parse.
+    MalformedStun => "malformed_stun",
+    /// Datagram larger than any we accept.
+    Oversized => "oversized",
+    /// The transport refused the datagram (bad SRTP tag, replay, malformed RTP …).
+    Rejected => "rejected",
+    /// RTP of a stream that belongs to no up track.
+    UnknownStream => "unknown_stream",
+    /// RTP with a payload type that was not negotiated.
+    UnknownPayloadType => "unknown_payload_type",
+    /// Padding without payload; the sequence gap is closed.
+    PaddingOnly => "padding_only",
+    /// The publication is muted.
+    UpTrackMuted => "up_track_muted",
+    /// The subscriber disabled the track.
+    DownTrackDisabled => "down_track_disabled",
+    /// The down track has no negotiated m-line yet.
+    NotBound => "not_bound",
+    /// Not the layer this subscriber is given.
+    LayerNotSelected => "layer_not_selected",
+    /// Waiting for a key frame to start or to switch.
+    AwaitingKeyFrame => "awaiting_key_frame",
+    /// Older than what the down track has closed over.
+    TooOld => "too_old",
+    /// The subscriber cannot take the codec.
+    CodecUnsupported => "codec_unsupported",
+    /// RED or payload descriptor that does not parse.
+    MalformedPayload => "malformed_payload",
+    /// Data packet from a participant without `canPublishData`.
+    DataNotPermitted => "data_not_permitted",
+    /// Data packet that is not a `livekit.DataPacket`, or too large.
+    MalformedData => "malformed_data",
+    /// Data packet seen before (reliable sequence or nonce).
+    DuplicateData => "duplicate_data",
+    /// Transcription from somebody who is no agent.
+    TranscriptionNotPermitted => "transcription_not_permitted",
+    /// Kind of data packet that is never forwarded.
+    DataKindNotForwarded => "data_kind_not_forwarded",
+    /// Lossy data for a receiver whose queue is full.
+    LossyQueueFull => "lossy_queue_full",
+    /// Reliable data for a receiver whose queue is full; that receiver is closed.
+    ReliableQueueFull => "reliable_queue_full",
+    /// Data for a receiver whose channel is not open yet, beyond what is kept for it.
+    ChannelNotOpen => "channel_not_open",
+    /// More data packets or bytes than a participant may send per second.
+    DataRateExceeded => "data_rate_exceeded",
+    /// The kernel's send buffer was full.
+    SendBufferFull => "send_buffer_full",
+    /// A TCP peer reads too slowly.
+    TcpQueueFull => "tcp_queue_full",
+}

@@ -1,0 +1,138 @@
+//! What a shard tells the control plane. No logic.
+
+use crate::ids::{DownTrackId, RequestId, RoomId, TransportId, UpTrackId};
+
+/// Why a transport ended or could not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportFailure {
+    /// No consent from the peer for the ICE time-out (about 15 s after its last check).
+    IceTimeout,
+    /// The DTLS handshake failed or timed out, or the fingerprint did not match.
+    Dtls,
+    /// The peer closed the association (DTLS close alert).
+    ClosedByPeer,
+    /// The transport's own state was found broken (a bug or a hostile peer): this transport only.
+    Fault,
+}
+
+impl TransportFailure {
+    /// Stable lower-case name for logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::IceTimeout => "ice_timeout",
+            Self::Dtls => "dtls",
+            Self::ClosedByPeer => "closed_by_peer",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// Audio activity of one up track in one reporting interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AudioLevel {
+    /// Whose.
+    pub up_track: UpTrackId,
+    /// Loudest level among the active packets of the interval, RFC 6464: 0 is loudest, 127 silence (−dBov).
+    pub level: u8,
+    /// Milliseconds of audio at or above the active threshold in the interval.
+    pub active_ms: u32,
+}
+
+/// A tell from a shard.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Answer to an offer, ready to send.
+    Answer {
+        /// Which.
+        transport: TransportId,
+        /// Of the `AcceptOffer`.
+        request: RequestId,
+        /// Answer with all our fix-ups.
+        sdp: String,
+        /// mid → `TR_…` of the lines on which we send.
+        mid_to_track: Vec<(String, String)>,
+    },
+    /// An offer of ours (role `Subscriber`), ready to send. At most one is outstanding per transport; changes
+    /// meanwhile are gathered into the next one.
+    Offer {
+        /// Which.
+        transport: TransportId,
+        /// To be echoed in `AcceptAnswer`; rises by one with each offer of the transport.
+        request: RequestId,
+        /// Offer with all our fix-ups.
+        sdp: String,
+        /// mid → `TR_…` of the lines on which we send.
+        mid_to_track: Vec<(String, String)>,
+    },
+    /// Role `Both`: the client must offer again, with that many more `recvonly` lines (0, 0: as it is).
+    MediaSectionsRequired {
+        /// Which.
+        transport: TransportId,
+        /// Further audio lines.
+        audio: u32,
+        /// Further video lines.
+        video: u32,
+    },
+    /// An offer or answer was refused; the transport stays as it was.
+    NegotiationFailed {
+        /// Which.
+        transport: TransportId,
+        /// Of the command.
+        request: RequestId,
+        /// For the client and the log; holds no addresses or secrets.
+        reason: String,
+    },
+    /// ICE and DTLS are up (again, after an ICE restart).
+    TransportConnected {
+        /// Which.
+        transport: TransportId,
+        /// True when the nominated pair runs over TCP.
+        tcp: bool,
+    },
+    /// The transport ended by itself and is gone from the shard with its tracks.
+    TransportFailed {
+        /// Which.
+        transport: TransportId,
+        /// Why.
+        failure: TransportFailure,
+    },
+    /// First media packet of an up track.
+    UpTrackStarted {
+        /// Which.
+        up_track: UpTrackId,
+        /// Codec as a MIME type in its canonical case (`audio/red`, `video/VP8`).
+        mime_type: &'static str,
+    },
+    /// The m-line of a down track is negotiated: its packets flow from now on.
+    DownTrackBound {
+        /// Which.
+        down_track: DownTrackId,
+    },
+    /// The subscriber cannot take the up track's codec; nothing is sent.
+    DownTrackCodecUnsupported {
+        /// Which.
+        down_track: DownTrackId,
+    },
+    /// Audio activity of a room: one per interval while anybody is heard, and one empty one when all fell silent.
+    AudioLevels {
+        /// Which.
+        room: RoomId,
+        /// Tracks with activity, in no order.
+        levels: Vec<AudioLevel>,
+    },
+    /// Answer to `Command::Snapshot`: JSON text.
+    Snapshot {
+        /// Of the command.
+        request: RequestId,
+        /// One JSON object.
+        json: String,
+    },
+    /// The shard panicked; all its transports are gone. The thread lives on with an empty shard.
+    ShardFailed {
+        /// Index of the shard.
+        shard: u16,
+    },
+}

@@ -1,0 +1,38 @@
+//! The packet engine, sans-IO: it opens no socket, reads no clock, starts no thread and owns no global state.
+//!
+//! # Manual
+//! A [`Shard`] is one thread's world: transports, the rooms they belong to, and the tables by which packets fan out.
+//! Whoever drives it (the `io` crate, the simulator, a test) does this, over and over:
+//!
+//! 1. hand over what arrived: [`Shard::handle_datagram`], [`Shard::handle_command`], each with the current time;
+//! 2. when [`Shard::flush_deadline`] is due (or at the end of a batch), call [`Shard::flush`]: every transport that was
+//!    touched runs once, and what it wants to send is queued;
+//! 3. take everything from [`Shard::poll_transmit`] and [`Shard::poll_event`];
+//! 4. sleep until [`Shard::next_timeout`], then call [`Shard::handle_timeout`].
+//!
+//! Media packets are gathered for a few milliseconds per subscriber, because the kernel sends runs to one destination
+//! at half the price and because a transport's timeout walks over all its streams.
+//!
+//! Errors are for the one who asked; a bad packet is no error but a counted [`DropReason`].
+#![forbid(unsafe_code)]
+
+mod command;
+mod drop_reason;
+mod event;
+mod ids;
+mod input;
+mod output;
+pub mod sdp;
+mod shard;
+mod stats;
+mod transport;
+
+pub use command::{Command, DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
+pub use drop_reason::DropReason;
+pub use event::{AudioLevel, Event, TransportFailure};
+pub use ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
+pub use input::{Carrier, Datagram};
+pub use output::Transmit;
+pub use shard::{Shard, ShardConfig};
+pub use stats::Counters;
+pub use transport::{LocalCandidate, TransportOptions, TransportSeed};

@@ -1,0 +1,85 @@
+//! Totals of a shard: plain numbers, copied out by the driver once per tick or less.
+
+use crate::drop_reason::DropReason;
+
+/// Totals since the start of the shard, except where a field says that it is a current number.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Counters {
+    /// RTP packets received.
+    pub packets_in: u64,
+    /// RTP packets forwarded.
+    pub packets_out: u64,
+    /// Bytes of received datagrams.
+    pub bytes_in: u64,
+    /// Bytes of sent datagrams.
+    pub bytes_out: u64,
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Datagrams sent.
+    pub datagrams_out: u64,
+    /// NACK feedback received from subscribers.
+    pub nacks: u64,
+    /// Picture loss indications received from subscribers.
+    pub plis: u64,
+    /// Full intra requests received from subscribers.
+    pub firs: u64,
+    /// Packets sent again.
+    pub retransmitted: u64,
+    /// Data messages received.
+    pub data_messages_in: u64,
+    /// Data messages delivered to a channel.
+    pub data_messages_out: u64,
+    /// Commands that named something that is gone.
+    pub stale_commands: u64,
+    /// Current number of transports.
+    pub transports: u64,
+    /// Current number of up tracks.
+    pub up_tracks: u64,
+    /// Current number of down tracks.
+    pub down_tracks: u64,
+    dropped: [u64; DropReason::ALL.len()],
+}
+
+impl Counters {
+    /// All zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            packets_in: 0,
+            packets_out: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            datagrams_in: 0,
+            datagrams_out: 0,
+            nacks: 0,
+            plis: 0,
+            firs: 0,
+            retransmitted: 0,
+            data_messages_in: 0,
+            data_messages_out: 0,
+            stale_commands: 0,
+            transports: 0,
+            up_tracks: 0,
+            down_tracks: 0,
+            dropped: [0; DropReason::ALL.len()],
+        }
+    }
+
+    /// Counts one drop.
+    pub fn count_drop(&mut self, reason: DropReason) {
+        self.dropped[reason as usize] += 1;
+    }
+
+    /// Drops for one reason.
+    #[must_use]
+    pub const fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
