@@ -1,0 +1,1 @@
+"""Tokens, grants and API keys. Imports nothing of ours."""

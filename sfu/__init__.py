@@ -1,0 +1,1 @@
+"""The SFU: room domain, its asyncio shell and the packet engine."""

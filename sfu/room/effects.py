@@ -1,0 +1,315 @@
+"""Everything that a room can want done: its whole vocabulary out.
+
+Owns the shapes. The shell carries effects out in the order in which they were returned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from auth.grants import Claims
+from sfu.errors import SfuError
+from sfu.ids import DownTrackId, ParticipantId, RequestId, SessionId, TrackSid, TransportId, UpTrackId
+from sfu.room.enums import DisconnectReason, TrackType
+from sfu.room.messages import Leave, Message
+from sfu.room.views import ParticipantView, RoomView, TrackView
+
+__all__ = [
+    "AcceptOffer",
+    "AddDownTrack",
+    "AddEngineParticipant",
+    "CloseSession",
+    "CloseTransport",
+    "CloseUpTrack",
+    "Effect",
+    "Emit",
+    "EnableDownTrack",
+    "MuteUpTrack",
+    "OpenTransport",
+    "ParticipantAborted",
+    "ParticipantJoined",
+    "ParticipantLeft",
+    "PublishLine",
+    "RefreshToken",
+    "RemoveDownTrack",
+    "RemoveEngineParticipant",
+    "Reply",
+    "RoomEvent",
+    "RoomFinished",
+    "RoomStarted",
+    "Send",
+    "SendEngineData",
+    "TrackPublishedEvent",
+    "TrackUnpublishedEvent",
+    "UpdateEngineParticipant",
+]
+
+
+# ---------------------------------------------------------------- towards clients
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One message to one or many sessions, in this order. Sessions that are lost meanwhile are skipped."""
+
+    sessions: tuple[SessionId, ...]
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    """Sends `leave` (when there is one), then closes the signalling connection. The session id is dead after it."""
+
+    session: SessionId
+    leave: Leave | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """Sign these claims anew (same key, `auth.tokens`) and send them as `refresh_token`."""
+
+    session: SessionId
+    claims: Claims
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer to the input with this request: its result, or why not."""
+
+    request: RequestId
+    result: object | SfuError
+
+
+# ---------------------------------------------------------------- towards the engine (see `_engine.pyi`)
+
+
+@dataclass(frozen=True, slots=True)
+class AddEngineParticipant:
+    """Makes a participant known to the data plane."""
+
+    participant: ParticipantId
+    sid: str
+    identity: str
+    can_publish_data: bool
+    hidden: bool
+    agent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateEngineParticipant:
+    """Its permissions changed."""
+
+    participant: ParticipantId
+    sid: str
+    identity: str
+    can_publish_data: bool
+    hidden: bool
+    agent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveEngineParticipant:
+    """Closes all its transports and tracks in the engine."""
+
+    participant: ParticipantId
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransport:
+    """A new peer connection for the session of `session`."""
+
+    session: SessionId
+    participant: ParticipantId
+    transport: TransportId
+    role: Literal["publisher", "subscriber", "both"]
+    mime_types: tuple[str, ...]
+    """The room's codecs; empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTransport:
+    """One transport ends; the participant stays."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class PublishLine:
+    """How one sending m-line is bound and answered."""
+
+    mid: str
+    up_track: UpTrackId
+    codec: str | None
+    dtx: bool
+    stereo: bool
+    red: bool
+    speaker: bool
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptOffer:
+    """Answer the offer that `OfferReceived` announced."""
+
+    session: SessionId
+    transport: TransportId
+    offer_id: int
+    publish: tuple[PublishLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MuteUpTrack:
+    """Drop (or let through again) what arrives for a publication."""
+
+    up_track: UpTrackId
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseUpTrack:
+    """The publication ended."""
+
+    up_track: UpTrackId
+
+
+@dataclass(frozen=True, slots=True)
+class AddDownTrack:
+    """Forward a publication to a subscriber."""
+
+    down_track: DownTrackId
+    transport: TransportId
+    up_track: UpTrackId
+    type: TrackType
+    stream_id: str
+    """`PA_…|TR_…`"""
+    track_sid: TrackSid
+    stereo: bool
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EnableDownTrack:
+    """Start or stop its packets without negotiation."""
+
+    down_track: DownTrackId
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDownTrack:
+    """End of a subscription."""
+
+    down_track: DownTrackId
+
+
+@dataclass(frozen=True, slots=True)
+class SendEngineData:
+    """User data that originates at the server; the shell encodes it as `livekit.DataPacket`."""
+
+    payload: bytes
+    reliable: bool
+    topic: str | None
+    destination_identities: tuple[str, ...]
+    nonce: bytes
+    destinations: tuple[ParticipantId, ...] | None
+    """`None`: everybody."""
+
+
+# ---------------------------------------------------------------- towards logs, metrics and webhooks
+
+
+@dataclass(frozen=True, slots=True)
+class RoomStarted:
+    """`room_started`."""
+
+    room: RoomView
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFinished:
+    """`room_finished`: the actor ends after the effects of this change."""
+
+    room: RoomView
+    reason: DisconnectReason
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantJoined:
+    """`participant_joined`: it reached ACTIVE for the first time."""
+
+    room: RoomView
+    participant: ParticipantView
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantLeft:
+    """`participant_left`, after having been active."""
+
+    room: RoomView
+    participant: ParticipantView
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantAborted:
+    """`participant_connection_aborted`: it left without ever being active."""
+
+    room: RoomView
+    participant: ParticipantView
+
+
+@dataclass(frozen=True, slots=True)
+class TrackPublishedEvent:
+    """`track_published`."""
+
+    room: RoomView
+    participant: ParticipantView
+    track: TrackView
+
+
+@dataclass(frozen=True, slots=True)
+class TrackUnpublishedEvent:
+    """`track_unpublished`."""
+
+    room: RoomView
+    participant: ParticipantView
+    track: TrackView
+
+
+RoomEvent = (
+    RoomStarted
+    | RoomFinished
+    | ParticipantJoined
+    | ParticipantLeft
+    | ParticipantAborted
+    | TrackPublishedEvent
+    | TrackUnpublishedEvent
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """A life event, for whoever listens."""
+
+    event: RoomEvent
+
+
+Effect = (
+    Send
+    | CloseSession
+    | RefreshToken
+    | Reply
+    | AddEngineParticipant
+    | UpdateEngineParticipant
+    | RemoveEngineParticipant
+    | OpenTransport
+    | CloseTransport
+    | AcceptOffer
+    | MuteUpTrack
+    | CloseUpTrack
+    | AddDownTrack
+    | EnableDownTrack
+    | RemoveDownTrack
+    | SendEngineData
+    | Emit
+)

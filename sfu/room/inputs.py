@@ -1,0 +1,447 @@
+"""Everything that can happen to a room: its whole vocabulary in (protocol.md §3.1, §6.1).
+
+Owns the shapes. Never acts. Inputs come from three sides: a client's session, the engine, an administrator.
+Those with a `request` are answered by exactly one `effects.Reply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from auth.grants import Claims
+from sfu.ids import DownTrackId, ParticipantSid, RequestId, SessionId, TrackSid, TransportId, UpTrackId
+from sfu.room.enums import DisconnectReason, TrackSource, TrackType, VideoQuality
+from sfu.room.messages import RequestEcho
+from sfu.room.views import LayerView, PermissionView
+
+__all__ = [
+    "AddTrack",
+    "AudioActivity",
+    "AudioLevelsMeasured",
+    "ClientDescription",
+    "CloseRoom",
+    "CodecOffered",
+    "DownTrackBound",
+    "DownTrackCodecUnsupported",
+    "GetParticipant",
+    "Join",
+    "LeaveRequested",
+    "ListParticipants",
+    "MuteOwnTrack",
+    "MutePublishedTrack",
+    "NegotiationFailed",
+    "OfferReceived",
+    "OfferedMedia",
+    "RemoveParticipant",
+    "RoomInput",
+    "SendData",
+    "SessionFailed",
+    "SessionLost",
+    "SetSubscriptionPermission",
+    "TrackPermission",
+    "TransportConnected",
+    "TransportFailed",
+    "UpTrackStarted",
+    "UpdateOwnAudioTrack",
+    "UpdateOwnMetadata",
+    "UpdateOwnVideoTrack",
+    "UpdateParticipant",
+    "UpdateRoomMetadata",
+    "UpdateSubscription",
+    "UpdateSubscriptions",
+    "UpdateTrackSettings",
+]
+
+
+# ---------------------------------------------------------------- from a client's session
+
+
+@dataclass(frozen=True, slots=True)
+class ClientDescription:
+    """`ClientInfo`: what the client says of itself; nothing here is trusted for permissions."""
+
+    sdk: str = "unknown"
+    """Lower-case name as in protocol.md §1.4: `js`, `python`, `rust`, `go` …"""
+    version: str = ""
+    protocol: int = 0
+    client_protocol: int = 0
+    os: str = ""
+    os_version: str = ""
+    browser: str = ""
+    browser_version: str = ""
+    device_model: str = ""
+    network: str = ""
+    address: str = ""
+    capabilities: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CodecOffered:
+    """`SimulcastCodec` of an `add_track`."""
+
+    codec: str
+    """As sent: `vp8`, `h264` … or empty."""
+    cid: str = ""
+    layers: tuple[LayerView, ...] = ()
+    video_layer_mode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AddTrack:
+    """`add_track`: announces a track that the next offer will carry."""
+
+    session: SessionId
+    cid: str
+    type: TrackType
+    source: TrackSource = TrackSource.UNKNOWN
+    name: str = ""
+    width: int = 0
+    height: int = 0
+    muted: bool = False
+    disable_dtx: bool = False
+    layers: tuple[LayerView, ...] = ()
+    codecs: tuple[CodecOffered, ...] = ()
+    sid: str = ""
+    """Set when a backup codec is added to an existing track."""
+    stereo: bool = False
+    disable_red: bool = False
+    encryption: int = 0
+    stream: str = ""
+    backup_codec_policy: int = 0
+    audio_features: tuple[int, ...] = ()
+    packet_trailer_features: tuple[int, ...] = ()
+    echo: RequestEcho | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A verified client wants in. `add_tracks` (single mode, in the join request) are handled right after."""
+
+    session: SessionId
+    claims: Claims
+    client: ClientDescription
+    single_peer_connection: bool
+    auto_subscribe: bool = True
+    adaptive_stream: bool = False
+    metadata: str = ""
+    """Overrides the token's when not empty; the signalling edge has checked that it may."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Override the token's key by key."""
+    add_tracks: tuple[AddTrack, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRequested:
+    """`leave` from the client."""
+
+    session: SessionId
+    reason: DisconnectReason = DisconnectReason.CLIENT_INITIATED
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLost:
+    """The signalling connection ended without a word. The participant stays while its transports live."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFailed:
+    """The session broke a rule (flood, unreadable frames, too slow a reader): it ends now, with this reason."""
+
+    session: SessionId
+    reason: DisconnectReason
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedMedia:
+    """One audio or video m-line of a client's offer."""
+
+    mid: str
+    type: TrackType
+    sends: bool
+    """`sendonly` or `sendrecv`."""
+    stream_id: str = ""
+    track_id: str = ""
+    rids: tuple[str, ...] = ()
+    mime_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OfferReceived:
+    """An offer for the client's publisher (or only) connection, parsed by the engine; `AcceptOffer` follows."""
+
+    session: SessionId
+    offer_id: int
+    media: tuple[OfferedMedia, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MuteOwnTrack:
+    """`mute`."""
+
+    session: SessionId
+    track_sid: TrackSid
+    muted: bool
+    echo: RequestEcho | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSubscription:
+    """`subscription`: by track sids, whoever owns them."""
+
+    session: SessionId
+    track_sids: tuple[TrackSid, ...]
+    subscribe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTrackSettings:
+    """`track_setting`."""
+
+    session: SessionId
+    track_sids: tuple[TrackSid, ...]
+    disabled: bool
+    quality: VideoQuality = VideoQuality.HIGH
+    width: int = 0
+    height: int = 0
+    fps: int = 0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackPermission:
+    """Whom a publisher allows, and what."""
+
+    participant_sid: str = ""
+    participant_identity: str = ""
+    all_tracks: bool = False
+    track_sids: tuple[TrackSid, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SetSubscriptionPermission:
+    """`subscription_permission`: replaces what the publisher said before."""
+
+    session: SessionId
+    all_participants: bool
+    permissions: tuple[TrackPermission, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOwnMetadata:
+    """`update_metadata`; empty strings mean unchanged, an empty attribute value deletes the key."""
+
+    session: SessionId
+    metadata: str = ""
+    name: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    request_id: int = 0
+    echo: RequestEcho | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOwnAudioTrack:
+    """`update_audio_track`."""
+
+    session: SessionId
+    track_sid: TrackSid
+    features: tuple[int, ...]
+    echo: RequestEcho | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOwnVideoTrack:
+    """`update_video_track`."""
+
+    session: SessionId
+    track_sid: TrackSid
+    width: int
+    height: int
+    echo: RequestEcho | None = None
+
+
+# ---------------------------------------------------------------- from the engine
+
+
+@dataclass(frozen=True, slots=True)
+class TransportConnected:
+    """ICE and DTLS are up."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class TransportFailed:
+    """The transport ended by itself and is gone from the engine."""
+
+    transport: TransportId
+    reason: Literal["ice_timeout", "dtls", "closed_by_peer", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationFailed:
+    """The client's offer or answer was refused by the engine, or an answer never came."""
+
+    transport: TransportId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpTrackStarted:
+    """First media of a publication arrived, in this codec."""
+
+    up_track: UpTrackId
+    mime_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class DownTrackBound:
+    """A subscription is negotiated."""
+
+    down_track: DownTrackId
+
+
+@dataclass(frozen=True, slots=True)
+class DownTrackCodecUnsupported:
+    """The subscriber cannot take the publication's codec."""
+
+    down_track: DownTrackId
+
+
+@dataclass(frozen=True, slots=True)
+class AudioActivity:
+    """One track's activity in one interval; `level` is RFC 6464 (0 loudest, 127 silent)."""
+
+    up_track: UpTrackId
+    level: int
+    active_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLevelsMeasured:
+    """Every `audio.update_interval` while anybody is heard, and once, empty, when all fell silent."""
+
+    levels: tuple[AudioActivity, ...]
+
+
+# ---------------------------------------------------------------- from an administrator
+
+
+@dataclass(frozen=True, slots=True)
+class ListParticipants:
+    """Reply: `tuple[ParticipantView, ...]`."""
+
+    request: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class GetParticipant:
+    """Reply: `ParticipantView`, or NOT_FOUND."""
+
+    request: RequestId
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveParticipant:
+    """Reply: `None`, or NOT_FOUND."""
+
+    request: RequestId
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class MutePublishedTrack:
+    """Reply: `TrackView`, or `None` for an unknown track; NOT_FOUND, FAILED_PRECONDITION (remote unmute is off)."""
+
+    request: RequestId
+    identity: str
+    track_sid: TrackSid
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateParticipant:
+    """Reply: `ParticipantView`, or NOT_FOUND, INVALID_ARGUMENT. `permission` replaces the whole set."""
+
+    request: RequestId
+    identity: str
+    metadata: str = ""
+    name: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    permission: PermissionView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSubscriptions:
+    """Reply: `None`, or NOT_FOUND."""
+
+    request: RequestId
+    identity: str
+    track_sids: tuple[TrackSid, ...]
+    subscribe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendData:
+    """Reply: `None`. `payload` is the user's bytes; both lists empty: everybody."""
+
+    request: RequestId
+    payload: bytes
+    reliable: bool
+    topic: str | None = None
+    destination_identities: tuple[str, ...] = ()
+    destination_sids: tuple[ParticipantSid, ...] = ()
+    nonce: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRoomMetadata:
+    """Reply: `RoomView`, or INVALID_ARGUMENT."""
+
+    request: RequestId
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRoom:
+    """Everybody leaves with `reason` (`ROOM_DELETED`, `SERVER_SHUTDOWN`). Reply: `None`."""
+
+    request: RequestId
+    reason: DisconnectReason
+
+
+RoomInput = (
+    Join
+    | LeaveRequested
+    | SessionLost
+    | SessionFailed
+    | AddTrack
+    | OfferReceived
+    | MuteOwnTrack
+    | UpdateSubscription
+    | UpdateTrackSettings
+    | SetSubscriptionPermission
+    | UpdateOwnMetadata
+    | UpdateOwnAudioTrack
+    | UpdateOwnVideoTrack
+    | TransportConnected
+    | TransportFailed
+    | NegotiationFailed
+    | UpTrackStarted
+    | DownTrackBound
+    | DownTrackCodecUnsupported
+    | AudioLevelsMeasured
+    | ListParticipants
+    | GetParticipant
+    | RemoveParticipant
+    | MutePublishedTrack
+    | UpdateParticipant
+    | UpdateSubscriptions
+    | SendData
+    | UpdateRoomMetadata
+    | CloseRoom
+)

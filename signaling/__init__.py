@@ -1,0 +1,1 @@
+"""LiveKit's wire protocol: WebSocket signalling and HTTP API."""

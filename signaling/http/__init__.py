@@ -1,0 +1,1 @@
+"""HTTP routes: health, Twirp services, metrics, page."""
