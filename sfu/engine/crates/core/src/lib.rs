@@ -17,15 +17,20 @@
 #![forbid(unsafe_code)]
 
 mod command;
+pub mod data;
+pub mod downtrack;
 mod drop_reason;
 mod event;
 mod ids;
 mod input;
+pub mod layers;
 mod output;
+pub mod rtp;
 pub mod sdp;
 mod shard;
 mod stats;
 mod transport;
+pub mod uptrack;
 
 pub use command::{Command, DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
 pub use drop_reason::DropReason;

@@ -1,4 +1,20 @@
 //! LiveKit's rules of session description as pure text in, text out. Holds no connection state, never sees str0m.
+//!
+//! Text is scanned and patched line by line, never parsed into a tree and printed again: what we do not know passes
+//! unchanged. Three uses:
+//!
+//! 1. a client's offer: [`RemoteOffer::parse`], then [`PayloadTypes::adopt`], then [`RemoteOffer::text_for`] gives the
+//!    text for the transport; its answer goes through [`finish_description`];
+//! 2. an offer of ours goes through [`finish_description`]; the client's answer through [`RemoteAnswer::parse`];
+//! 3. candidates of ours that are trickled go through [`announce_candidate`].
+
+mod finish;
+mod offer;
+mod payload_types;
+mod scan;
+
+pub use finish::{LineRole, LocalLine, announce_candidate, finish_description};
+pub use payload_types::PayloadTypes;
 
 use crate::command::MediaKind;
 
@@ -51,6 +67,15 @@ pub enum SdpError {
         /// 1-based.
         line: usize,
     },
+    /// Larger than any client sends.
+    #[error("session description is too large")]
+    TooLarge,
+    /// An m-line without a usable `a=mid`, or two with the same one.
+    #[error("missing, unusable or repeated a=mid at line {line}")]
+    BadMid {
+        /// 1-based.
+        line: usize,
+    },
     /// One payload type stands for two codecs.
     #[error("payload type {payload_type} is used for two codecs")]
     DuplicatePayloadType {
@@ -68,6 +93,15 @@ pub struct RemoteOffer {
     pub has_data: bool,
 }
 
+/// How the server uses the lines of one offer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LineUse<'a> {
+    /// Mids of sending lines that belong to publications; other sending lines become `inactive`.
+    pub published: &'a [&'a str],
+    /// Mids of receiving lines on which we send; other receiving lines become `inactive`.
+    pub assigned: &'a [&'a str],
+}
+
 impl RemoteOffer {
     /// Parses and filters.
     ///
@@ -75,5 +109,50 @@ impl RemoteOffer {
     /// [`SdpError`] when the text is no session description or would be unsafe.
     pub fn parse(_sdp: &str, _policy: &CodecPolicy) -> Result<Self, SdpError> {
         Ok(Self { media: Vec::new(), has_data: false })
+    }
+
+    /// ICE user name fragment of the first line that has one; it changes when the client restarts ICE.
+    #[must_use]
+    pub fn ice_ufrag(&self) -> &str {
+        ""
+    }
+
+    /// Lines on which the client is ready to receive (`recvonly`, at least one codec), in order.
+    pub fn receiving(&self, kind: MediaKind) -> impl Iterator<Item = &OfferedMedia> {
+        self.media.iter().filter(move |media| media.kind == kind && media.direction == Direction::RecvOnly)
+    }
+
+    /// Lines on which the client sends or could send (`sendonly`, `sendrecv`), in order.
+    pub fn sending(&self) -> impl Iterator<Item = &OfferedMedia> {
+        self.media.iter().filter(|media| matches!(media.direction, Direction::SendOnly | Direction::SendRecv))
+    }
+
+    /// The offer as the transport is to see it: filtered, with directions by use, with the transport-cc header
+    /// extension only where media comes in.
+    #[must_use]
+    pub fn text_for(&self, _lines: &LineUse<'_>) -> String {
+        String::new()
+    }
+}
+
+/// A client's answer to an offer of ours, checked and filtered.
+#[derive(Debug, Clone)]
+pub struct RemoteAnswer {
+    text: String,
+}
+
+impl RemoteAnswer {
+    /// Checks an answer by the same rules as an offer.
+    ///
+    /// # Errors
+    /// [`SdpError`] when the text is no session description or would be unsafe.
+    pub fn parse(sdp: &str, _policy: &CodecPolicy) -> Result<Self, SdpError> {
+        Ok(Self { text: sdp.to_owned() })
+    }
+
+    /// Text for the transport.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }

@@ -1,0 +1,16 @@
+//! Data packets: reading and restamping the `livekit.DataPacket` envelope, duplicate filters, bounded queues.
+//!
+//! The envelope is patched on the wire level: fields that the server owns are rewritten, everything else, unknown
+//! fields included, is copied as it is. Never touches a channel or a participant table.
+
+mod envelope;
+mod filter;
+mod queue;
+mod wire;
+
+pub use envelope::{Content, Destinations, Envelope, Restamped, restamp, wrap_raw};
+pub use filter::{NonceRing, SequenceFilter};
+pub use queue::{DataQueue, Pushed};
+
+/// Largest message taken or sent, in bytes (`protocol.md` §2.9).
+pub const MAX_MESSAGE_BYTES: usize = 65_535;

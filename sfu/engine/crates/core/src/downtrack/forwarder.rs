@@ -1,0 +1,1 @@
+//! Pass or drop: starts and switches only at key frames.

@@ -1,0 +1,1 @@
+//! Picks the stream that a subscriber should get.

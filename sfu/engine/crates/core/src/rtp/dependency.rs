@@ -1,0 +1,1 @@
+//! Dependency descriptor header extension (AV1 RTP specification, appendix A).

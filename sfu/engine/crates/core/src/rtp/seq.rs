@@ -1,0 +1,1 @@
+//! Arithmetic on wrapping counters: sequence numbers, timestamps, picture ids.

@@ -1,0 +1,1 @@
+//! Reads and filters what a client offers or answers.

@@ -1,0 +1,1 @@
+//! Splits a session description into lines and sections, with bounds.
