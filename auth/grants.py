@@ -5,13 +5,13 @@ Owns the meaning of unset grants. Never parses or signs a token: that is `auth.t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["AgentGrants", "Claims", "SipGrants", "VideoGrants"]
-
-_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class AgentGrants:
     admin: bool = False
     simulation_admin: bool = False
     database_admin: bool = False
+    dispatch_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +104,5 @@ class Claims:
     sha256: str = ""
     not_before_s: float | None = None
     expires_at_s: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Claims and members of grants that we do not interpret, as decoded JSON: a refreshed token keeps them."""
