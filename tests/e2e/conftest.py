@@ -1,0 +1,62 @@
+"""Fixtures of the end-to-end tests: one server per module, both join paths, one browser of each kind per run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.support.browser import Browser
+from tests.e2e.support.endpoint import Endpoint, JoinPath
+from tests.e2e.support.server import Server, ServerSpec, started
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run every scenario in the loop of the session: browsers and servers outlive single tests."""
+    for item in items:
+        if "tests/e2e" not in item.path.as_posix():
+            continue
+        item.add_marker(pytest.mark.e2e)
+        if pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.fixture(params=list(JoinPath), ids=lambda path: path.value)
+def path(request: pytest.FixtureRequest) -> JoinPath:
+    """The join path; a test that asks for it runs on both."""
+    chosen: JoinPath = request.param
+    return chosen
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    """The module's server. A module that needs other settings defines `SERVER = ServerSpec(...)`."""
+    spec = getattr(request.module, "SERVER", ServerSpec())
+    async with started(spec) as running:
+        yield running
+
+
+@pytest.fixture
+def endpoint(server: Server) -> Endpoint:
+    """Where the module's server is; a failing test prints the end of that server's log."""
+    return server.endpoint
+
+
+async def _browser(kind: str) -> AsyncIterator[Browser]:
+    browser = Browser(kind)
+    await browser.start()
+    try:
+        yield browser
+    finally:
+        await browser.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's Chromium, started once per run."""
+    async for browser in _browser("chromium"):
+        yield browser

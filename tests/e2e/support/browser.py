@@ -1,0 +1,194 @@
+"""Participants in real browsers: npm `livekit-client` in Chromium or Firefox, one browser per run, one page per client.
+
+Owns the Node driver process (`js/driver.mjs`) and the exchange of JSON lines with it. A test sends the body of an async
+JavaScript function; room events come back into the client's journal, as plain data under livekit-client's event names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.support.endpoint import Endpoint, JoinPath
+from tests.e2e.support.journal import Journal
+
+__all__ = ["Browser", "BrowserClient", "PageError"]
+
+_JS = Path(__file__).parent.parent / "js"
+
+
+class PageError(Exception):
+    """The page's JavaScript threw; the text is its message."""
+
+
+class Browser:
+    """A running browser with its driver."""
+
+    def __init__(self, kind: str, wrapper: Sequence[str] = ()) -> None:
+        self.kind = kind
+        self.version = ""
+        self._wrapper = wrapper
+        self._ids = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._journals: dict[str, Journal] = {}
+        self._child: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the driver and its browser; AssertionError with what it printed when it does not come up."""
+        assert (_JS / "node_modules").is_dir(), f"run `npm ci` in {_JS.relative_to(_JS.parents[2])} first"
+        self._child = await asyncio.create_subprocess_exec(
+            *self._wrapper,
+            "node",
+            str(_JS / "driver.mjs"),
+            self.kind,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**24,
+        )
+        assert self._child.stdout is not None
+        first = await asyncio.wait_for(self._child.stdout.readline(), 60)
+        assert first, f"the driver of {self.kind} ended at once; its message is above"
+        self.version = json.loads(first)["ready"]
+        self._reader = asyncio.create_task(self._read(self._child.stdout))
+
+    async def _read(self, stream: asyncio.StreamReader) -> None:
+        async for line in stream:
+            message = json.loads(line)
+            if "event" in message:
+                journal = self._journals.get(message["page"])
+                if journal is not None:
+                    journal.record(message["event"], *message["args"])
+                continue
+            answer = self._answers.pop(message["id"], None)
+            if answer is None or answer.done():
+                continue
+            if "error" in message:
+                answer.set_exception(PageError(message["error"]))
+            else:
+                answer.set_result(message["value"])
+
+    async def ask(self, verb: str, *, timeout_s: float = 30.0, **fields: Any) -> Any:
+        """Give the driver a command and wait for its answer."""
+        assert self._child is not None and self._child.stdin is not None, "not started"
+        number = next(self._ids)
+        answer = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        self._child.stdin.write(json.dumps({"id": number, "do": verb, **fields}).encode() + b"\n")
+        await self._child.stdin.drain()
+        try:
+            return await asyncio.wait_for(answer, timeout_s)
+        except TimeoutError:
+            raise AssertionError(f"{self.kind}: no answer to {verb} within {timeout_s} s: {fields}") from None
+
+    @contextlib.asynccontextmanager
+    async def page(self, who: str) -> AsyncIterator[BrowserClient]:
+        """A fresh page, not yet in a room."""
+        name = f"{who}-{next(self._ids)}"
+        client = BrowserClient(self, name, who)
+        self._journals[name] = client.journal
+        await self.ask("open", page=name)
+        try:
+            yield client
+        finally:
+            with contextlib.suppress(PageError, AssertionError):
+                await client.run("if (e2e.room) await e2e.room.disconnect()", timeout_s=5)
+            with contextlib.suppress(PageError, AssertionError):
+                await self.ask("close", page=name, timeout_s=10)
+            del self._journals[name]
+
+    @contextlib.asynccontextmanager
+    async def client(
+        self, endpoint: Endpoint, identity: str, room: str, path: JoinPath, *, token: str | None = None, **options: Any
+    ) -> AsyncIterator[BrowserClient]:
+        """A page that has joined; `grants={…}`, `room_options={…}` and `connect_options={…}` as in livekit-client."""
+        grants = options.pop("grants", {})
+        async with self.page(identity) as client:
+            await client.join(endpoint, token or endpoint.token(identity, room, **grants), path, **options)
+            yield client
+
+    async def stop(self) -> None:
+        """End browser and driver."""
+        if self._child is None:
+            return
+        with contextlib.suppress(Exception):
+            await self.ask("quit", timeout_s=10)
+        if self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._child.wait(), 10)
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+
+
+class BrowserClient:
+    """One page; `journal` holds what its room emitted."""
+
+    def __init__(self, browser: Browser, name: str, identity: str) -> None:
+        self.identity = identity
+        self.journal = Journal(f"{browser.kind}:{identity}")
+        self._browser = browser
+        self._name = name
+
+    async def run(self, body: str, *, timeout_s: float = 30.0, **args: Any) -> Any:
+        """Run the body of an async function in the page; it sees `e2e`, `LK` and `args` by name. PageError if it throws."""
+        return await self._browser.ask("run", page=self._name, body=body, args=args, timeout_s=timeout_s)
+
+    async def join(
+        self,
+        endpoint: Endpoint,
+        token: str,
+        path: JoinPath,
+        *,
+        room_options: dict[str, Any] | None = None,
+        connect_options: dict[str, Any] | None = None,
+    ) -> None:
+        """Connect the page's room."""
+        options = {"singlePeerConnection": path.single} | (room_options or {})
+        await self.run(
+            "return e2e.join(url, token, options, connect)",
+            url=endpoint.ws_url,
+            token=token,
+            options=options,
+            connect=connect_options or {},
+        )
+
+    async def remote_here(self, identity: str, *, timeout_s: float = 10.0) -> None:
+        """Wait until this client knows the other participant."""
+        await self.run(
+            "await e2e.until(() => e2e.room.remoteParticipants.has(who), `participant ${who}`, ms)",
+            who=identity,
+            ms=timeout_s * 1000,
+        )
+
+    async def publish_tone(self, hz: float = 440, **options: Any) -> str:
+        """Publish a sine wave as the microphone; the track's sid."""
+        return str(await self.run("return e2e.publishTone(hz, options)", hz=hz, options=options))
+
+    async def publish_bars(self, **options: Any) -> str:
+        """Publish colour bars as the camera (`width`, `height`, `fps`, and TrackPublishOptions); the track's sid."""
+        return str(await self.run("return e2e.publishBars(options)", options=options))
+
+    async def hear(self, identity: str, hz: float, *, timeout_s: float = 20.0) -> None:
+        """Wait until that tone is what arrives from `identity`."""
+        await self.run(
+            "return e2e.hear(who, {hz, ms})", who=identity, hz=hz, ms=timeout_s * 1000, timeout_s=timeout_s + 5
+        )
+
+    async def see(self, identity: str, *, timeout_s: float = 20.0, **options: Any) -> dict[str, Any]:
+        """Look at the video of `identity`: `width height bars frames moved`."""
+        seen: dict[str, Any] = await self.run(
+            "return e2e.see(who, options)",
+            who=identity,
+            options={"ms": timeout_s * 1000} | options,
+            timeout_s=2 * timeout_s + 5,
+        )
+        return seen
