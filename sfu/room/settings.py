@@ -1,0 +1,88 @@
+"""A room's settings and its clock reading.
+
+Owns the values that are fixed when a room is made. Never reads a configuration file: that is `sfu.config`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Now", "RoomSettings", "SpeakerSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """One reading of both clocks; every change of a room happens at one."""
+
+    monotonic_s: float
+    """For deadlines and intervals."""
+    wall_s: float
+    """Seconds since the epoch, for what people and the wire see."""
+
+    @property
+    def wall_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return int(self.wall_s * 1_000)
+
+    @property
+    def wall_us(self) -> int:
+        """Microseconds since the epoch."""
+        return int(self.wall_s * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerSettings:
+    """How audio levels become active speakers (`audio.*` of the configuration, protocol.md §4.8)."""
+
+    update_interval_ms: int = 400
+    """Length of the window that one `AudioLevelsMeasured` speaks of."""
+    min_percentile: int = 40
+    """Share of the window, in percent, that must be active."""
+    smooth_intervals: int = 2
+    """Windows over which the level is smoothed; 0 and 1: not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSettings:
+    """Everything that is fixed when a room is made. Zero means no limit for `max_*`."""
+
+    empty_timeout_s: int = 300
+    """Life of a room that nobody (but dependents) ever joined."""
+    departure_timeout_s: int = 20
+    """Life of a room after the last participant left."""
+    max_participants: int = 0
+    enabled_codecs: tuple[str, ...] = (
+        "audio/opus",
+        "audio/red",
+        "video/VP8",
+        "video/H264",
+        "video/VP9",
+        "video/AV1",
+    )
+    """MIME types in the order of preference; any case is accepted."""
+    metadata: str = ""
+    enable_remote_unmute: bool = False
+    max_metadata_bytes: int = 512 * 1024
+    max_attributes_bytes: int = 64 * 1024
+    max_name_length: int = 256
+    """Bytes of UTF-8, as the reference counts."""
+    region: str = ""
+    """Told in `ParticipantInfo.region`."""
+    join_timeout_s: float = 60.0
+    """For reaching ACTIVE."""
+    token_refresh_s: float = 300.0
+    update_batch_s: float = 3.0
+    """Joins and leaves of mere subscribers are gathered this long once there are many."""
+    update_burst: int = 10
+    """That many of them pass at once before gathering starts; one is regained a second."""
+    count_update_s: float = 5.0
+    """Least time between two `room_update` for changed counts."""
+    unknown_track_s: float = 60.0
+    """How long a subscription to an unknown track stays desired."""
+    transport_close_grace_s: float = 2.0
+    """A peer that closed its transport has this long to say `leave`."""
+    max_pending_tracks: int = 64
+    """Announced but not yet offered tracks of one participant."""
+    max_unknown_tracks: int = 512
+    """Unknown tracks that one participant may desire at once."""
+    speakers: SpeakerSettings = SpeakerSettings()
