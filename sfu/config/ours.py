@@ -1,0 +1,75 @@
+"""The configuration as a whole: the reference's sections and ours, `plenum:`.
+
+Owns our own keys and the root model. Never reads a file or the environment: that is `sfu.config.load`.
+"""
+
+from __future__ import annotations
+
+from sfu.config import reference
+from sfu.config.base import Duration, Port, Section, UInt, key
+
+__all__ = ["Config", "Plenum", "SignalCaps"]
+
+
+class SignalCaps(Section):
+    """What one signalling connection may ask of the server; above it, it is closed with a reason and counted."""
+
+    max_messages_per_s: UInt = key(100, "Signal messages a second, averaged over ten seconds; 0: no limit.")
+    max_offers_per_minute: UInt = key(120, "Session descriptions a minute; each costs CPU. 0: no limit.")
+    max_candidates: UInt = key(500, "ICE candidates in the life of a connection; 0: no limit.")
+    send_queue_bytes: UInt = key(
+        4_194_304, "Unsent bytes kept for a client that does not read; above it the client is cut."
+    )
+
+
+class Plenum(Section):
+    """What the reference does not have."""
+
+    web: bool = key(True, "Serve the meeting page at /.")
+    disable_rtc_v1: bool = key(
+        False,
+        "Answer 404 on /rtc/v1, so that clients fall back to two peer connections; to rule out a path in trouble.",
+    )
+    signal: SignalCaps = key(SignalCaps(), "")
+    data_messages_per_s: UInt = key(0, "Data messages that one participant may send a second; 0: no limit.")
+    vanish_timeout: Duration = key("15s", "Silence after which a participant counts as gone.", effect=False)
+    token_refresh_interval: Duration = key("5m", "Time between fresh tokens sent to connected clients.")
+    tls_cert: str = key("", "Certificate (PEM) for HTTPS and WSS on port; empty: a proxy in front does TLS.")
+    tls_key: str = key("", "Its key.")
+
+
+class Config(Section):
+    """All of it."""
+
+    port: Port = key(7880, "HTTP and WebSocket port: signalling, API and page; 0: any free one.")
+    bind_addresses: list[str] = key([], "Addresses that HTTP, metrics and media bind; empty: all.")
+    prometheus_port: Port = key(0, "Older name of prometheus.port.")
+    prometheus: reference.Prometheus = key(reference.Prometheus(), "")
+    debug_handler: reference.DebugServer = key(reference.DebugServer(), "")
+    rtc: reference.Rtc = key(reference.Rtc(), "")
+    redis: reference.Redis = key(reference.Redis(), "")
+    audio: reference.Audio = key(reference.Audio(), "")
+    video: reference.Video = key(reference.Video(), "")
+    room: reference.Room = key(reference.Room(), "")
+    turn: reference.Turn = key(reference.Turn(), "")
+    ingress: reference.Ingress = key(reference.Ingress(), "")
+    sip: reference.Sip = key(reference.Sip(), "")
+    webhook: reference.Webhook = key(reference.Webhook(), "")
+    node_selector: reference.NodeSelector = key(reference.NodeSelector(), "")
+    key_file: str = key("", "File of `key: secret` lines; others must have no access to it. Counts instead of keys.")
+    keys: dict[str, str] = key({}, "API key: secret, at least 32 characters; `plenum generate-keys` makes a pair.")
+    region: str = key("", "Name of this node's region, told to clients.")
+    signal_relay: reference.SignalRelay = key(reference.SignalRelay(), "")
+    psrpc: reference.Psrpc = key(reference.Psrpc(), "")
+    log_level: reference.LogLevel = key("", "Older name of logging.level.")
+    logging: reference.Logging = key(reference.Logging(), "")
+    limit: reference.Limit = key(reference.Limit(), "")
+    agents: reference.Agents = key(reference.Agents(), "")
+    development: bool = key(False, "Dev mode: short secrets allowed, tokens for the page, debug log. Never in public.")
+    metric: reference.Metric = key(reference.Metric(), "")
+    trace: reference.Trace = key(reference.Trace(), "")
+    node_stats: reference.NodeStats = key(reference.NodeStats(), "")
+    enable_data_tracks: bool = key(True, "Allow data tracks.", effect=False)
+    enable_participant_data_blob: bool = key(False, "Allow data blobs.", effect=False)
+    api: reference.Api = key(reference.Api(), "")
+    plenum: Plenum = key(Plenum(), "")
