@@ -79,6 +79,8 @@ class Trickle:
     """`candidate:…`"""
     subscriber: bool
     final: bool
+    mid: str = ""
+    """Of the first m-line of our description: browsers want one that exists."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,448 @@
+"""The packet engine as the control plane sees it: commands in, tells out to the room they concern.
+
+Owns the extension object, the event fd's place in the loop, the table id -> room, and what happens when the command
+queue is full. The only importer of `sfu._engine`. Never waits, never decides anything about rooms.
+
+When the queue is full, commands wait here in order and are tried again every few milliseconds; meanwhile no new
+session is accepted. When even this backlog overflows, or the engine is gone, every room hears `ShardFailed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from sfu import _engine
+from sfu.control.engine_port import (
+    AnswerReady,
+    DescriptionRefused,
+    EngineConsumer,
+    EngineTell,
+    MediaSectionsRequired,
+    NegotiationRefused,
+    OfferReady,
+    ParsedOffer,
+    ShardFailed,
+)
+from sfu.ids import DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId
+from sfu.room import inputs
+from sfu.room.enums import TrackType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sfu.room.effects import (
+        AddDownTrack,
+        AddEngineParticipant,
+        OpenTransport,
+        PublishLine,
+        UpdateEngineParticipant,
+    )
+
+__all__ = ["EngineClient", "EngineConfig", "EngineStartError"]
+
+EngineConfig = _engine.EngineConfig
+
+_DRAIN_LIMIT = 1024
+_RETRY_S = 0.005
+_MAX_BACKLOG = 65_536
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class EngineStartError(Exception):
+    """The engine could not start; the text names the address or the number that is at fault."""
+
+
+class _ExtensionOffer:
+    """A parsed offer with its lines in the domain's words."""
+
+    __slots__ = ("media", "parsed")
+
+    def __init__(self, parsed: _engine.RemoteOffer) -> None:
+        self.parsed = parsed
+        self.media = tuple(_offered(line) for line in parsed.media)
+
+
+@dataclass(slots=True, eq=False)
+class _Route:
+    """Where tells about one id go. Ids form a tree (room, participant, transport, track) that is cut with its root."""
+
+    consumer: EngineConsumer
+    parent: int | None
+    children: set[int] = field(default_factory=set)
+
+
+class EngineClient:
+    """The real engine behind the port."""
+
+    def __init__(self, config: _engine.EngineConfig, *, ice_lite: bool = True) -> None:
+        """Binds the sockets and starts the engine's threads.
+
+        Raises:
+            EngineStartError: An address cannot be bound.
+        """
+        try:
+            self._engine = _engine.Engine(config)
+        except _engine.EngineError as error:
+            raise EngineStartError(str(error)) from error
+        self.wants_remote_candidates = not ice_lite
+        self.candidates: Sequence[str] = tuple(self._engine.candidates)
+        self.unrouted_tells = 0
+        self.queue_full_total = 0
+        self._routes: dict[int, _Route] = {}
+        self._backlog: deque[Callable[[], None]] = deque()
+        self._retry: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failed = False
+
+    # ------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Begins to listen for tells in the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._engine.event_fd, self.drain)
+
+    def stop(self) -> None:
+        """Closes every transport and ends the engine's threads. Idempotent."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._engine.event_fd)
+            self._loop = None
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        self._failed = True
+        self._engine.stop()
+
+    @property
+    def accepting(self) -> bool:
+        """See `EnginePort`."""
+        return not self._failed and not self._backlog
+
+    @property
+    def udp_addresses(self) -> Sequence[str]:
+        """Bound `ip:port`."""
+        return self._engine.udp_addresses
+
+    @property
+    def tcp_addresses(self) -> Sequence[str]:
+        """Bound `ip:port`."""
+        return self._engine.tcp_addresses
+
+    def counters(self) -> Mapping[str, int]:
+        """The engine's totals since its start, by the names in `_engine.pyi`, and this client's own."""
+        totals = self._engine.counters()
+        totals["queue_full"] = self.queue_full_total
+        totals["tells_unrouted"] = self.unrouted_tells
+        return totals
+
+    # ------------------------------------------------------------ tells
+
+    def attach(self, room: RoomId, consumer: EngineConsumer) -> None:
+        """See `EnginePort`."""
+        self._routes[room] = _Route(consumer, None)
+
+    def detach(self, room: RoomId) -> None:
+        """See `EnginePort`."""
+        self._forget(room)
+
+    def drain(self) -> None:
+        """Takes what waits in the engine and hands it on; at most one batch, so that the loop stays fair."""
+        for event in self._engine.drain(_DRAIN_LIMIT):
+            translate = _TRANSLATE.get(type(event))
+            if translate is None:
+                continue
+            subject, tell = translate(event)
+            if isinstance(tell, ShardFailed):
+                self._tell_all(tell)
+                continue
+            route = self._routes.get(subject)
+            if route is None:
+                # The thing ended while the tell was under way.
+                self.unrouted_tells += 1
+                continue
+            route.consumer.hear(tell)
+            if isinstance(tell, inputs.TransportFailed):
+                self._forget(subject)
+
+    def _tell_all(self, tell: ShardFailed) -> None:
+        _log.error("shard failed", shard=tell.shard)
+        for consumer in [route.consumer for route in self._routes.values() if route.parent is None]:
+            consumer.hear(tell)
+
+    def _adopt(self, child: int, parent: int) -> None:
+        route = self._routes.get(parent)
+        if route is None:
+            return
+        route.children.add(child)
+        self._routes.setdefault(child, _Route(route.consumer, parent))
+
+    def _forget(self, subject: int) -> None:
+        route = self._routes.pop(subject, None)
+        if route is None:
+            return
+        if route.parent is not None and (parent := self._routes.get(route.parent)) is not None:
+            parent.children.discard(subject)
+        for child in tuple(route.children):
+            self._forget(child)
+
+    # ------------------------------------------------------------ commands
+
+    def parse_offer(self, sdp: str, mime_types: Sequence[str]) -> ParsedOffer:
+        """See `EnginePort`."""
+        try:
+            return _ExtensionOffer(_engine.RemoteOffer(sdp, mime_types))
+        except _engine.SdpError as error:
+            raise DescriptionRefused(str(error)) from error
+
+    def add_participant(self, room: RoomId, effect: AddEngineParticipant) -> None:
+        """See `EnginePort`."""
+        self._adopt(effect.participant, room)
+        self._submit(
+            self._engine.add_participant,
+            room,
+            effect.participant,
+            sid=effect.sid,
+            identity=effect.identity,
+            can_publish_data=effect.can_publish_data,
+            hidden=effect.hidden,
+            agent=effect.agent,
+        )
+
+    def update_participant(self, effect: UpdateEngineParticipant) -> None:
+        """See `EnginePort`."""
+        self._submit(
+            self._engine.update_participant,
+            effect.participant,
+            sid=effect.sid,
+            identity=effect.identity,
+            can_publish_data=effect.can_publish_data,
+            hidden=effect.hidden,
+            agent=effect.agent,
+        )
+
+    def remove_participant(self, participant: ParticipantId) -> None:
+        """See `EnginePort`."""
+        self._forget(participant)
+        self._submit(self._engine.remove_participant, participant)
+
+    def open_transport(self, room: RoomId, effect: OpenTransport) -> None:
+        """See `EnginePort`."""
+        self._adopt(effect.transport, effect.participant)
+        self._submit(
+            self._engine.open_transport,
+            effect.participant,
+            effect.transport,
+            effect.role,
+            mime_types=effect.mime_types,
+        )
+
+    def close_transport(self, transport: TransportId) -> None:
+        """See `EnginePort`."""
+        self._forget(transport)
+        self._submit(self._engine.close_transport, transport)
+
+    def accept_offer(
+        self, transport: TransportId, request: RequestId, offer: ParsedOffer, publish: Sequence[PublishLine]
+    ) -> None:
+        """See `EnginePort`."""
+        if not isinstance(offer, _ExtensionOffer):
+            raise TypeError("an offer of another port")
+        for line in publish:
+            self._adopt(line.up_track, transport)
+        lines = [_publish_line(line) for line in publish]
+        self._submit(self._engine.accept_offer, transport, request, offer.parsed, lines)
+
+    def accept_answer(self, transport: TransportId, request: RequestId, sdp: str) -> None:
+        """See `EnginePort`."""
+        self._submit(self._engine.accept_answer, transport, request, sdp)
+
+    def add_remote_candidate(self, transport: TransportId, candidate: str) -> None:
+        """See `EnginePort`."""
+        self._submit(self._engine.add_remote_candidate, transport, candidate)
+
+    def mute_up_track(self, up_track: UpTrackId, *, muted: bool) -> None:
+        """See `EnginePort`."""
+        self._submit(self._engine.mute_up_track, up_track, muted)
+
+    def close_up_track(self, up_track: UpTrackId) -> None:
+        """See `EnginePort`."""
+        self._forget(up_track)
+        self._submit(self._engine.close_up_track, up_track)
+
+    def add_down_track(self, room: RoomId, effect: AddDownTrack) -> None:
+        """See `EnginePort`."""
+        self._adopt(effect.down_track, effect.transport)
+        self._submit(
+            self._engine.add_down_track,
+            effect.down_track,
+            effect.transport,
+            effect.up_track,
+            "audio" if effect.type is TrackType.AUDIO else "video",
+            stream_id=effect.stream_id,
+            track_sid=effect.track_sid,
+            stereo=effect.stereo,
+            enabled=effect.enabled,
+        )
+
+    def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:
+        """See `EnginePort`."""
+        self._submit(self._engine.enable_down_track, down_track, enabled)
+
+    def remove_down_track(self, down_track: DownTrackId) -> None:
+        """See `EnginePort`."""
+        self._forget(down_track)
+        self._submit(self._engine.remove_down_track, down_track)
+
+    def send_data(
+        self, room: RoomId, payload: bytes, *, reliable: bool, destinations: Sequence[ParticipantId] | None
+    ) -> None:
+        """See `EnginePort`."""
+        self._submit(self._engine.send_data, room, "reliable" if reliable else "lossy", payload, destinations)
+
+    # ------------------------------------------------------------ the command queue
+
+    def _submit(self, command: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        if self._failed:
+            return
+        if self._backlog:
+            self._defer(functools.partial(command, *args, **kwargs))
+            return
+        try:
+            command(*args, **kwargs)
+        except _engine.QueueFull:
+            self.queue_full_total += 1
+            _log.warning("engine command queue was full")
+            self._defer(functools.partial(command, *args, **kwargs))
+        except _engine.EngineError as error:
+            self._fail(str(error))
+
+    def _defer(self, command: Callable[[], None]) -> None:
+        self._backlog.append(command)
+        if len(self._backlog) > _MAX_BACKLOG:
+            self._fail("its command queue stayed full")
+        elif self._retry is None and self._loop is not None:
+            self._retry = self._loop.call_later(_RETRY_S, self._resubmit)
+
+    def _resubmit(self) -> None:
+        self._retry = None
+        while self._backlog:
+            try:
+                self._backlog[0]()
+            except _engine.QueueFull:
+                if self._loop is not None:
+                    self._retry = self._loop.call_later(_RETRY_S, self._resubmit)
+                return
+            except _engine.EngineError as error:
+                self._fail(str(error))
+                return
+            self._backlog.popleft()
+
+    def _fail(self, reason: str) -> None:
+        if self._failed:
+            return
+        self._failed = True
+        self._backlog.clear()
+        _log.error("engine failed", reason=reason)
+        # Later, not now: the caller is in the middle of a room's effects.
+        asyncio.get_running_loop().call_soon(self._tell_all, ShardFailed(0))
+
+
+def _offered(line: _engine.OfferedMedia) -> inputs.OfferedMedia:
+    return inputs.OfferedMedia(
+        mid=line.mid,
+        type=TrackType.AUDIO if line.kind == "audio" else TrackType.VIDEO,
+        sends=line.direction in {"sendonly", "sendrecv"},
+        stream_id=line.stream_id,
+        track_id=line.track_id,
+        rids=tuple(line.rids),
+        mime_types=tuple(line.mime_types),
+    )
+
+
+def _publish_line(line: PublishLine) -> _engine.PublishLine:
+    return _engine.PublishLine(
+        mid=line.mid,
+        up_track=line.up_track,
+        codec=line.codec,
+        dtx=line.dtx,
+        stereo=line.stereo,
+        red=line.red,
+        speaker=line.speaker,
+        muted=line.muted,
+    )
+
+
+def _answer(event: _engine.Answer) -> tuple[int, EngineTell]:
+    transport = TransportId(event.transport)
+    return transport, AnswerReady(transport, RequestId(event.request), event.sdp, event.mid_to_track)
+
+
+def _offer(event: _engine.Offer) -> tuple[int, EngineTell]:
+    transport = TransportId(event.transport)
+    return transport, OfferReady(transport, RequestId(event.request), event.sdp, event.mid_to_track)
+
+
+def _sections(event: _engine.MediaSectionsRequired) -> tuple[int, EngineTell]:
+    transport = TransportId(event.transport)
+    return transport, MediaSectionsRequired(transport, event.audio, event.video)
+
+
+def _refused(event: _engine.NegotiationFailed) -> tuple[int, EngineTell]:
+    transport = TransportId(event.transport)
+    return transport, NegotiationRefused(transport, RequestId(event.request), event.reason)
+
+
+def _connected(event: _engine.TransportConnected) -> tuple[int, EngineTell]:
+    transport = TransportId(event.transport)
+    return transport, inputs.TransportConnected(transport)
+
+
+def _failed(event: _engine.TransportFailed) -> tuple[int, EngineTell]:
+    transport = TransportId(event.transport)
+    return transport, inputs.TransportFailed(transport, event.reason)
+
+
+def _started(event: _engine.UpTrackStarted) -> tuple[int, EngineTell]:
+    up_track = UpTrackId(event.up_track)
+    return up_track, inputs.UpTrackStarted(up_track, event.mime_type)
+
+
+def _bound(event: _engine.DownTrackBound) -> tuple[int, EngineTell]:
+    down_track = DownTrackId(event.down_track)
+    return down_track, inputs.DownTrackBound(down_track)
+
+
+def _unsupported(event: _engine.DownTrackCodecUnsupported) -> tuple[int, EngineTell]:
+    down_track = DownTrackId(event.down_track)
+    return down_track, inputs.DownTrackCodecUnsupported(down_track)
+
+
+def _levels(event: _engine.AudioLevels) -> tuple[int, EngineTell]:
+    levels = (
+        inputs.AudioActivity(UpTrackId(up_track), level, active_ms) for up_track, level, active_ms in event.levels
+    )
+    return event.room, inputs.AudioLevelsMeasured(tuple(levels))
+
+
+def _shard_failed(event: _engine.ShardFailed) -> tuple[int, EngineTell]:
+    return 0, ShardFailed(event.shard)
+
+
+_TRANSLATE: dict[type, Callable[[Any], tuple[int, EngineTell]]] = {
+    _engine.Answer: _answer,
+    _engine.Offer: _offer,
+    _engine.MediaSectionsRequired: _sections,
+    _engine.NegotiationFailed: _refused,
+    _engine.TransportConnected: _connected,
+    _engine.TransportFailed: _failed,
+    _engine.UpTrackStarted: _started,
+    _engine.DownTrackBound: _bound,
+    _engine.DownTrackCodecUnsupported: _unsupported,
+    _engine.AudioLevels: _levels,
+    _engine.ShardFailed: _shard_failed,
+}
