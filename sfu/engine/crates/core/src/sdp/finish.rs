@@ -1,6 +1,11 @@
 //! The last patches to a description of ours before a client sees it.
 
-use crate::command::PublishLine;
+use super::candidate::announce_line;
+use super::codecs::{Formats, parse_payload_type};
+use super::offer::is_transport_cc;
+use super::scan::{Description, Section, attribute_value};
+use crate::command::{MediaKind, PublishLine};
+use crate::rtp::Codec;
 use crate::transport::LocalCandidate;
 
 /// What the server does on a line of its own description.
@@ -29,15 +34,207 @@ pub struct LocalLine<'a> {
 }
 
 /// Patches an offer or answer that the transport wrote: msid and CNAME of sending lines, none on others, codec order,
-/// Opus parameters, RED, transport-cc only where we receive, `msid-semantic`, announced addresses.
+/// Opus parameters, RED, transport-cc only where we receive, `msid-semantic`, announced addresses. A line without a
+/// codec in common is refused (port 0).
+///
+/// Text that does not scan is returned as it is: the transport wrote it, so that would be a fault of ours.
 #[must_use]
-pub fn finish_description(text: &str, _lines: &[LocalLine<'_>], _candidates: &[LocalCandidate]) -> String {
-    text.to_owned()
+pub fn finish_description(text: &str, lines: &[LocalLine<'_>], candidates: &[LocalCandidate]) -> String {
+    let Ok(description) = Description::scan(text) else { return text.to_owned() };
+    let sections: Vec<LocalSection<'_>> =
+        description.sections.iter().map(|section| LocalSection::read(section, lines)).collect();
+    let refused: Vec<&str> =
+        sections.iter().filter(|section| section.is_refused).map(|section| section.mid).collect();
+    let mut out = Output { text: String::with_capacity(text.len() + 512), candidates };
+    for line in &description.session {
+        out.session_line(line.text, &refused);
+    }
+    for section in &sections {
+        section.write(&mut out);
+    }
+    out.text
 }
 
-/// A candidate attribute value (`candidate:…`) as it is to be announced: one per advertised address of its local
-/// address (1:1 NAT), or unchanged.
-#[must_use]
-pub fn announce_candidate(candidate: &str, _candidates: &[LocalCandidate]) -> Vec<String> {
-    vec![candidate.to_owned()]
+/// Text under construction.
+struct Output<'a> {
+    text: String,
+    candidates: &'a [LocalCandidate],
+}
+
+impl Output<'_> {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push_str("\r\n");
+    }
+
+    fn session_line(&mut self, line: &str, refused: &[&str]) {
+        if line.starts_with("a=msid-semantic") {
+            self.line("a=msid-semantic: WMS *");
+        } else if line.starts_with("a=group:BUNDLE") && !refused.is_empty() {
+            let mids: Vec<&str> = line.split(' ').filter(|mid| !refused.contains(mid)).collect();
+            self.line(&mids.join(" "));
+        } else {
+            self.plain(line);
+        }
+    }
+
+    /// A line of no line role: only candidates change.
+    fn plain(&mut self, line: &str) {
+        match line.strip_prefix("a=").filter(|value| value.starts_with("candidate:")) {
+            Some(candidate) => announce_line(candidate, self.candidates, |text| {
+                self.text.push_str("a=");
+                self.text.push_str(text);
+                self.text.push_str("\r\n");
+            }),
+            None => self.line(line),
+        }
+    }
+}
+
+/// One m-line of ours with its role.
+struct LocalSection<'a> {
+    section: &'a Section<'a>,
+    mid: &'a str,
+    role: Option<LineRole<'a>>,
+    /// Payload types in the order to write; `None` for an application line.
+    payload_types: Option<Vec<u8>>,
+    opus: Option<u8>,
+    is_refused: bool,
+}
+
+impl<'a> LocalSection<'a> {
+    fn read(section: &'a Section<'a>, lines: &[LocalLine<'a>]) -> Self {
+        let mid = section.values("mid").next().map_or("", |(_, mid)| mid);
+        let role = lines.iter().find(|line| line.mid == mid).map(|line| line.role);
+        let kind = [("m=audio", MediaKind::Audio), ("m=video", MediaKind::Video)]
+            .into_iter()
+            .find(|(prefix, _)| section.media.text.starts_with(prefix))
+            .map(|(_, kind)| kind);
+        let formats = kind.and_then(|kind| Formats::read(kind, section).ok());
+        let is_refused = formats.as_ref().is_some_and(|formats| !formats.has_maps());
+        let payload_types = formats.as_ref().filter(|_| !is_refused).map(|formats| order(formats, role));
+        let opus = formats.as_ref().and_then(|formats| formats.payload_type_of(Codec::Opus));
+        Self { section, mid, role, payload_types, opus, is_refused }
+    }
+
+    fn write(&self, out: &mut Output<'_>) {
+        self.write_media_line(out);
+        let mut has_opus_parameters = false;
+        for line in &self.section.lines {
+            if self.is_dropped(line.text) {
+                continue;
+            }
+            match self.patched(line.text) {
+                Some(patched) => out.line(&patched),
+                None => out.plain(line.text),
+            }
+            has_opus_parameters |= self.is_opus_parameters(line.text);
+        }
+        if let (Some(opus), false) = (self.opus, has_opus_parameters)
+            && let Some(parameters) = self.opus_parameters().strip_prefix(';')
+        {
+            out.line(&format!("a=fmtp:{opus} {parameters}"));
+        }
+    }
+
+    fn write_media_line(&self, out: &mut Output<'_>) {
+        let words: Vec<&str> = self.section.media.text.splitn(4, ' ').collect();
+        match (words.as_slice(), &self.payload_types) {
+            ([media, _, protocol, ..], _) if self.is_refused => out.line(&format!("{media} 0 {protocol} 0")),
+            ([media, port, protocol, ..], Some(payload_types)) => {
+                let formats: Vec<String> = payload_types.iter().map(u8::to_string).collect();
+                out.line(&format!("{media} {port} {protocol} {}", formats.join(" ")));
+            }
+            _ => out.line(self.section.media.text),
+        }
+    }
+
+    fn is_sending(&self) -> bool {
+        matches!(self.role, Some(LineRole::Sending { .. }))
+    }
+
+    /// Lines that the client must not see in this role.
+    fn is_dropped(&self, line: &str) -> bool {
+        let Some(payload_types) = &self.payload_types else { return false };
+        if let Some(format) =
+            ["rtpmap", "fmtp", "rtcp-fb"].iter().find_map(|name| attribute_value(line, name))
+        {
+            let payload_type = format.split(' ').next().and_then(parse_payload_type);
+            let is_listed = payload_type.is_some_and(|payload_type| payload_types.contains(&payload_type));
+            let is_feedback = line.starts_with("a=rtcp-fb:") && line.ends_with(" transport-cc");
+            return !is_listed || (is_feedback && !self.is_receiving());
+        }
+        if is_transport_cc(line) {
+            return !self.is_receiving();
+        }
+        let is_source = ["a=msid:", "a=ssrc:", "a=ssrc-group:"].iter().any(|prefix| line.starts_with(prefix));
+        is_source && !self.is_sending()
+    }
+
+    fn is_receiving(&self) -> bool {
+        matches!(self.role, Some(LineRole::Receiving(_)))
+    }
+
+    /// A line with our values in it; `None` when it stays.
+    fn patched(&self, line: &str) -> Option<String> {
+        if self.is_opus_parameters(line) {
+            return Some(format!("{line}{}", self.opus_parameters()));
+        }
+        let Some(LineRole::Sending { stream_id, track_sid, .. }) = self.role else { return None };
+        if line.starts_with("a=msid:") {
+            return Some(format!("a=msid:{stream_id} {track_sid}"));
+        }
+        let (ssrc, attribute) = attribute_value(line, "ssrc")?.split_once(' ')?;
+        match attribute.split(':').next()? {
+            "cname" => Some(format!("a=ssrc:{ssrc} cname:{stream_id}")),
+            "msid" => Some(format!("a=ssrc:{ssrc} msid:{stream_id} {track_sid}")),
+            _ => None,
+        }
+    }
+
+    fn is_opus_parameters(&self, line: &str) -> bool {
+        let parameters = attribute_value(line, "fmtp").and_then(|value| value.split(' ').next());
+        self.opus.is_some() && parameters.and_then(parse_payload_type) == self.opus
+    }
+
+    /// What to append to the parameters of Opus, each with a leading semicolon.
+    fn opus_parameters(&self) -> String {
+        let mut parameters = String::new();
+        match self.role {
+            Some(LineRole::Receiving(line)) => {
+                if line.dtx {
+                    parameters.push_str(";usedtx=1");
+                }
+                if line.stereo {
+                    parameters.push_str(";stereo=1;maxaveragebitrate=510000");
+                }
+            }
+            Some(LineRole::Sending { stereo: true, .. }) => parameters.push_str(";sprop-stereo=1"),
+            _ => {}
+        }
+        parameters
+    }
+}
+
+/// Payload types with the publication's codec first, each primary followed by its RTX, without RED where the
+/// publication does not use it. Clients take the first codec of the answer.
+fn order(formats: &Formats<'_>, role: Option<LineRole<'_>>) -> Vec<u8> {
+    let listed = formats.listed();
+    let Some(LineRole::Receiving(line)) = role else { return listed.to_vec() };
+    let wanted = line.codec.as_deref().and_then(Codec::from_mime_type);
+    let rank = |payload_type: u8| {
+        let primary = formats.primary_of(payload_type).unwrap_or(payload_type);
+        let codec = formats.codec_of(primary);
+        let is_wanted = codec.is_some()
+            && (codec == wanted || (codec == Some(Codec::Red) && wanted == Some(Codec::Opus)));
+        let position = listed.iter().position(|known| *known == primary).unwrap_or(listed.len());
+        (!is_wanted, position, primary != payload_type)
+    };
+    let mut ordered: Vec<u8> = listed
+        .iter()
+        .copied()
+        .filter(|listed| line.red || formats.codec_of(*listed) != Some(Codec::Red))
+        .collect();
+    ordered.sort_by_key(|payload_type| rank(*payload_type));
+    ordered
 }

@@ -8,15 +8,19 @@
 //! 2. an offer of ours goes through [`finish_description`]; the client's answer through [`RemoteAnswer::parse`];
 //! 3. candidates of ours that are trickled go through [`announce_candidate`].
 
+mod candidate;
+mod codecs;
 mod finish;
 mod offer;
 mod payload_types;
 mod scan;
 
-pub use finish::{LineRole, LocalLine, announce_candidate, finish_description};
+pub use candidate::announce_candidate;
+pub use finish::{LineRole, LocalLine, finish_description};
 pub use payload_types::PayloadTypes;
 
 use crate::command::MediaKind;
+use offer::FilteredSection;
 
 /// Which codecs a room allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,6 +95,10 @@ pub struct RemoteOffer {
     pub media: Vec<OfferedMedia>,
     /// Whether there is an application m-line.
     pub has_data: bool,
+    session: String,
+    sections: Vec<FilteredSection>,
+    payload_types: PayloadTypes,
+    ice_ufrag: String,
 }
 
 /// How the server uses the lines of one offer.
@@ -103,35 +111,22 @@ pub struct LineUse<'a> {
 }
 
 impl RemoteOffer {
-    /// Parses and filters.
-    ///
-    /// # Errors
-    /// [`SdpError`] when the text is no session description or would be unsafe.
-    pub fn parse(_sdp: &str, _policy: &CodecPolicy) -> Result<Self, SdpError> {
-        Ok(Self { media: Vec::new(), has_data: false })
-    }
-
     /// ICE user name fragment of the first line that has one; it changes when the client restarts ICE.
     #[must_use]
     pub fn ice_ufrag(&self) -> &str {
-        ""
+        &self.ice_ufrag
     }
 
     /// Lines on which the client is ready to receive (`recvonly`, at least one codec), in order.
     pub fn receiving(&self, kind: MediaKind) -> impl Iterator<Item = &OfferedMedia> {
-        self.media.iter().filter(move |media| media.kind == kind && media.direction == Direction::RecvOnly)
+        self.media.iter().filter(move |media| {
+            media.kind == kind && media.direction == Direction::RecvOnly && !media.mime_types.is_empty()
+        })
     }
 
     /// Lines on which the client sends or could send (`sendonly`, `sendrecv`), in order.
     pub fn sending(&self) -> impl Iterator<Item = &OfferedMedia> {
         self.media.iter().filter(|media| matches!(media.direction, Direction::SendOnly | Direction::SendRecv))
-    }
-
-    /// The offer as the transport is to see it: filtered, with directions by use, with the transport-cc header
-    /// extension only where media comes in.
-    #[must_use]
-    pub fn text_for(&self, _lines: &LineUse<'_>) -> String {
-        String::new()
     }
 }
 
@@ -139,17 +134,10 @@ impl RemoteOffer {
 #[derive(Debug, Clone)]
 pub struct RemoteAnswer {
     text: String,
+    payload_types: PayloadTypes,
 }
 
 impl RemoteAnswer {
-    /// Checks an answer by the same rules as an offer.
-    ///
-    /// # Errors
-    /// [`SdpError`] when the text is no session description or would be unsafe.
-    pub fn parse(sdp: &str, _policy: &CodecPolicy) -> Result<Self, SdpError> {
-        Ok(Self { text: sdp.to_owned() })
-    }
-
     /// Text for the transport.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -1,0 +1,264 @@
+//! Which formats of one m-line stay, and what their payload types mean.
+
+use super::payload_types::Binding;
+use super::scan::Section;
+use super::{CodecPolicy, SdpError};
+use crate::command::MediaKind;
+use crate::rtp::Codec;
+
+/// One `a=rtpmap`, as far as it concerns us.
+#[derive(Debug, Clone, Copy)]
+struct RtpMap<'a> {
+    payload_type: u8,
+    name: &'a str,
+    clock_rate: &'a str,
+}
+
+/// The formats of one audio or video m-line.
+#[derive(Debug)]
+pub(super) struct Formats<'a> {
+    kind: MediaKind,
+    /// Payload types in the order of the m-line.
+    listed: Vec<u8>,
+    maps: Vec<RtpMap<'a>>,
+    parameters: Vec<(u8, &'a str)>,
+}
+
+/// What is kept of one m-line.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Payload types, in the order of the m-line.
+    pub(super) payload_types: Vec<u8>,
+    /// Codecs without RTX, in the client's order, each once.
+    pub(super) codecs: Vec<Codec>,
+}
+
+/// How well an H.264 format fits: constrained baseline is what every client decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum H264Fit {
+    ConstrainedBaseline,
+    OtherProfile,
+}
+
+impl<'a> Formats<'a> {
+    /// Reads the formats of a section.
+    pub(super) fn read(kind: MediaKind, section: &Section<'a>) -> Result<Self, SdpError> {
+        let malformed = || SdpError::Malformed { line: section.media.number };
+        let mut listed = Vec::new();
+        for format in section.media.text.split(' ').skip(3).filter(|format| !format.is_empty()) {
+            let payload_type = parse_payload_type(format).ok_or_else(malformed)?;
+            if listed.contains(&payload_type) {
+                return Err(SdpError::DuplicatePayloadType { payload_type });
+            }
+            listed.push(payload_type);
+        }
+        let maps = read_maps(section, &listed)?;
+        let parameters = section
+            .values("fmtp")
+            .filter_map(|(_, value)| value.split_once(' '))
+            .filter_map(|(format, parameters)| Some((parse_payload_type(format)?, parameters)))
+            .collect();
+        Ok(Self { kind, listed, maps, parameters })
+    }
+
+    /// Kind of the line.
+    pub(super) const fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// Payload types in the order of the m-line.
+    pub(super) fn listed(&self) -> &[u8] {
+        &self.listed
+    }
+
+    /// Whether any listed payload type has a meaning.
+    pub(super) fn has_maps(&self) -> bool {
+        !self.maps.is_empty()
+    }
+
+    /// First payload type of a codec.
+    pub(super) fn payload_type_of(&self, codec: Codec) -> Option<u8> {
+        self.listed.iter().copied().find(|listed| self.codec_of(*listed) == Some(codec))
+    }
+
+    /// The payload type that an RTX payload type repeats.
+    pub(super) fn primary_of(&self, payload_type: u8) -> Option<u8> {
+        parameter(self.parameters_of(payload_type), "apt").and_then(parse_payload_type)
+    }
+
+    /// Best H.264 fit of the line.
+    pub(super) fn h264_fit(&self) -> Option<H264Fit> {
+        self.listed.iter().filter_map(|payload_type| self.h264_fit_of(*payload_type)).min()
+    }
+
+    /// Payload types to keep: codecs that the policy allows, one payload type for each, with its RTX.
+    pub(super) fn keep(&self, policy: &CodecPolicy, h264: Option<H264Fit>) -> Kept {
+        let mut primaries: Vec<(u8, Codec)> = Vec::new();
+        for payload_type in &self.listed {
+            let Some(codec) = self.codec_of(*payload_type).filter(|codec| policy.allows(*codec)) else {
+                continue;
+            };
+            let is_usable = codec != Codec::Red && self.has_usable_profile(codec, *payload_type, h264);
+            if is_usable && primaries.iter().all(|(_, known)| *known != codec) {
+                primaries.push((*payload_type, codec));
+            }
+        }
+        let red = self.red_over(&primaries).filter(|_| policy.allows(Codec::Red));
+        let retransmission = primaries.iter().filter_map(|(payload_type, _)| self.rtx_of(*payload_type));
+        let mut kept: Vec<u8> = primaries.iter().map(|(payload_type, _)| *payload_type).collect();
+        kept.extend(retransmission);
+        kept.extend(red);
+        let payload_types: Vec<u8> =
+            self.listed.iter().copied().filter(|listed| kept.contains(listed)).collect();
+        let codecs = payload_types.iter().filter_map(|payload_type| {
+            let is_red = red == Some(*payload_type);
+            let primary = primaries.iter().find(|(primary, _)| primary == payload_type);
+            if is_red { Some(Codec::Red) } else { primary.map(|(_, codec)| *codec) }
+        });
+        let codecs = codecs.collect();
+        Kept { payload_types, codecs }
+    }
+
+    /// A payload type to leave in a line of which nothing is kept: a line needs one to be well-formed.
+    pub(super) fn placeholder(&self) -> Option<u8> {
+        let has_meaning = |listed: &&u8| self.map_of(**listed).is_some() || static_name(**listed).is_some();
+        self.listed.iter().find(has_meaning).copied()
+    }
+
+    /// What a kept payload type stands for.
+    pub(super) fn binding(&self, payload_type: u8) -> Option<Binding> {
+        let parameters = self.parameters_of(payload_type);
+        let name = self.name_of(payload_type)?;
+        let meaning = if name.eq_ignore_ascii_case("rtx") {
+            format!("rtx {}", parameter(parameters, "apt").unwrap_or_default())
+        } else if name.eq_ignore_ascii_case("red") {
+            format!("red {parameters}")
+        } else {
+            let profile = ["profile-level-id", "profile-id", "profile"]
+                .iter()
+                .find_map(|name| parameter(parameters, name))
+                .filter(|profile| *profile != "0")
+                .unwrap_or_default();
+            let clock_rate = self.map_of(payload_type).map_or("8000", |map| map.clock_rate);
+            format!("{}/{clock_rate} {}", name.to_ascii_lowercase(), profile.to_ascii_lowercase())
+        };
+        Some(Binding { payload_type, meaning: meaning.into() })
+    }
+
+    /// Codec of a payload type; `None` for RTX and what we do not know.
+    pub(super) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
+        let codec = Codec::from_encoding_name(self.kind, self.name_of(payload_type)?)?;
+        let clock_rate = self.map_of(payload_type).map_or("8000", |map| map.clock_rate);
+        (clock_rate.parse() == Ok(codec.clock_rate_hz())).then_some(codec)
+    }
+
+    fn name_of(&self, payload_type: u8) -> Option<&'a str> {
+        self.map_of(payload_type).map(|map| map.name).or_else(|| static_name(payload_type))
+    }
+
+    fn map_of(&self, payload_type: u8) -> Option<&RtpMap<'a>> {
+        self.maps.iter().find(|map| map.payload_type == payload_type)
+    }
+
+    fn parameters_of(&self, payload_type: u8) -> &'a str {
+        self.parameters
+            .iter()
+            .find(|(known, _)| *known == payload_type)
+            .map_or("", |(_, parameters)| parameters)
+    }
+
+    fn has_usable_profile(&self, codec: Codec, payload_type: u8, h264: Option<H264Fit>) -> bool {
+        let is_zero =
+            |name| parameter(self.parameters_of(payload_type), name).is_none_or(|profile| profile == "0");
+        match codec {
+            Codec::Vp9 => is_zero("profile-id"),
+            Codec::Av1 => is_zero("profile"),
+            Codec::H264 => h264.is_some() && self.h264_fit_of(payload_type) == h264,
+            _ => true,
+        }
+    }
+
+    /// Only non-interleaved packetization is of use: the other mode cannot split a picture over packets.
+    fn h264_fit_of(&self, payload_type: u8) -> Option<H264Fit> {
+        let parameters = self.parameters_of(payload_type);
+        if self.codec_of(payload_type) != Some(Codec::H264)
+            || parameter(parameters, "packetization-mode") != Some("1")
+        {
+            return None;
+        }
+        // RFC 6184 §8.1: profile_idc, constraint flags, level; without it baseline. Constraint set 1 on a baseline
+        // stream means constrained baseline.
+        let level_id = parameter(parameters, "profile-level-id").unwrap_or("42000a");
+        let level_id = u32::from_str_radix(level_id, 16).ok().filter(|_| level_id.len() == 6)?;
+        let (profile, constraints) = (level_id >> 16, (level_id >> 8) & 0xff);
+        let is_constrained = profile == 0x42 && constraints & 0x40 != 0;
+        Some(if is_constrained { H264Fit::ConstrainedBaseline } else { H264Fit::OtherProfile })
+    }
+
+    fn rtx_of(&self, primary: u8) -> Option<u8> {
+        self.listed.iter().copied().find(|listed| {
+            self.primary_of(*listed) == Some(primary)
+                && self.name_of(*listed).is_some_and(|name| name.eq_ignore_ascii_case("rtx"))
+        })
+    }
+
+    /// RED whose blocks are all the kept Opus (`a=fmtp:63 111/111`).
+    fn red_over(&self, primaries: &[(u8, Codec)]) -> Option<u8> {
+        let (opus, _) = primaries.iter().find(|(_, codec)| *codec == Codec::Opus)?;
+        self.listed.iter().copied().find(|listed| {
+            let mut blocks = self.parameters_of(*listed).split('/').map(parse_payload_type).peekable();
+            let is_red = self.codec_of(*listed) == Some(Codec::Red);
+            is_red && blocks.all(|block| block == Some(*opus))
+        })
+    }
+}
+
+impl CodecPolicy {
+    /// Whether a codec may be used.
+    #[must_use]
+    pub fn allows(&self, codec: Codec) -> bool {
+        self.mime_types.is_empty()
+            || self.mime_types.iter().any(|mime_type| mime_type.eq_ignore_ascii_case(codec.mime_type()))
+    }
+}
+
+/// A payload type has seven bits.
+pub(super) fn parse_payload_type(text: &str) -> Option<u8> {
+    text.trim().parse().ok().filter(|payload_type| *payload_type < 128)
+}
+
+/// One `name=value` of a format's parameters; names are compared without case.
+pub(super) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
+    parameters
+        .split(';')
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+}
+
+/// RFC 3551 §6, as far as we know the codec.
+fn static_name(payload_type: u8) -> Option<&'static str> {
+    match payload_type {
+        0 => Some("PCMU"),
+        8 => Some("PCMA"),
+        _ => None,
+    }
+}
+
+fn read_maps<'a>(section: &Section<'a>, listed: &[u8]) -> Result<Vec<RtpMap<'a>>, SdpError> {
+    let mut maps: Vec<RtpMap<'a>> = Vec::new();
+    for (line, value) in section.values("rtpmap") {
+        let malformed = SdpError::Malformed { line: line.number };
+        let (format, encoding) = value.split_once(' ').ok_or(malformed.clone())?;
+        let payload_type = parse_payload_type(format).ok_or(malformed.clone())?;
+        let (name, rest) = encoding.trim().split_once('/').ok_or(malformed)?;
+        let clock_rate = rest.split('/').next().unwrap_or(rest);
+        if maps.iter().any(|known| known.payload_type == payload_type) {
+            return Err(SdpError::DuplicatePayloadType { payload_type });
+        }
+        if listed.contains(&payload_type) {
+            maps.push(RtpMap { payload_type, name, clock_rate });
+        }
+    }
+    Ok(maps)
+}
