@@ -1,0 +1,26 @@
+/** Tells screen readers who comes and goes. Shows nothing. */
+import { useRoomContext } from '@livekit/components-react';
+import { type Participant, RoomEvent } from 'livekit-client';
+import { useEffect, useState } from 'react';
+
+export function Announcer() {
+  const room = useRoomContext();
+  const [text, setText] = useState('');
+  useEffect(() => {
+    const came = (participant: Participant) => setText(`${nameOf(participant)} joined`);
+    const went = (participant: Participant) => setText(`${nameOf(participant)} left`);
+    room.on(RoomEvent.ParticipantConnected, came).on(RoomEvent.ParticipantDisconnected, went);
+    return () => {
+      room.off(RoomEvent.ParticipantConnected, came).off(RoomEvent.ParticipantDisconnected, went);
+    };
+  }, [room]);
+  return (
+    <p className="visually-hidden" role="log">
+      {text}
+    </p>
+  );
+}
+
+function nameOf(participant: Participant): string {
+  return participant.name || participant.identity;
+}

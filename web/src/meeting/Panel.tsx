@@ -1,0 +1,27 @@
+/** A side panel: beside the stage on a desk, over it on a phone. Escape closes it. */
+import { type KeyboardEvent, type ReactNode, useId } from 'react';
+import { Icon } from '../components/icons';
+
+interface PanelProps {
+  title: string;
+  onClose: () => void;
+  children: ReactNode;
+}
+
+export function Panel({ title, onClose, children }: PanelProps) {
+  const titleId = useId();
+  const closeOnEscape = (event: KeyboardEvent) => {
+    if (event.key === 'Escape') onClose();
+  };
+  return (
+    <aside className="panel" aria-labelledby={titleId} onKeyDown={closeOnEscape}>
+      <header>
+        <h2 id={titleId}>{title}</h2>
+        <button type="button" className="button-plain" aria-label={`Close ${title.toLowerCase()}`} onClick={onClose}>
+          <Icon name="close" />
+        </button>
+      </header>
+      {children}
+    </aside>
+  );
+}
