@@ -1,0 +1,179 @@
+"""Metrics: every name declared once, under the reference's names where it has one (protocol.md §10).
+
+Owns the names, their labels and the scrape. Counters and gauges are plain numbers until somebody scrapes, so counting
+costs a dictionary look-up; the engine's totals are read at scrape time. Dashboards made for the reference depend on
+exact names, some of which prometheus-client would extend by `_total`: hence samples of our own making.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = [
+    "PARTICIPANTS",
+    "PARTICIPANT_JOIN",
+    "REFUSED_JOINS",
+    "ROOMS",
+    "ROOM_DURATION_S",
+    "SIGNAL_CLOSED",
+    "TRACKS_PUBLISHED",
+    "TRACK_PUBLISH",
+    "TWIRP_STATUS",
+    "Metrics",
+    "Number",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A counter or gauge: its name as it is scraped."""
+
+    name: str
+    kind: str
+    """`counter` or `gauge`."""
+    labels: tuple[str, ...]
+    text: str
+
+
+ROOMS = Number("livekit_room_total", "gauge", (), "Rooms that exist now.")
+PARTICIPANTS = Number("livekit_participant_total", "gauge", (), "Participants that are active now.")
+TRACKS_PUBLISHED = Number("livekit_track_published_total", "gauge", ("kind",), "Tracks that are published now.")
+PARTICIPANT_JOIN = Number(
+    "livekit_participant_join_total", "counter", ("state", "warp"), "Joins by how far they came (warp: always empty)."
+)
+TRACK_PUBLISH = Number("livekit_track_publish_counter", "counter", ("kind", "state"), "Published tracks.")
+TWIRP_STATUS = Number(
+    "livekit_node_twirp_request_status", "counter", ("service", "method", "status", "code"), "API requests."
+)
+SIGNAL_CLOSED = Number("plenum_signal_closed_total", "counter", ("reason",), "Signalling connections that we cut.")
+REFUSED_JOINS = Number("plenum_join_refused_total", "counter", ("reason",), "Joins that were refused.")
+
+_PACKETS = Number(
+    "livekit_packet_total", "counter", ("direction", "transmission", "country"), "RTP packets (country: always empty)."
+)
+_BYTES = Number("livekit_packet_bytes", "counter", _PACKETS.labels, "Bytes of RTP packets.")
+_RTCP_LABELS = ("direction", "country")
+_NACKS = Number("livekit_nack_total", "counter", _RTCP_LABELS, "Packets asked for again.")
+_PLIS = Number("livekit_pli_total", "counter", _RTCP_LABELS, "Key-frame requests.")
+_FIRS = Number("livekit_fir_total", "counter", _RTCP_LABELS, "Full intra requests.")
+_DROPPED = Number("plenum_packet_dropped_total", "counter", ("reason",), "Packets that the engine dropped.")
+_DATA = Number("plenum_data_messages_total", "counter", ("direction",), "Data messages.")
+_ENGINE = Number("plenum_engine", "gauge", ("value",), "Other values of the engine, by its own names.")
+
+ROOM_DURATION_S = "livekit_room_duration_seconds"
+_DURATION_BUCKETS_S = (5, 10, 60, 300, 600, 1800, 3600, 7200, 18_000, 36_000)
+_DROP_PREFIX = "dropped."
+
+# Engine total -> metric and label values.
+_ENGINE_TOTALS: dict[str, tuple[Number, tuple[str, ...]]] = {
+    "packets_in": (_PACKETS, ("incoming", "initial", "")),
+    "packets_out": (_PACKETS, ("outgoing", "initial", "")),
+    "retransmitted": (_PACKETS, ("outgoing", "retransmit", "")),
+    "bytes_in": (_BYTES, ("incoming", "initial", "")),
+    "bytes_out": (_BYTES, ("outgoing", "initial", "")),
+    "nacks": (_NACKS, ("incoming", "")),
+    "plis": (_PLIS, ("incoming", "")),
+    "firs": (_FIRS, ("incoming", "")),
+    "data_messages_in": (_DATA, ("incoming",)),
+    "data_messages_out": (_DATA, ("outgoing",)),
+}
+
+_Values = dict[tuple[str, ...], float]
+
+
+class Metrics:
+    """All metrics of this process; `registry` is what a scrape renders."""
+
+    def __init__(
+        self, node_id: str, engine_totals: Callable[[], Mapping[str, int]] | None = None, *, with_process: bool = True
+    ) -> None:
+        """Makes an empty set.
+
+        Args:
+            node_id: Label of every sample, with `node_type="SERVER"`, as the reference has it.
+            engine_totals: Totals by the names of `_engine.pyi`; called at each scrape.
+            with_process: Add the process's own CPU, memory and garbage collection.
+        """
+        self.registry = CollectorRegistry()
+        self._constant = {"node_id": node_id, "node_type": "SERVER"}
+        self._values: dict[Number, _Values] = {}
+        self._engine_totals = engine_totals
+        self._durations = Histogram(
+            ROOM_DURATION_S,
+            "Life of rooms that ended, seconds.",
+            labelnames=tuple(self._constant),
+            buckets=_DURATION_BUCKETS_S,
+            registry=self.registry,
+        ).labels(**self._constant)
+        self.registry.register(_Samples(self))
+        if with_process:
+            ProcessCollector(registry=self.registry)
+            GCCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+        for gauge in (ROOMS, PARTICIPANTS):
+            self.add(gauge, by=0)
+
+    def add(self, number: Number, *labels: str, by: float = 1) -> None:
+        """Adds to a counter or moves a gauge; `labels` in the order of the declaration."""
+        values = self._values.setdefault(number, {})
+        values[labels] = values.get(labels, 0) + by
+
+    def value(self, number: Number, *labels: str) -> float:
+        """What has been counted so far."""
+        return self._values.get(number, {}).get(labels, 0)
+
+    def observe_room_duration(self, duration_s: float) -> None:
+        """A room ended."""
+        self._durations.observe(duration_s)
+
+    def families(self) -> Iterator[Metric]:
+        """Everything that is counted here, and the engine's totals, as prometheus-client wants it."""
+        values = {number: dict(samples) for number, samples in self._values.items()}
+        if self._engine_totals is not None:
+            _add_engine(values, self._engine_totals())
+        for number, samples in values.items():
+            yield self._family(number, samples)
+
+    def _family(self, number: Number, samples: _Values) -> Metric:
+        # prometheus-client names a counter's family without `_total`; one that does not end so goes untyped.
+        proper = number.kind == "gauge" or number.name.endswith("_total")
+        family = Metric(
+            number.name if number.kind == "gauge" else number.name.removesuffix("_total"),
+            number.text,
+            number.kind if proper else "unknown",
+        )
+        for labels, value in samples.items():
+            named = dict(zip(number.labels, labels, strict=True))
+            family.add_sample(number.name, {**named, **self._constant}, value)
+        return family
+
+
+class _Samples(Collector):
+    """Hands the numbers of `Metrics` to a registry."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics.families()
+
+    def describe(self) -> list[Metric]:
+        """Nothing: otherwise registering would read the engine once."""
+        return []
+
+
+def _add_engine(values: dict[Number, _Values], totals: Mapping[str, int]) -> None:
+    for name, total in totals.items():
+        if name.startswith(_DROP_PREFIX):
+            number, labels = _DROPPED, (name.removeprefix(_DROP_PREFIX),)
+        else:
+            number, labels = _ENGINE_TOTALS.get(name, (_ENGINE, (name,)))
+        values.setdefault(number, {})[labels] = total
