@@ -6,14 +6,15 @@ Owns the shapes. The shell carries effects out in the order in which they were r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from auth.grants import Claims
-from sfu.errors import SfuError
-from sfu.ids import DownTrackId, ParticipantId, RequestId, SessionId, TrackSid, TransportId, UpTrackId
-from sfu.room.enums import DisconnectReason, TrackType
-from sfu.room.messages import Leave, Message
-from sfu.room.views import ParticipantView, RoomView, TrackView
+if TYPE_CHECKING:
+    from auth.grants import Claims
+    from sfu.errors import SfuError
+    from sfu.ids import DownTrackId, ParticipantId, RequestId, SessionId, TrackSid, TransportId, UpTrackId
+    from sfu.room.enums import DisconnectReason, TrackType
+    from sfu.room.messages import Leave, Message
+    from sfu.room.views import ParticipantView, RoomView, TrackView
 
 __all__ = [
     "AcceptOffer",

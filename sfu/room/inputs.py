@@ -6,15 +6,18 @@ Those with a `request` are answered by exactly one `effects.Reply`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from auth.grants import Claims
-from sfu.ids import DownTrackId, ParticipantSid, RequestId, SessionId, TrackSid, TransportId, UpTrackId
 from sfu.room.enums import DisconnectReason, TrackSource, TrackType, VideoQuality
-from sfu.room.messages import RequestEcho
-from sfu.room.views import LayerView, PermissionView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from auth.grants import Claims
+    from sfu.ids import DownTrackId, ParticipantSid, RequestId, SessionId, TrackSid, TransportId, UpTrackId
+    from sfu.room.messages import RequestEcho
+    from sfu.room.views import LayerView, PermissionView
 
 __all__ = [
     "AddTrack",

@@ -6,12 +6,15 @@ encoded once per frame format.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sfu.ids import ParticipantSid, TrackSid
-from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError
-from sfu.room.views import ParticipantView, RoomView, TrackView
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sfu.ids import ParticipantSid, TrackSid
+    from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError
+    from sfu.room.views import ParticipantView, RoomView, TrackView
 
 __all__ = [
     "Answer",

@@ -6,11 +6,15 @@ Never changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from sfu.ids import ParticipantSid, RoomSid, TrackSid
 from sfu.room.enums import DisconnectReason, ParticipantKind, ParticipantState, TrackSource, TrackType, VideoQuality
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sfu.ids import ParticipantSid, RoomSid, TrackSid
 
 __all__ = ["CodecView", "LayerView", "ParticipantView", "PermissionView", "RoomView", "TrackView"]
 

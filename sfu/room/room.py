@@ -1,0 +1,268 @@
+"""The room: takes `(input, now)`, changes once, returns everything that is to be done.
+
+Owns the dispatch to its parts (`parts.py`) and the life of the deadlines. Never waits, never reads a clock, never
+raises for bad input: a refused client request is a `RequestResponse`, a refused administrator's request a `Reply`.
+Driven by `sfu.control.actor`: one input at a time, effects carried out in order, `handle_timeout` when
+`next_deadline_s` has come.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from sfu.errors import ErrorCode, SfuError
+from sfu.ids import ParticipantId, RoomId, RoomSid, TrackSid
+from sfu.room.administering import Administration, AdminRequest
+from sfu.room.effects import CloseSession, Effect, Emit, Reply, RoomStarted
+from sfu.room.enums import DisconnectReason, LeaveAction
+from sfu.room.inputs import (
+    AddTrack,
+    AudioLevelsMeasured,
+    DownTrackBound,
+    DownTrackCodecUnsupported,
+    Join,
+    LeaveRequested,
+    MuteOwnTrack,
+    NegotiationFailed,
+    OfferReceived,
+    RoomInput,
+    SessionFailed,
+    SessionLost,
+    SetSubscriptionPermission,
+    TransportConnected,
+    TransportFailed,
+    UpdateOwnAudioTrack,
+    UpdateOwnMetadata,
+    UpdateOwnVideoTrack,
+    UpdateSubscription,
+    UpdateTrackSettings,
+    UpTrackStarted,
+)
+from sfu.room.messages import Leave
+from sfu.room.parts import assemble
+from sfu.room.permissions import Allowance
+from sfu.room.settings import Now, RoomSettings
+from sfu.room.state import RoomState
+from sfu.room.timers import TimerKey, TimerKind
+
+if TYPE_CHECKING:
+    from sfu.room.participant import Participant
+    from sfu.room.views import RoomView
+
+__all__ = ["Now", "Room", "RoomSettings"]
+
+_SessionInput = (
+    LeaveRequested
+    | SessionLost
+    | SessionFailed
+    | AddTrack
+    | OfferReceived
+    | MuteOwnTrack
+    | UpdateSubscription
+    | UpdateTrackSettings
+    | SetSubscriptionPermission
+    | UpdateOwnMetadata
+    | UpdateOwnAudioTrack
+    | UpdateOwnVideoTrack
+)
+_EngineInput = (
+    TransportConnected
+    | TransportFailed
+    | NegotiationFailed
+    | UpTrackStarted
+    | DownTrackBound
+    | DownTrackCodecUnsupported
+    | AudioLevelsMeasured
+)
+
+
+class Room:
+    """One room, from its creation to its end."""
+
+    def __init__(self, name: str, settings: RoomSettings, *, room_id: RoomId, now: Now, explicit: bool = False) -> None:
+        """A new, empty room.
+
+        Args:
+            name: The users' name for it.
+            settings: Fixed for its life.
+            room_id: Its id in the engine.
+            now: The time of its birth.
+            explicit: Made by CreateRoom, not by a join. Both live by the same rules; it is told to nobody.
+        """
+        self._state = RoomState(name, settings, room_id, now)
+        self._parts = assemble(self._state)
+        self._administration = Administration(self._parts)
+        self.explicit = explicit
+        # Its first effect waits to be fetched, by an input or by this deadline.
+        self._state.emit(Emit(RoomStarted(self._state.view())))
+        self._state.timers.set(TimerKind.START, now.monotonic_s)
+
+    @property
+    def name(self) -> str:
+        """The users' name for it."""
+        return self._state.name
+
+    @property
+    def sid(self) -> RoomSid:
+        """`RM_…`"""
+        return self._state.sid
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended; a closed room refuses everything."""
+        return self._parts.membership.closed
+
+    def view(self) -> RoomView:
+        """What the wire tells of it."""
+        return self._state.view()
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """When `handle_timeout` is due (monotonic seconds), or `None`."""
+        return self._state.timers.next_s()
+
+    # ------------------------------------------------------------ inputs
+
+    def handle(self, event: RoomInput, now: Now) -> list[Effect]:
+        """One input; the effects are to be carried out in order."""
+        self._state.now = now
+        if self.closed:
+            return self._refuse(event)
+        match event:
+            case Join():
+                self._parts.membership.join(event)
+            case (
+                TransportConnected()
+                | TransportFailed()
+                | NegotiationFailed()
+                | UpTrackStarted()
+                | DownTrackBound()
+                | DownTrackCodecUnsupported()
+                | AudioLevelsMeasured()
+            ):
+                self._hear_engine(event)
+            case (
+                LeaveRequested()
+                | SessionLost()
+                | SessionFailed()
+                | AddTrack()
+                | OfferReceived()
+                | MuteOwnTrack()
+                | UpdateSubscription()
+                | UpdateTrackSettings()
+                | SetSubscriptionPermission()
+                | UpdateOwnMetadata()
+                | UpdateOwnAudioTrack()
+                | UpdateOwnVideoTrack()
+            ):
+                participant = self._state.by_session.get(event.session)
+                if participant is not None:
+                    self._hear_session(participant, event)
+            case _:
+                self._administration.carry_out(event)
+        return self._state.drain()
+
+    def handle_timeout(self, now: Now) -> list[Effect]:
+        """Everything that is due; nothing when none is."""
+        self._state.now = now
+        while (key := self._state.timers.pop_due(now.monotonic_s)) is not None:
+            self._expire(key)
+        return self._state.drain()
+
+    def _hear_session(self, participant: Participant, event: _SessionInput) -> None:
+        parts = self._parts
+        match event:
+            case LeaveRequested():
+                parts.membership.leave(participant, event.reason)
+            case SessionLost():
+                parts.membership.session_lost(participant)
+            case SessionFailed():
+                parts.membership.remove(participant, event.reason)
+            case OfferReceived():
+                parts.publishing.accept(participant, event)
+            case UpdateSubscription():
+                parts.subscribing.wish(participant, event.track_sids, subscribe=event.subscribe)
+            case UpdateTrackSettings():
+                parts.subscribing.configure(participant, event)
+            case SetSubscriptionPermission():
+                participant.allowance = Allowance(everybody=event.all_participants, permissions=event.permissions)
+                parts.subscribing.allowance_changed(participant)
+            case UpdateOwnMetadata():
+                parts.permitting.update_own(participant, event)
+            case _:
+                self._hear_publisher(participant, event)
+
+    def _hear_publisher(
+        self, participant: Participant, event: AddTrack | MuteOwnTrack | UpdateOwnAudioTrack | UpdateOwnVideoTrack
+    ) -> None:
+        publishing = self._parts.publishing
+        match event:
+            case AddTrack():
+                publishing.announce(participant, event)
+            case MuteOwnTrack():
+                publishing.mute_own(participant, event)
+            case UpdateOwnAudioTrack():
+                publishing.update_audio(participant, event)
+            case UpdateOwnVideoTrack():
+                publishing.update_video(participant, event)
+            case _:
+                assert_never(event)
+
+    def _hear_engine(self, event: _EngineInput) -> None:
+        parts = self._parts
+        match event:
+            case TransportConnected():
+                parts.membership.transport_connected(event.transport)
+            case TransportFailed():
+                parts.membership.transport_failed(event.transport, event.reason)
+            case NegotiationFailed():
+                parts.membership.negotiation_failed(event.transport)
+            case UpTrackStarted():
+                parts.publishing.media_started(event.up_track, event.mime_type)
+            case DownTrackBound():
+                subscription = parts.subscribing.bound(event.down_track)
+                if subscription is not None:
+                    parts.speakers.tell_newcomer(subscription)
+            case DownTrackCodecUnsupported():
+                parts.subscribing.codec_unsupported(event.down_track)
+            case AudioLevelsMeasured():
+                parts.speakers.measured(event.levels)
+            case _:
+                assert_never(event)
+
+    def _expire(self, key: TimerKey) -> None:
+        kind, owner, sid = key.kind, ParticipantId(key.owner), TrackSid(key.sid)
+        parts = self._parts
+        match kind:
+            case TimerKind.START:
+                pass  # its effect waits in the state
+            case TimerKind.JOIN:
+                parts.membership.join_expired(owner)
+            case TimerKind.TOKEN:
+                self._refresh_token(owner)
+            case TimerKind.TRANSPORT_CLOSED:
+                parts.membership.transport_close_expired(owner)
+            case TimerKind.UNKNOWN_TRACK:
+                parts.subscribing.unknown_expired(owner, sid)
+            case TimerKind.UPDATES:
+                parts.announcer.flush()
+            case TimerKind.COUNTS:
+                parts.announcer.room_changed()
+            case TimerKind.EMPTY:
+                parts.membership.close(DisconnectReason.ROOM_CLOSED)
+            case _:
+                assert_never(kind)
+
+    def _refresh_token(self, owner: ParticipantId) -> None:
+        participant = self._state.participants.get(owner)
+        if participant is not None:
+            self._state.refresh_token(participant)
+
+    def _refuse(self, event: RoomInput) -> list[Effect]:
+        """After the end: who asks is answered, the rest is late and means nothing."""
+        if isinstance(event, Join):
+            # Come back: the name may be taken by a new room.
+            return [CloseSession(event.session, Leave(DisconnectReason.JOIN_FAILURE, LeaveAction.RECONNECT))]
+        if isinstance(event, AdminRequest):
+            return [Reply(event.request, SfuError(ErrorCode.NOT_FOUND, "requested room does not exist"))]
+        return []

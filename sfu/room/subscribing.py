@@ -1,0 +1,227 @@
+"""Brings wishes, permissions and the engine's down tracks into agreement (protocol.md §4.11).
+
+Owns every change of a `Subscription`. `reconcile` is the only place that adds or removes down tracks of living
+subscriptions: it is called whenever something that it looks at has changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sfu.ids import DownTrackId, ParticipantId, SessionId, TrackSid, next_id
+from sfu.room.effects import AddDownTrack, EnableDownTrack, RemoveDownTrack, Send
+from sfu.room.enums import SubscriptionError
+from sfu.room.messages import SubscriptionPermissionUpdate, SubscriptionResponse, TrackSubscribed
+from sfu.room.subscription import Subscription
+from sfu.room.timers import TimerKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sfu.room.inputs import UpdateTrackSettings
+    from sfu.room.participant import Participant
+    from sfu.room.publication import Publication
+    from sfu.room.state import RoomState
+
+__all__ = ["Subscribing"]
+
+
+class Subscribing:
+    """All subscriptions of a room."""
+
+    def __init__(self, state: RoomState) -> None:
+        self._state = state
+
+    # ------------------------------------------------------------ causes
+
+    def publication_went_live(self, publication: Publication) -> None:
+        """Everybody who subscribes automatically, or waits for this sid, gets it."""
+        affected = []
+        for participant in self._state.participants.values():
+            if participant is publication.owner:
+                continue
+            waiting = participant.subscriptions.get(publication.sid)
+            if waiting is not None:
+                self._state.timers.cancel(TimerKind.UNKNOWN_TRACK, participant.id, publication.sid)
+                self._attach(waiting, publication)
+                affected.append(waiting)
+            elif participant.auto_subscribe:
+                affected.append(self._subscription(participant, publication, desired=True))
+        self._reconcile_all(affected)
+
+    def publication_ended(self, publication: Publication) -> None:
+        """Its subscriptions end with it."""
+        for subscription in publication.subscriptions.values():
+            self._unbind(subscription)
+            subscription.subscriber.subscriptions.pop(publication.sid, None)
+        publication.subscriptions.clear()
+
+    def participant_joined(self, participant: Participant) -> None:
+        """A new participant that subscribes automatically wants all there is."""
+        if participant.auto_subscribe:
+            others = [p for p in self._state.publications.values() if p.owner is not participant]
+            self._reconcile_all([self._subscription(participant, p, desired=True) for p in others])
+
+    def participant_left(self, participant: Participant) -> None:
+        """Its own subscriptions end."""
+        for subscription in participant.subscriptions.values():
+            self._unbind(subscription)
+            if subscription.publication is None:
+                self._state.timers.cancel(TimerKind.UNKNOWN_TRACK, participant.id, subscription.track_sid)
+            else:
+                subscription.publication.subscriptions.pop(participant.id, None)
+        participant.subscriptions.clear()
+
+    def rights_changed(self, subscriber: Participant) -> None:
+        """What the subscriber may do has changed (`canSubscribe`, recorder)."""
+        self._reconcile_all(subscriber.subscriptions.values())
+
+    def allowance_changed(self, publisher: Participant) -> None:
+        """The publisher has changed its mind on who may subscribe, or has become (in)visible."""
+        for publication in publisher.publications.values():
+            self._reconcile_all(publication.subscriptions.values())
+
+    # ------------------------------------------------------------ wishes
+
+    def wish(self, participant: Participant, track_sids: Iterable[TrackSid], *, subscribe: bool) -> None:
+        """The client, or an administrator for it, wants these tracks or wants them no more."""
+        affected = []
+        for sid in track_sids:
+            publication = self._state.publications.get(sid)
+            if publication is None:
+                self._wish_unknown(participant, sid, subscribe=subscribe)
+            elif publication.owner is not participant:
+                subscription = self._subscription(participant, publication, desired=subscribe)
+                subscription.codec_unsupported = False
+                affected.append(subscription)
+        self._reconcile_all(affected)
+
+    def configure(self, participant: Participant, settings: UpdateTrackSettings) -> None:
+        """`track_setting`: kept for tracks that are not subscribed now; unknown tracks are ignored."""
+        for sid in settings.track_sids:
+            publication = self._state.publications.get(sid)
+            if publication is None or publication.owner is participant:
+                continue
+            subscription = self._subscription(participant, publication)
+            enabled = not settings.disabled
+            if subscription.enabled != enabled:
+                subscription.enabled = enabled
+                if subscription.down_track is not None:
+                    self._state.emit(EnableDownTrack(subscription.down_track, enabled))
+
+    def unknown_expired(self, owner: ParticipantId, sid: TrackSid) -> None:
+        """A desired track has not appeared in time."""
+        participant = self._state.participants.get(owner)
+        if participant is not None and participant.subscriptions.pop(sid, None) is not None:
+            self._state.send((participant,), SubscriptionResponse(sid, SubscriptionError.TRACK_NOT_FOUND))
+
+    def _wish_unknown(self, participant: Participant, sid: TrackSid, *, subscribe: bool) -> None:
+        known = sid in participant.subscriptions
+        if not subscribe:
+            participant.subscriptions.pop(sid, None)
+            self._state.timers.cancel(TimerKind.UNKNOWN_TRACK, participant.id, sid)
+        elif not known and len(participant.subscriptions) >= self._state.settings.max_unknown_tracks + len(
+            self._state.publications
+        ):
+            self._state.send((participant,), SubscriptionResponse(sid, SubscriptionError.TRACK_NOT_FOUND))
+        elif not known:
+            participant.subscriptions[sid] = Subscription(participant, sid, desired=True)
+            due_s = self._state.now.monotonic_s + self._state.settings.unknown_track_s
+            self._state.timers.set(TimerKind.UNKNOWN_TRACK, due_s, participant.id, sid)
+
+    # ------------------------------------------------------------ the engine's word
+
+    def bound(self, down_track: DownTrackId) -> Subscription | None:
+        """Negotiated: the publisher of a first real subscriber is told. Returns what is newly bound."""
+        subscription = self._state.down_tracks.get(down_track)
+        if subscription is None or subscription.bound or subscription.publication is None:
+            return None
+        subscription.bound = True
+        publication, subscriber = subscription.publication, subscription.subscriber
+        if not (publication.subscriber_told or subscriber.hidden or subscriber.recording):
+            publication.subscriber_told = True
+            self._state.send((publication.owner,), TrackSubscribed(publication.sid))
+        return subscription
+
+    def codec_unsupported(self, down_track: DownTrackId) -> None:
+        """The subscriber cannot decode it: an error for the client, no retry until it asks again."""
+        subscription = self._state.down_tracks.get(down_track)
+        if subscription is None:
+            return
+        subscription.codec_unsupported = True
+        self._unbind(subscription)
+        message = SubscriptionResponse(subscription.track_sid, SubscriptionError.CODEC_UNSUPPORTED)
+        self._state.send((subscription.subscriber,), message)
+
+    # ------------------------------------------------------------ reconciliation
+
+    def _subscription(
+        self, participant: Participant, publication: Publication, *, desired: bool | None = None
+    ) -> Subscription:
+        subscription = participant.subscriptions.get(publication.sid)
+        if subscription is None:
+            subscription = Subscription(participant, publication.sid)
+            participant.subscriptions[publication.sid] = subscription
+            self._attach(subscription, publication)
+        if desired is not None:
+            subscription.desired = desired
+        return subscription
+
+    @staticmethod
+    def _attach(subscription: Subscription, publication: Publication) -> None:
+        subscription.publication = publication
+        publication.subscriptions[subscription.subscriber.id] = subscription
+
+    def _reconcile_all(self, subscriptions: Iterable[Subscription]) -> None:
+        told: dict[SubscriptionPermissionUpdate, list[SessionId]] = {}
+        for subscription in subscriptions:
+            update = self._reconcile(subscription)
+            if update is not None:
+                told.setdefault(update, []).extend(subscription.subscriber.session_ids())
+        for update, sessions in told.items():
+            if sessions:
+                self._state.emit(Send(tuple(sessions), update))
+
+    def _reconcile(self, subscription: Subscription) -> SubscriptionPermissionUpdate | None:
+        """Binds or unbinds; returns what the subscriber must hear of its permission, if that is news."""
+        publication, subscriber = subscription.publication, subscription.subscriber
+        if publication is None:
+            return None
+        owner = publication.owner
+        wanted = subscription.desired and subscriber.permission.can_subscribe and not owner.hidden
+        allowed = subscriber.recording or owner.allowance.allows(subscriber.identity, subscriber.sid, publication.sid)
+        if wanted and allowed and not subscription.codec_unsupported:
+            self._bind(subscription, publication)
+        else:
+            self._unbind(subscription)
+        if not wanted or subscription.told_allowed == allowed:
+            return None
+        subscription.told_allowed = allowed
+        return SubscriptionPermissionUpdate(owner.sid, publication.sid, allowed)
+
+    def _bind(self, subscription: Subscription, publication: Publication) -> None:
+        transport = subscription.subscriber.transports.subscriber
+        if subscription.down_track is not None or transport is None or publication.up_track is None:
+            return
+        down_track = DownTrackId(next_id())
+        subscription.down_track = down_track
+        self._state.down_tracks[down_track] = subscription
+        self._state.emit(
+            AddDownTrack(
+                down_track=down_track,
+                transport=transport,
+                up_track=publication.up_track,
+                type=publication.type,
+                stream_id=publication.stream_id,
+                track_sid=publication.sid,
+                stereo=publication.view.stereo,
+                enabled=subscription.enabled,
+            )
+        )
+
+    def _unbind(self, subscription: Subscription) -> None:
+        if subscription.down_track is not None:
+            self._state.emit(RemoveDownTrack(subscription.down_track))
+            del self._state.down_tracks[subscription.down_track]
+            subscription.down_track = None
+            subscription.bound = False

@@ -1,0 +1,37 @@
+"""One participant's wish for one publication: desired by the subscriber, granted by the publisher, bound by the engine.
+
+Owns the three states. Never changes the engine: that is `subscribing`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sfu.ids import DownTrackId, TrackSid
+    from sfu.room.participant import Participant
+    from sfu.room.publication import Publication
+
+__all__ = ["Subscription"]
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """Kept while the publication lives, also when not desired: the settings outlast a re-subscription."""
+
+    subscriber: Participant
+    track_sid: TrackSid
+    publication: Publication | None = None
+    """`None`: desired, but no such track is known (yet)."""
+    desired: bool = False
+    told_allowed: bool | None = None
+    """What `subscription_permission_update` said last."""
+    down_track: DownTrackId | None = None
+    """Set while the engine has it."""
+    bound: bool = False
+    """Its packets flow."""
+    enabled: bool = True
+    """`UpdateTrackSettings.disabled` is off."""
+    codec_unsupported: bool = False
+    """Not tried again until the client subscribes anew."""

@@ -1,0 +1,87 @@
+"""The room's alarm clock: one deadline per key, in virtual or real time alike.
+
+Owns the deadlines. Never reads a clock and never acts: `Room.handle_timeout` asks what is due and dispatches.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from typing import NamedTuple
+
+__all__ = ["TimerKey", "TimerKind", "Timers"]
+
+
+class TimerKind(enum.Enum):
+    """What is to happen."""
+
+    START = "start"
+    """Effects of the room's birth wait to be fetched."""
+    JOIN = "join"
+    """A participant has not become active."""
+    TOKEN = "token"  # noqa: S105 - the name of a timer
+    """A participant's token is to be refreshed."""
+    TRANSPORT_CLOSED = "transport_closed"
+    """A peer closed its transport and has not said `leave`."""
+    UNKNOWN_TRACK = "unknown_track"
+    """A desired track has not appeared."""
+    UPDATES = "updates"
+    """Gathered participant updates are to be sent."""
+    COUNTS = "counts"
+    """Changed counts are to be told."""
+    EMPTY = "empty"
+    """The room has been empty for too long."""
+
+
+class TimerKey(NamedTuple):
+    """Names one deadline."""
+
+    kind: TimerKind
+    owner: int = 0
+    """Participant id; 0: the room itself."""
+    sid: str = ""
+    """Track sid, where the deadline is a track's."""
+
+
+class Timers:
+    """A heap with lazy deletion: setting and cancelling cost O(log n), the dead entries go when they surface."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[TimerKey, float] = {}
+        self._heap: list[tuple[float, int, TimerKey]] = []
+        self._sequence = 0
+
+    def set(self, kind: TimerKind, at_s: float, owner: int = 0, sid: str = "") -> None:
+        """Sets or moves a deadline (monotonic seconds)."""
+        key = TimerKey(kind, owner, sid)
+        self._deadlines[key] = at_s
+        self._sequence += 1
+        heapq.heappush(self._heap, (at_s, self._sequence, key))
+
+    def cancel(self, kind: TimerKind, owner: int = 0, sid: str = "") -> None:
+        """Forgets a deadline; unknown ones are fine."""
+        self._deadlines.pop(TimerKey(kind, owner, sid), None)
+
+    def is_set(self, kind: TimerKind, owner: int = 0, sid: str = "") -> bool:
+        """Whether that deadline is pending."""
+        return TimerKey(kind, owner, sid) in self._deadlines
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._deadlines.clear()
+        self._heap.clear()
+
+    def next_s(self) -> float | None:
+        """The earliest deadline, or `None`."""
+        while self._heap and self._deadlines.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now_s: float) -> TimerKey | None:
+        """Takes the earliest deadline at or before `now_s`, or returns `None`."""
+        due_s = self.next_s()
+        if due_s is None or due_s > now_s:
+            return None
+        key = heapq.heappop(self._heap)[2]
+        del self._deadlines[key]
+        return key
