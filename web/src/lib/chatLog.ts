@@ -15,7 +15,8 @@ export const CHAT_LINES_MAX = 500;
 /** Adds what is new in `incoming` and takes over edits of known lines. Returns `lines` itself when nothing changed. */
 export function mergeChat(lines: readonly ChatLine[], incoming: readonly ChatLine[]): readonly ChatLine[] {
   const known = new Map(lines.map((line) => [line.id, line]));
-  const changed = incoming.filter((line) => known.get(line.id)?.text !== line.text);
+  // Lines that were dropped here are still in livekit's list: they are not news.
+  const changed = incoming.slice(-CHAT_LINES_MAX).filter((line) => known.get(line.id)?.text !== line.text);
   if (changed.length === 0) return lines;
   for (const line of changed)
     known.set(line.id, { ...line, sentAt_ms: known.get(line.id)?.sentAt_ms ?? line.sentAt_ms });

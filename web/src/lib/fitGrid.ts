@@ -7,9 +7,13 @@ export interface Grid {
   tileHeight: number;
 }
 
-/** Tiles are between square and 16:9, whatever fills the space better. */
+/**
+ * Tiles are at most 16:9 wide. They may be taller where that fills the space, but not so tall that a camera's
+ * 16:9 picture loses much at its sides; on an upright phone a square is worth it.
+ */
 const RATIO_MAX = 16 / 9;
-const RATIO_MIN = 1;
+const RATIO_MIN = 4 / 3;
+const RATIO_MIN_UPRIGHT = 1;
 /** Narrower tiles say nothing; the rest goes to further pages. */
 const TILE_WIDTH_MIN = 150;
 /** More moving pictures at once than this help nobody and cost every browser. */
@@ -37,6 +41,6 @@ function gridWith(columns: number, width: number, height: number, count: number,
   const cellWidth = Math.max(0, (width - gap * (columns - 1)) / columns);
   const cellHeight = Math.max(0, (height - gap * (rows - 1)) / rows);
   const tileWidth = Math.min(cellWidth, cellHeight * RATIO_MAX);
-  const tileHeight = Math.min(cellHeight, tileWidth / RATIO_MIN);
+  const tileHeight = Math.min(cellHeight, tileWidth / (height > width ? RATIO_MIN_UPRIGHT : RATIO_MIN));
   return { columns, rows, tileWidth: Math.floor(tileWidth), tileHeight: Math.floor(tileHeight) };
 }
