@@ -1,5 +1,11 @@
 //! Codecs by name, and what a forwarder reads from their payload descriptors.
 
+mod av1;
+mod h264;
+mod h265;
+mod vp8;
+mod vp9;
+
 use crate::command::MediaKind;
 
 /// A codec that the engine knows.
@@ -77,7 +83,10 @@ impl Codec {
     /// By encoding name in an `a=rtpmap` of a line of this kind; case does not matter.
     #[must_use]
     pub fn from_encoding_name(kind: MediaKind, name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|codec| codec.kind() == kind && codec.encoding_name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|codec| codec.kind() == kind && codec.encoding_name().eq_ignore_ascii_case(name))
     }
 
     /// By MIME type; case does not matter.
@@ -123,6 +132,37 @@ pub struct PayloadFacts {
 ///
 /// An empty payload is not one of a codec; ask for padding before calling this.
 #[must_use]
-pub fn inspect(_codec: Codec, _payload: &[u8]) -> Option<PayloadFacts> {
-    None
+pub fn inspect(codec: Codec, payload: &[u8]) -> Option<PayloadFacts> {
+    match codec {
+        Codec::Opus | Codec::Red | Codec::Pcmu | Codec::Pcma => {
+            Some(PayloadFacts { starts_key_frame: true, starts_frame: true, ..PayloadFacts::default() })
+                .filter(|_| !payload.is_empty())
+        }
+        Codec::Vp8 => vp8::inspect(payload),
+        Codec::Vp9 => vp9::inspect(payload),
+        Codec::H264 => h264::inspect(payload),
+        Codec::H265 => h265::inspect(payload),
+        Codec::Av1 => av1::inspect(payload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for codec in Codec::ALL {
+            assert_eq!(Codec::from_mime_type(&codec.mime_type().to_ascii_lowercase()), Some(*codec));
+            assert_eq!(Codec::from_encoding_name(codec.kind(), codec.encoding_name()), Some(*codec));
+        }
+        assert_eq!(Codec::from_encoding_name(MediaKind::Video, "red"), None, "video RED is another thing");
+        assert_eq!(Codec::from_mime_type("video/rtx"), None);
+    }
+
+    #[test]
+    fn audio_can_start_anywhere() {
+        assert!(inspect(Codec::Opus, &[0xfc]).is_some_and(|facts| facts.starts_key_frame));
+        assert_eq!(inspect(Codec::Opus, &[]), None);
+    }
 }
