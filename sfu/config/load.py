@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-__all__ = ["ConfigError", "documented_keys", "ineffective_keys", "load", "scalar_keys"]
+__all__ = ["ConfigError", "boolean_keys", "documented_keys", "ineffective_keys", "load", "scalar_keys"]
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _PREFIX = "LIVEKIT_"
@@ -75,6 +75,11 @@ def load(text: str = "", *, env: Mapping[str, str] | None = None, flags: Mapping
 def scalar_keys() -> tuple[str, ...]:
     """Dotted names of all keys that an environment variable or a flag can set."""
     return tuple(path for path, field in documented_keys() if _is_scalar(field))
+
+
+def boolean_keys() -> frozenset[str]:
+    """Those of `scalar_keys` that are switches."""
+    return frozenset(path for path, field in documented_keys() if field.annotation is bool)
 
 
 def documented_keys(section: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -17,6 +17,9 @@ class SignalCaps(Section):
     max_messages_per_s: UInt = key(100, "Signal messages a second, averaged over ten seconds; 0: no limit.")
     max_offers_per_minute: UInt = key(120, "Session descriptions a minute; each costs CPU. 0: no limit.")
     max_candidates: UInt = key(500, "ICE candidates in the life of a connection; 0: no limit.")
+    max_metadata_bytes_per_s: UInt = key(
+        262_144, "Metadata, names and attributes a second, bytes, averaged over ten seconds; 0: no limit."
+    )
     send_queue_bytes: UInt = key(
         4_194_304, "Unsent bytes kept for a client that does not read; above it the client is cut."
     )
@@ -42,7 +45,9 @@ class Config(Section):
     """All of it."""
 
     port: Port = key(7880, "HTTP and WebSocket port: signalling, API and page; 0: any free one.")
-    bind_addresses: list[str] = key([], "Addresses that HTTP, metrics and media bind; empty: all.")
+    bind_addresses: list[str] = key(
+        [], "Addresses that HTTP and metrics bind; empty: all. Media has rtc.interfaces and rtc.ips."
+    )
     prometheus_port: Port = key(0, "Older name of prometheus.port.")
     prometheus: reference.Prometheus = key(reference.Prometheus(), "")
     debug_handler: reference.DebugServer = key(reference.DebugServer(), "")
@@ -65,7 +70,7 @@ class Config(Section):
     logging: reference.Logging = key(reference.Logging(), "")
     limit: reference.Limit = key(reference.Limit(), "")
     agents: reference.Agents = key(reference.Agents(), "")
-    development: bool = key(False, "Dev mode: short secrets allowed, tokens for the page, debug log. Never in public.")
+    development: bool = key(False, "Dev mode: short secrets allowed, tokens for the page. Never in public.")
     metric: reference.Metric = key(reference.Metric(), "")
     trace: reference.Trace = key(reference.Trace(), "")
     node_stats: reference.NodeStats = key(reference.NodeStats(), "")

@@ -403,7 +403,7 @@ class Api(Section):
 class Logging(Section):
     """Logs go to standard output, one line per event."""
 
-    level: LogLevel = key("", "`debug`, `info`, `warn` or `error`; empty: info, in dev mode debug.")
+    level: LogLevel = key("", "`debug`, `info`, `warn` or `error`; empty: info.")
     json_lines: bool = key(False, "One JSON object a line instead of text.", alias="json")
     sample: bool = key(False, "Log only a sample of repeated events.", effect=False)
     sample_initial: UInt = key(0, "Events before sampling starts.", effect=False)

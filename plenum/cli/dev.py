@@ -1,0 +1,32 @@
+"""`plenum dev`: a server to try things with, on this machine, without any configuration.
+
+Owns its flags. Never meant for the public: the key of dev mode is known to everybody.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from plenum.cli.serve import BindOption, ConfigOption, PortOption, read_flags
+from plenum.startup import prepare
+
+__all__ = ["dev"]
+
+
+def dev(
+    context: typer.Context,
+    bind: BindOption = None,
+    port: PortOption = None,
+    tls_cert: Annotated[str, typer.Option("--tls-cert", help="Certificate (PEM); browsers elsewhere need HTTPS.")] = "",
+    tls_key: Annotated[str, typer.Option("--tls-key", help="Its key.")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Try it: devkey/secret on 127.0.0.1 and [::1]; with --bind elsewhere a random key is made and shown."""
+    from plenum.server import run
+
+    named = {"port": port, "plenum.tls_cert": tls_cert, "plenum.tls_key": tls_key}
+    flags = read_flags(context, named, config=config, bind=bind, dev=True)
+    raise typer.Exit(run(prepare(flags, os.environ)))

@@ -1,0 +1,56 @@
+"""The program's entry: the table of commands, `--version`, and how errors end it (one line, exit code 2).
+
+Owns nothing else; each command is in its module.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from plenum import __version__
+from plenum.cli import dev, keys, ports, serve, token
+from plenum.cli.console import complain
+from plenum.startup import StartupError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="plenum",
+    help="A self-hosted media server (SFU) that speaks the LiveKit protocol.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve", context_settings=serve.CONTEXT)(serve.serve)
+app.command("dev", context_settings=serve.CONTEXT)(dev.dev)
+app.command("generate-keys")(keys.generate_keys)
+app.command("ports", context_settings=serve.CONTEXT)(ports.ports)
+app.add_typer(token.app, name="token")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"plenum {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def plenum(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A self-hosted media server (SFU) that speaks the LiveKit protocol."""
+
+
+def main() -> None:
+    """Runs the program; what the operator can mend ends it with one line and code 2."""
+    try:
+        app()
+    except StartupError as error:
+        complain(str(error))
+        raise SystemExit(2) from None

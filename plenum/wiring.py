@@ -1,0 +1,85 @@
+"""From the configuration's words to those of each part: room settings, signal limits, engine settings.
+
+Owns the mapping and nothing else; every function is pure. Never reads a file or opens a socket.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sfu.control.engine_client import EngineConfig
+from sfu.room.settings import RoomSettings, SpeakerSettings
+from signaling.admission import NameLimits
+from signaling.limits import SignalLimits
+
+if TYPE_CHECKING:
+    from sfu.addresses import MediaAddresses
+    from sfu.config import Config
+
+__all__ = ["engine_config", "name_limits", "room_settings", "signal_limits"]
+
+
+def room_settings(config: Config) -> RoomSettings:
+    """What rooms are made with."""
+    room, limit, audio = config.room, config.limit, config.audio
+    return RoomSettings(
+        empty_timeout_s=room.empty_timeout,
+        departure_timeout_s=room.departure_timeout,
+        max_participants=room.max_participants,
+        enabled_codecs=tuple(codec.mime for codec in room.enabled_codecs),
+        enable_remote_unmute=room.enable_remote_unmute,
+        max_metadata_bytes=room.max_metadata_size or limit.max_metadata_size,
+        max_attributes_bytes=limit.max_attributes_size,
+        max_name_length=limit.max_participant_name_length,
+        region=config.region,
+        token_refresh_s=config.plenum.token_refresh_interval,
+        speakers=SpeakerSettings(
+            update_interval_ms=audio.update_interval,
+            min_percentile=audio.min_percentile,
+            smooth_intervals=audio.smooth_intervals,
+        ),
+    )
+
+
+def name_limits(config: Config) -> NameLimits:
+    """What is checked before a client is let in."""
+    room, limit = config.room, config.limit
+    return NameLimits(
+        max_identity_length=room.max_participant_identity_length or limit.max_participant_identity_length,
+        max_room_name_length=room.max_room_name_length or limit.max_room_name_length,
+    )
+
+
+def signal_limits(config: Config) -> SignalLimits:
+    """What one connection may ask."""
+    caps = config.plenum.signal
+    return SignalLimits(
+        max_messages_per_s=caps.max_messages_per_s,
+        max_offers_per_minute=caps.max_offers_per_minute,
+        max_candidates=caps.max_candidates,
+        max_metadata_bytes_per_s=caps.max_metadata_bytes_per_s,
+        max_frame_bytes=config.limit.signal_message_size_limit,
+        send_queue_bytes=caps.send_queue_bytes,
+    )
+
+
+def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
+    """What the engine is started with.
+
+    Raises:
+        ValueError: The engine cannot use an address or a number; the text says which.
+    """
+    rtc, audio = config.rtc, config.audio
+    return EngineConfig(
+        udp=addresses.udp,
+        tcp=addresses.tcp,
+        advertised=addresses.advertised,
+        advertise_internal=rtc.advertise_internal_ip,
+        ice_lite=rtc.use_ice_lite,
+        gather_ms=rtc.batch_io.max_flush_interval * 1000,
+        video_cache_packets=rtc.packet_buffer_size_video,
+        audio_active_level=audio.active_level,
+        audio_update_interval_ms=audio.update_interval,
+        pli_throttle_ms=round(rtc.pli_throttle.low_quality * 1000),
+        data_messages_per_s=config.plenum.data_messages_per_s,
+    )
