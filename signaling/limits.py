@@ -1,0 +1,108 @@
+"""What one signalling connection may ask of the server.
+
+Owns the numbers and the counting against them. Never closes anything: it says which cap was exceeded.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sfu.control.requests import ClientCandidate, ClientOffer
+from sfu.room.inputs import UpdateOwnMetadata
+
+if TYPE_CHECKING:
+    from signaling.wire import Translated
+
+__all__ = ["Cap", "SignalLimits", "SignalMeter", "TokenBucket"]
+
+
+class Cap(enum.Enum):
+    """What a connection was closed for; also the label of the counter."""
+
+    MESSAGES = "messages"
+    OFFERS = "offers"
+    CANDIDATES = "candidates"
+    METADATA = "metadata"
+    FRAME_SIZE = "frame_size"
+    BAD_FRAMES = "bad_frames"
+    SLOW_READER = "slow_reader"
+    ROOM_OVERLOAD = "room_overload"
+
+
+@dataclass(frozen=True, slots=True)
+class SignalLimits:
+    """Caps of one connection; 0 switches a rate off."""
+
+    max_messages_per_s: float = 100
+    """Averaged over ten seconds."""
+    max_offers_per_minute: float = 120
+    max_candidates: int = 500
+    """In the life of a connection."""
+    max_metadata_bytes_per_s: float = 256 * 1024
+    """Averaged over ten seconds: several whole metadata at once are fine."""
+    max_frame_bytes: int = 1024 * 1024
+    max_bad_frames: int = 5
+    """Frames that are no signal request; the reference tolerates any number of them."""
+    send_queue_bytes: int = 4 * 1024 * 1024
+    send_queue_frames: int = 8192
+
+
+class TokenBucket:
+    """Allows `rate` units a second on average and `burst` at once."""
+
+    __slots__ = ("_burst", "_filled_s", "_level", "_rate")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._level = burst
+        self._filled_s: float | None = None
+
+    def take(self, amount: float, now_s: float) -> bool:
+        """Takes `amount` units when they are there; `now_s` never goes back."""
+        if self._rate <= 0:
+            return True
+        if self._filled_s is not None:
+            self._level = min(self._burst, self._level + (now_s - self._filled_s) * self._rate)
+        self._filled_s = now_s
+        if amount > self._level:
+            return False
+        self._level -= amount
+        return True
+
+
+class SignalMeter:
+    """Counts one connection's requests against the limits."""
+
+    def __init__(self, limits: SignalLimits) -> None:
+        self._limits = limits
+        self._messages = TokenBucket(limits.max_messages_per_s, limits.max_messages_per_s * 10)
+        self._offers = TokenBucket(limits.max_offers_per_minute / 60, limits.max_offers_per_minute)
+        self._metadata = TokenBucket(limits.max_metadata_bytes_per_s, limits.max_metadata_bytes_per_s * 10)
+        self._candidates = 0
+        self._bad_frames = 0
+
+    def frame(self, now_s: float) -> Cap | None:
+        """Counts one frame."""
+        return None if self._messages.take(1, now_s) else Cap.MESSAGES
+
+    def bad_frame(self) -> Cap | None:
+        """Counts one frame that was no request."""
+        self._bad_frames += 1
+        return Cap.BAD_FRAMES if self._bad_frames >= self._limits.max_bad_frames else None
+
+    def request(self, request: Translated, now_s: float) -> Cap | None:
+        """Counts what a frame asked for."""
+        if isinstance(request, ClientOffer):
+            return None if self._offers.take(1, now_s) else Cap.OFFERS
+        if isinstance(request, ClientCandidate):
+            self._candidates += 1
+            exceeded = 0 < self._limits.max_candidates < self._candidates
+            return Cap.CANDIDATES if exceeded else None
+        if isinstance(request, UpdateOwnMetadata):
+            attributes = sum(len(key) + len(value) for key, value in request.attributes.items())
+            amount = len(request.metadata) + len(request.name) + attributes
+            return None if self._metadata.take(amount, now_s) else Cap.METADATA
+        return None

@@ -1,0 +1,229 @@
+"""One client's WebSocket: its bounded send queue, pings and liveness.
+
+Owns the socket's two directions. A client that does not read is cut when its queue is full: it never makes anybody
+else wait. Never interprets a message: frames come from the encoder and go to the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from sfu.control.sinks import Outgoing
+from signaling.limits import Cap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sfu.room.messages import Leave
+    from signaling.counters import SignalCounters
+    from signaling.limits import SignalLimits
+    from signaling.wire import WireEncoder
+
+__all__ = ["CLOSE_TIMEOUT_S", "PING_INTERVAL_S", "SILENCE_S", "FrameTaker", "SessionIo"]
+
+PING_INTERVAL_S = 10.0
+"""Between WebSocket pings of ours."""
+SILENCE_S = 12.0
+"""A client of which nothing at all arrives for so long is gone: every SDK pings each five seconds by itself, and
+every WebSocket answers our pings."""
+CLOSE_TIMEOUT_S = 1.0
+"""For the client's side of the closing handshake."""
+_FLUSH_TIMEOUT_S = 2.0
+"""For what is still queued when we close."""
+
+_OVER = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+
+
+class _Ping:
+    """Stands for a ping (or the pong to a client's) in the send queue."""
+
+    __slots__ = ("answers",)
+
+    def __init__(self, answers: bytes | None) -> None:
+        self.answers = answers
+
+
+class FrameTaker(Protocol):
+    """Who gets a client's frames."""
+
+    def take_frame(self, frame: bytes | str) -> None:
+        """Takes one frame; must neither raise nor wait."""
+
+
+class SessionIo:
+    """Implements `sfu.control.sinks.SignalSink` over an upgraded request."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        encoder: WireEncoder,
+        limits: SignalLimits,
+        counters: SignalCounters,
+        transport: asyncio.BaseTransport | None,
+    ) -> None:
+        self._socket = socket
+        self._encoder = encoder
+        self._limits = limits
+        self._counters = counters
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[bytes | str | _Ping] = deque()
+        self._queued_bytes = 0
+        self._wake = asyncio.Event()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._text = False
+        self._closed = False
+        self._lost = False
+        self._cut: Cap | None = None
+        self._heard_s = self._loop.time()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the room ended the session by `close`."""
+        return self._closed
+
+    @property
+    def cut_for(self) -> Cap | None:
+        """The cap for which the connection was ended, if it was."""
+        return self._cut
+
+    # ------------------------------------------------------------ SignalSink
+
+    def send(self, outgoing: Outgoing) -> None:
+        """See `SignalSink`."""
+        if self._over:
+            return
+        frame = self._encoder.frame(outgoing, text=self._text)
+        over_bytes = self._queued_bytes + len(frame) > self._limits.send_queue_bytes > 0
+        if over_bytes or len(self._queue) >= self._limits.send_queue_frames:
+            self.cut(Cap.SLOW_READER)
+            return
+        self._put(frame)
+
+    def close(self, leave: Leave | None) -> None:
+        """See `SignalSink`."""
+        if self._over:
+            return
+        if leave is not None:
+            self.send(Outgoing(leave))
+        self._closed = True
+        self._wake.set()
+        self._later("flush", _FLUSH_TIMEOUT_S, self._abort)
+
+    def cut(self, cap: Cap) -> None:
+        """Ends the connection because a cap was exceeded."""
+        if self._over:
+            return
+        self._cut = cap
+        self._counters.capped[cap] += 1
+        self._queue.clear()
+        self._wake.set()
+        if cap is Cap.SLOW_READER:
+            self._abort()  # it would not read the reason either
+        else:
+            self._later("flush", _FLUSH_TIMEOUT_S, self._abort)
+
+    # ------------------------------------------------------------ the two directions
+
+    async def run(self, taker: FrameTaker) -> None:
+        """Reads and writes until the connection is over, whoever ended it."""
+        self._heard_s = self._loop.time()
+        self._later("ping", PING_INTERVAL_S, self._ping)
+        self._later("silence", SILENCE_S, self._check_silence)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write())
+                await self._read(taker)
+                self._lost = True
+                self._wake.set()
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+
+    @property
+    def _over(self) -> bool:
+        return self._closed or self._lost or self._cut is not None
+
+    def _put(self, item: bytes | str | _Ping) -> None:
+        self._queue.append(item)
+        if not isinstance(item, _Ping):
+            self._queued_bytes += len(item)
+        self._wake.set()
+
+    async def _read(self, taker: FrameTaker) -> None:
+        while True:
+            message = await self._socket.receive()
+            self._heard_s = self._loop.time()
+            if message.type in _OVER:
+                if self._socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
+                    self.cut(Cap.FRAME_SIZE)
+                return
+            if message.type is WSMsgType.PING:
+                # At most one pong waits: to answer the newest ping is enough (RFC 6455 §5.5.3).
+                if not any(isinstance(item, _Ping) for item in self._queue):
+                    self._put(_Ping(message.data))
+            elif message.type in {WSMsgType.BINARY, WSMsgType.TEXT} and not self._over:
+                self._counters.frames_in += 1
+                self._text = message.type is WSMsgType.TEXT
+                taker.take_frame(message.data)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                while self._queue:
+                    await self._write_one(self._queue.popleft())
+                if self._over:
+                    break
+                self._wake.clear()
+                await self._wake.wait()
+            if not self._lost:
+                await self._close_socket()
+        except (ConnectionError, RuntimeError):
+            # The socket is gone; the reader sees it too and ends the session.
+            self._abort()
+
+    async def _write_one(self, item: bytes | str | _Ping) -> None:
+        if isinstance(item, _Ping):
+            await (self._socket.ping() if item.answers is None else self._socket.pong(item.answers))
+            return
+        if isinstance(item, str):
+            await self._socket.send_str(item)
+        else:
+            await self._socket.send_bytes(item)
+        # Counted until it has left: a blocked socket keeps its last frame on the bill.
+        self._queued_bytes -= len(item)
+        self._counters.frames_out += 1
+
+    async def _close_socket(self) -> None:
+        if self._cut is None:
+            await self._socket.close(code=WSCloseCode.OK)
+        elif self._cut is not Cap.SLOW_READER:
+            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=f"limit: {self._cut.value}".encode())
+
+    # ------------------------------------------------------------ liveness
+
+    def _later(self, name: str, delay_s: float, callback: Callable[[], None]) -> None:
+        self._timers[name] = self._loop.call_later(delay_s, callback)
+
+    def _ping(self) -> None:
+        if not any(isinstance(item, _Ping) for item in self._queue):
+            self._put(_Ping(None))
+        self._later("ping", PING_INTERVAL_S, self._ping)
+
+    def _check_silence(self) -> None:
+        remaining_s = self._heard_s + SILENCE_S - self._loop.time()
+        if remaining_s > 0:
+            self._later("silence", remaining_s, self._check_silence)
+        else:
+            self._counters.vanished += 1
+            self._abort()
+
+    def _abort(self) -> None:
+        # By name, not by type: uvloop's transports are not asyncio's.
+        abort = getattr(self._transport, "abort", None)
+        if abort is not None:
+            abort()

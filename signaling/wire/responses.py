@@ -1,0 +1,195 @@
+"""The domain's messages as signal responses, in protobuf or JSON frames (protocol.md §3.2).
+
+Owns what is the same for every client of this server (`ServerFacts`) and the encoding. One message is encoded once for
+each frame format, however many sessions get it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf import json_format
+from livekit.protocol import models, rtc
+
+from sfu.room import messages as msg
+from sfu.room.enums import LeaveAction
+from signaling.wire.views import participant_info, room_info, track_info, wire_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sfu.control.sinks import Outgoing
+
+__all__ = ["IceServer", "ServerFacts", "WireEncoder"]
+
+_PROTOCOL = 17
+_AGENT_PROTOCOL = 1
+_ECHOES = frozenset(field.name for field in rtc.RequestResponse.DESCRIPTOR.fields if field.message_type is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server that clients are to use."""
+
+    urls: tuple[str, ...]
+    username: str = ""
+    credential: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What every `JoinResponse` says of the server (protocol.md §2.4)."""
+
+    node_id: str
+    """`ND_…`"""
+    version: str = "1.13.5"
+    """Level of LiveKit's server that we are compatible with; clients parse it as a semantic version and need 1.8."""
+    region: str = ""
+    ice_servers: tuple[IceServer, ...] = ()
+    ping_interval_s: int = 5
+    ping_timeout_s: int = 15
+
+
+class WireEncoder:
+    """Makes frames of messages."""
+
+    def __init__(self, facts: ServerFacts) -> None:
+        self._facts = facts
+        self._ice_servers = [
+            rtc.ICEServer(urls=server.urls, username=server.username, credential=server.credential)
+            for server in facts.ice_servers
+        ]
+        self._server_info = models.ServerInfo(
+            edition=models.ServerInfo.Edition.Standard,
+            version=facts.version,
+            protocol=_PROTOCOL,
+            region=facts.region,
+            node_id=facts.node_id,
+            agent_protocol=_AGENT_PROTOCOL,
+        )
+
+    def frame(self, outgoing: Outgoing, *, text: bool) -> bytes | str:
+        """The frame of a message: JSON text or protobuf; made once."""
+        frame = outgoing.frames.get(text)
+        if frame is None:
+            response = self.response(outgoing.message)
+            frame = (
+                json_format.MessageToJson(response, indent=None, ensure_ascii=False)
+                if text
+                else response.SerializeToString()
+            )
+            outgoing.frames[text] = frame
+        return frame
+
+    def response(self, message: msg.Message) -> rtc.SignalResponse:
+        """The message as LiveKit's."""
+        if isinstance(message, msg.Joined):
+            return rtc.SignalResponse(join=self._join(message))
+        return _RESPONSES[type(message)](message)
+
+    def _join(self, message: msg.Joined) -> rtc.JoinResponse:
+        facts = self._facts
+        return rtc.JoinResponse(
+            room=room_info(message.room),
+            participant=participant_info(message.participant),
+            other_participants=[participant_info(view) for view in message.other_participants],
+            server_version=facts.version,
+            ice_servers=self._ice_servers,
+            subscriber_primary=message.subscriber_primary,
+            server_region=facts.region,
+            ping_timeout=facts.ping_timeout_s,
+            ping_interval=facts.ping_interval_s,
+            server_info=self._server_info,
+            sif_trailer=message.sif_trailer,
+            enabled_publish_codecs=[models.Codec(mime=mime) for mime in message.enabled_publish_codecs],
+            fast_publish=message.fast_publish,
+        )
+
+
+def _description(kind: str, message: msg.Answer | msg.Offer) -> rtc.SessionDescription:
+    return rtc.SessionDescription(type=kind, sdp=message.sdp, id=message.id, mid_to_track_id=message.mid_to_track)
+
+
+def _trickle(message: msg.Trickle) -> rtc.SignalResponse:
+    init = {
+        "candidate": message.candidate,
+        "sdpMid": message.mid,
+        "sdpMLineIndex": 0,
+        "usernameFragment": None,
+    }
+    return rtc.SignalResponse(
+        trickle=rtc.TrickleRequest(
+            candidateInit=json.dumps(init),
+            target=rtc.SignalTarget.SUBSCRIBER if message.subscriber else rtc.SignalTarget.PUBLISHER,
+            final=message.final,
+        )
+    )
+
+
+def _leave(message: msg.Leave) -> rtc.SignalResponse:
+    return rtc.SignalResponse(
+        leave=rtc.LeaveRequest(
+            # Clients older than protocol 13 read only this flag, newer ones only the action.
+            can_reconnect=message.action is not LeaveAction.DISCONNECT,
+            reason=wire_number(message.reason),
+            action=wire_number(message.action),
+        )
+    )
+
+
+def _speakers(message: msg.SpeakersChanged) -> rtc.SignalResponse:
+    speakers = [
+        models.SpeakerInfo(sid=speaker.sid, level=speaker.level, active=speaker.active) for speaker in message.speakers
+    ]
+    return rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=speakers))
+
+
+def _request_response(message: msg.RequestResponse) -> rtc.SignalResponse:
+    answer = rtc.RequestResponse(
+        request_id=message.request_id, reason=wire_number(message.reason), message=message.message
+    )
+    if message.echo is not None and message.echo.name in _ECHOES:
+        getattr(answer, message.echo.name).CopyFrom(message.echo.request)
+    return rtc.SignalResponse(request_response=answer)
+
+
+def _update(views: Sequence[Any]) -> rtc.SignalResponse:
+    return rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=[participant_info(view) for view in views]))
+
+
+_RESPONSES: Mapping[type[msg.Message], Callable[[Any], rtc.SignalResponse]] = {
+    msg.Answer: lambda m: rtc.SignalResponse(answer=_description("answer", m)),
+    msg.Offer: lambda m: rtc.SignalResponse(offer=_description("offer", m)),
+    msg.Trickle: _trickle,
+    msg.ParticipantUpdate: lambda m: _update(m.participants),
+    msg.TrackPublished: lambda m: rtc.SignalResponse(
+        track_published=rtc.TrackPublishedResponse(cid=m.cid, track=track_info(m.track))
+    ),
+    msg.TrackUnpublished: lambda m: rtc.SignalResponse(
+        track_unpublished=rtc.TrackUnpublishedResponse(track_sid=m.track_sid)
+    ),
+    msg.TrackSubscribed: lambda m: rtc.SignalResponse(track_subscribed=rtc.TrackSubscribed(track_sid=m.track_sid)),
+    msg.Leave: _leave,
+    msg.Mute: lambda m: rtc.SignalResponse(mute=rtc.MuteTrackRequest(sid=m.track_sid, muted=m.muted)),
+    msg.SpeakersChanged: _speakers,
+    msg.RoomUpdate: lambda m: rtc.SignalResponse(room_update=rtc.RoomUpdate(room=room_info(m.room))),
+    msg.SubscriptionPermissionUpdate: lambda m: rtc.SignalResponse(
+        subscription_permission_update=rtc.SubscriptionPermissionUpdate(
+            participant_sid=m.participant_sid, track_sid=m.track_sid, allowed=m.allowed
+        )
+    ),
+    msg.SubscriptionResponse: lambda m: rtc.SignalResponse(
+        subscription_response=rtc.SubscriptionResponse(track_sid=m.track_sid, err=wire_number(m.error))
+    ),
+    msg.RequestResponse: _request_response,
+    msg.RefreshedToken: lambda m: rtc.SignalResponse(refresh_token=m.token),
+    msg.MediaSectionsRequirement: lambda m: rtc.SignalResponse(
+        media_sections_requirement=rtc.MediaSectionsRequirement(num_audios=m.num_audios, num_videos=m.num_videos)
+    ),
+    msg.Pong: lambda m: rtc.SignalResponse(pong=m.timestamp_ms),
+    msg.PongResponse: lambda m: rtc.SignalResponse(
+        pong_resp=rtc.Pong(last_ping_timestamp=m.last_ping_timestamp_ms, timestamp=m.timestamp_ms)
+    ),
+}

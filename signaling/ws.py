@@ -1,0 +1,219 @@
+"""Signalling over WebSockets: `/rtc`, `/rtc/v1` and their `validate` twins (protocol.md §1.3 to §1.7).
+
+Owns the way from an HTTP request to a session in a room's inbox, and what a session's frames turn into. What can be
+refused by looking at the request is refused before the upgrade; what only the room knows, by `leave` as the first
+message. Never decides what a participant may do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from sfu.control.registry import overrides_from_config
+from sfu.control.requests import ClientOffer
+from sfu.control.sinks import Outgoing
+from sfu.errors import SfuError
+from sfu.ids import SessionId, next_id
+from sfu.room.enums import DisconnectReason, LeaveAction
+from sfu.room.inputs import Join, LeaveRequested, SessionFailed, SessionLost
+from sfu.room.messages import Leave
+from signaling.client_description import client_address
+from signaling.join_request import JoinWish, WishRefused, parse_join_request, parse_query
+from signaling.limits import Cap, SignalMeter
+from signaling.refusal import Refusal
+from signaling.session_io import CLOSE_TIMEOUT_S, SessionIo
+from signaling.wire import BadFrame, ReplyNow, parse_frame, to_add_track, translate
+
+if TYPE_CHECKING:
+    from auth.grants import Claims
+    from sfu.clock import Clock
+    from sfu.control.actor import RoomActor
+    from sfu.control.registry import RoomRegistry
+    from signaling.admission import Admission
+    from signaling.counters import SignalCounters
+    from signaling.limits import SignalLimits
+    from signaling.wire import WireEncoder
+
+__all__ = ["SignalEdge"]
+
+_STATE_MISMATCH = Leave(DisconnectReason.STATE_MISMATCH, LeaveAction.RECONNECT)
+_JOIN_FAILURE = Leave(DisconnectReason.JOIN_FAILURE, LeaveAction.DISCONNECT)
+_FAILURES = {Cap.SLOW_READER: DisconnectReason.CONNECTION_TIMEOUT}
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalEdge:
+    """Serves signalling; made once by the composition root."""
+
+    admission: Admission
+    registry: RoomRegistry
+    clock: Clock
+    encoder: WireEncoder
+    limits: SignalLimits
+    counters: SignalCounters
+    rtc_v1: bool = True
+
+    # ------------------------------------------------------------ routes
+
+    async def connect(self, request: web.Request, *, v1: bool) -> web.StreamResponse:
+        """`/rtc` and `/rtc/v1`: 404 unless it is an upgrade; a refusal or a whole session."""
+        if v1 and not self.rtc_v1:
+            return web.Response(status=404)
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return web.Response(status=404)
+        try:
+            claims, wish = self._admit(request, v1=v1, strict=False)
+        except Refusal as refusal:
+            self.counters.refused[refusal.status] += 1
+            _log.info("join refused", status=refusal.status, reason=refusal.text)
+            raise
+        return await self._serve(request, claims, wish)
+
+    async def validate(self, request: web.Request, *, v1: bool) -> web.StreamResponse:
+        """`/rtc/validate` and `/rtc/v1/validate`: the verdict of `connect` without the session."""
+        if v1 and not self.rtc_v1:
+            return web.Response(status=404)
+        self._admit(request, v1=v1, strict=True)
+        return web.Response(text="success")
+
+    def _admit(self, request: web.Request, *, v1: bool, strict: bool) -> tuple[Claims, JoinWish]:
+        """Checks the token first: who has none learns nothing about parameters."""
+        claims = self.admission.claims(request.headers, request.query)
+        if claims is None or claims.video is None:
+            raise Refusal(401, "no permissions to access the room")
+        try:
+            wish = _wish(request, v1=v1, strict=strict)
+        except WishRefused as refusal:
+            raise Refusal(400, refusal.message) from None
+        return self.admission.admit(claims, wish), wish
+
+    # ------------------------------------------------------------ sessions
+
+    async def _serve(self, request: web.Request, claims: Claims, wish: JoinWish) -> web.StreamResponse:
+        # No permessage-deflate: its state costs more memory than a whole idle session, and media is not here.
+        socket = web.WebSocketResponse(
+            timeout=CLOSE_TIMEOUT_S, autoping=False, compress=False, max_msg_size=self.limits.max_frame_bytes
+        )
+        await socket.prepare(request)
+        io = SessionIo(socket, self.encoder, self.limits, self.counters, request.transport)
+        self.counters.sessions += 1
+        try:
+            actor, failure = self._actor(claims, wish)
+            if actor is None:
+                self.counters.turned_away += 1
+                io.close(failure)
+                await io.run(_Nobody())
+            else:
+                await self._session(actor, io, claims, wish)
+        finally:
+            self.counters.sessions -= 1
+        return socket
+
+    def _actor(self, claims: Claims, wish: JoinWish) -> tuple[RoomActor | None, Leave]:
+        """The room to enter, or what to say instead."""
+        if wish.reconnect:
+            # Sessions cannot be resumed yet: the client is to begin a new one, which SDKs do by themselves.
+            return None, _STATE_MISMATCH
+        video = claims.video
+        if video is None or not self.registry.accepting:
+            return None, _JOIN_FAILURE
+        try:
+            overrides = overrides_from_config(claims.room_config)
+            return self.registry.get_or_create(video.room, may_create=video.room_create, overrides=overrides), (
+                _JOIN_FAILURE
+            )
+        except SfuError as error:
+            _log.info("join refused", room=video.room, reason=error.message)
+            return None, _JOIN_FAILURE
+
+    async def _session(self, actor: RoomActor, io: SessionIo, claims: Claims, wish: JoinWish) -> None:
+        session = SessionId(next_id())
+        if not actor.join(_join(session, claims, wish), io):
+            io.cut(Cap.ROOM_OVERLOAD)
+        elif wish.offer is not None:
+            actor.post(ClientOffer(session, wish.offer.sdp, wish.offer.id))
+        try:
+            await io.run(_Session(session, actor, io, self))
+        finally:
+            if io.cut_for is not None:
+                _log.warning("session cut", session=session, cap=io.cut_for.value, participant=claims.identity)
+                reason = _FAILURES.get(io.cut_for, DisconnectReason.SIGNAL_CLOSE)
+                actor.post_end(SessionFailed(session, reason))
+            elif not io.closed:
+                actor.post_end(SessionLost(session))
+
+
+def _wish(request: web.Request, *, v1: bool, strict: bool) -> JoinWish:
+    address = client_address(request.headers, request.remote)
+    user_agent = request.headers.get("User-Agent", "")
+    packed = request.query.get("join_request", "")
+    if packed:
+        return parse_join_request(packed, address=address, user_agent=user_agent)
+    if v1:
+        raise WishRefused("join_request is required")
+    return parse_query(request.query, address=address, user_agent=user_agent, strict=strict)
+
+
+class _Session:
+    """What one client's frames turn into."""
+
+    __slots__ = ("_actor", "_edge", "_io", "_meter", "_session")
+
+    def __init__(self, session: SessionId, actor: RoomActor, io: SessionIo, edge: SignalEdge) -> None:
+        self._session = session
+        self._actor = actor
+        self._io = io
+        self._edge = edge
+        self._meter = SignalMeter(edge.limits)
+
+    def take_frame(self, frame: bytes | str) -> None:
+        """See `FrameTaker`."""
+        cap = self._meter.frame(self._edge.clock.monotonic_s()) or self._act(frame)
+        if cap is not None:
+            self._io.cut(cap)
+
+    def _act(self, frame: bytes | str) -> Cap | None:
+        clock = self._edge.clock
+        try:
+            request = parse_frame(frame)
+        except BadFrame:
+            self._edge.counters.bad_frames += 1
+            return self._meter.bad_frame()
+        asked = translate(self._session, request, int(clock.wall_s() * 1000))
+        cap = self._meter.request(asked, clock.monotonic_s())
+        if cap is not None or asked is None:
+            return cap
+        if isinstance(asked, ReplyNow):
+            self._io.send(Outgoing(asked.message))
+        elif isinstance(asked, LeaveRequested):
+            self._actor.post_end(asked)
+        elif not self._actor.post(asked):
+            return Cap.ROOM_OVERLOAD
+        return None
+
+
+class _Nobody:
+    """Takes the frames of a client that was turned away."""
+
+    def take_frame(self, frame: bytes | str) -> None:
+        """See `FrameTaker`."""
+
+
+def _join(session: SessionId, claims: Claims, wish: JoinWish) -> Join:
+    return Join(
+        session=session,
+        claims=claims,
+        client=wish.client,
+        single_peer_connection=wish.single_peer_connection,
+        auto_subscribe=wish.auto_subscribe,
+        adaptive_stream=wish.adaptive_stream,
+        metadata=wish.metadata,
+        # Joining adds and overrides; only `update_metadata` deletes (protocol.md §1.5).
+        attributes={key: value for key, value in wish.attributes.items() if value},
+        add_tracks=tuple(to_add_track(session, track) for track in wish.add_tracks),
+    )
