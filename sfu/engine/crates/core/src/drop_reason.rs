@@ -77,6 +77,8 @@ reasons! {
     ChannelNotOpen => "channel_not_open",
     /// More data packets or bytes than a participant may send per second.
     DataRateExceeded => "data_rate_exceeded",
+    /// The kernel refused to send: no route, filtered, larger than the path, or the TCP connection has ended.
+    SendRefused => "send_refused",
     /// The kernel's send buffer was full.
     SendBufferFull => "send_buffer_full",
     /// A TCP peer reads too slowly.

@@ -1,0 +1,94 @@
+//! Settings of all shards. No logic but defaults.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Bounds of the ICE-TCP side: what strangers can make us hold.
+#[derive(Debug, Clone)]
+pub struct TcpLimits {
+    /// Connections of all listeners together; further ones are closed at once.
+    pub connections: usize,
+    /// Connections to whose peer nothing was ever sent, that is, which no transport has accepted yet.
+    pub unproven: usize,
+    /// How long a connection may stay unproven.
+    pub unproven_timeout: Duration,
+    /// How long a proven connection may be silent (ICE checks come every few seconds).
+    pub idle_timeout: Duration,
+    /// Bytes that may wait for a peer that does not read.
+    pub write_queue_bytes: usize,
+}
+
+impl Default for TcpLimits {
+    fn default() -> Self {
+        Self {
+            connections: 8192,
+            unproven: 512,
+            unproven_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            write_queue_bytes: 256 * 1024,
+        }
+    }
+}
+
+/// Settings of all shards, fixed for the engine's life.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Addresses to bind, one host candidate each. Where the first has port 0, all get the one the kernel chose for it.
+    pub udp: Vec<SocketAddr>,
+    /// Addresses for passive ICE-TCP; port 0 as with `udp`.
+    pub tcp: Vec<SocketAddr>,
+    /// `(local, public)` pairs of a 1:1 NAT.
+    pub advertised: Vec<(IpAddr, IpAddr)>,
+    /// Announce the local address beside the public one.
+    pub advertise_internal: bool,
+    /// Answer connectivity checks only.
+    pub ice_lite: bool,
+    /// Longest time for which media to one subscriber is gathered.
+    pub gather: Duration,
+    /// `SO_RCVBUF` and `SO_SNDBUF` asked for.
+    pub socket_buffer_bytes: usize,
+    /// Packets kept for retransmission per sending video stream.
+    pub video_cache_packets: usize,
+    /// Unacknowledged data per transport before its data queue grows.
+    pub sctp_buffer_bytes: usize,
+    /// RFC 6464 level (−dBov) at or below which a packet counts as active.
+    pub audio_active_level: u8,
+    /// Interval of `Event::AudioLevels`.
+    pub audio_update_interval: Duration,
+    /// Least time between two key-frame requests for one stream.
+    pub pli_throttle: Duration,
+    /// Data messages that one participant may send a second; `None`: no limit.
+    pub data_messages_per_s: Option<u32>,
+    /// Seed of every random choice that is not security relevant; `None`: from the system.
+    pub seed: Option<u64>,
+    /// Bounds of the ICE-TCP side.
+    pub tcp_limits: TcpLimits,
+    /// Commands that may wait for a shard.
+    pub command_queue: usize,
+    /// Events that may wait for the control plane before the policy of the crate's manual sets in.
+    pub event_high_water: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            advertised: Vec::new(),
+            advertise_internal: false,
+            ice_lite: true,
+            gather: Duration::from_millis(3),
+            socket_buffer_bytes: 8 * 1024 * 1024,
+            video_cache_packets: 300,
+            sctp_buffer_bytes: 2 * 1024 * 1024,
+            audio_active_level: 35,
+            audio_update_interval: Duration::from_millis(400),
+            pli_throttle: Duration::from_millis(500),
+            data_messages_per_s: None,
+            seed: None,
+            tcp_limits: TcpLimits::default(),
+            command_queue: 16 * 1024,
+            event_high_water: 64 * 1024,
+        }
+    }
+}

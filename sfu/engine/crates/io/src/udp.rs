@@ -1,0 +1,273 @@
+//! One UDP socket: receives in batches, sends in GSO runs, never waits.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::batch::{Run, plan_runs};
+use crate::sys::{ReceiveBatch, SendBatch, set_buffer_bytes};
+
+/// What became of sent datagrams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendOutcome {
+    /// Datagrams that the kernel took.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Dropped because the kernel's send buffer was full.
+    pub buffer_full: u64,
+    /// Refused by the kernel for another reason: no route, filtered, larger than the path allows.
+    pub refused: u64,
+    /// `sendmmsg` calls.
+    pub calls: u64,
+}
+
+/// A bound UDP socket.
+#[derive(Debug)]
+pub struct UdpPort {
+    socket: UdpSocket,
+    address: SocketAddr,
+    /// Whether the kernel cuts runs into segments (`UDP_SEGMENT`); true until it has refused.
+    segmented: bool,
+    batch: SendBatch,
+    runs: Vec<Run>,
+}
+
+impl UdpPort {
+    /// Binds `address` (port 0: any) with socket buffers of about `buffer_bytes`.
+    pub fn bind(address: SocketAddr, buffer_bytes: usize) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        set_buffer_bytes(socket.as_fd(), buffer_bytes)?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address, segmented: true, batch: SendBatch::new(), runs: Vec::new() })
+    }
+
+    /// Bound address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes what waits, at most one batch; see [`ReceiveBatch::receive`].
+    pub fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<usize> {
+        batch.receive(self.socket.as_fd())
+    }
+
+    /// Sends `datagrams` in order, runs of one destination and size together. What the kernel does not take at once is
+    /// dropped and counted.
+    pub fn send<D: AsRef<[u8]>>(&mut self, datagrams: &[(SocketAddr, D)]) -> SendOutcome {
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.clear();
+        if self.segmented {
+            let sizes = datagrams.iter().map(|(destination, bytes)| (*destination, bytes.as_ref().len()));
+            plan_runs(sizes, &mut runs);
+        } else {
+            runs.extend(single_runs(datagrams, 0..datagrams.len()));
+        }
+        let mut outcome = SendOutcome::default();
+        self.send_runs(datagrams, &runs, &mut outcome);
+        self.runs = runs;
+        outcome
+    }
+
+    fn send_runs<D: AsRef<[u8]>>(
+        &mut self,
+        datagrams: &[(SocketAddr, D)],
+        runs: &[Run],
+        outcome: &mut SendOutcome,
+    ) {
+        let mut rest = runs;
+        while !rest.is_empty() {
+            outcome.calls += 1;
+            let result = self.batch.send(self.socket.as_fd(), datagrams, rest);
+            let done = match result {
+                Ok(taken) => {
+                    for run in &rest[..taken] {
+                        outcome.sent += run.count as u64;
+                        outcome.sent_bytes += run_bytes(datagrams, *run);
+                    }
+                    // 0 is not documented; counting the run as refused keeps the loop going forward.
+                    if taken == 0 {
+                        outcome.refused += rest[0].count as u64;
+                    }
+                    taken.max(1)
+                }
+                Err(error) => self.skip_failed(datagrams, rest, &error, outcome),
+            };
+            rest = &rest[done..];
+        }
+    }
+
+    /// Deals with the failure of the first of `runs`; returns how many runs are done with.
+    fn skip_failed<D: AsRef<[u8]>>(
+        &mut self,
+        datagrams: &[(SocketAddr, D)],
+        runs: &[Run],
+        error: &io::Error,
+        outcome: &mut SendOutcome,
+    ) -> usize {
+        let failed = runs[0];
+        match error.raw_os_error() {
+            Some(libc::EINTR) => return 0,
+            // The buffer is one for all destinations: trying the others now would only cost more calls.
+            Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
+                outcome.buffer_full += runs.iter().map(|run| run.count as u64).sum::<u64>();
+                return runs.len();
+            }
+            Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP) if failed.count > 1 => {
+                self.retry_unsegmented(datagrams, failed, error, outcome);
+            }
+            _ => outcome.refused += failed.count as u64,
+        }
+        1
+    }
+
+    /// Sends a run's datagrams one by one. If that works, the kernel or the network card cannot segment: remembered,
+    /// except for `EMSGSIZE`, which is about this path alone. If it fails too, the destination is to blame, which
+    /// any peer could name, so nothing is concluded.
+    fn retry_unsegmented<D: AsRef<[u8]>>(
+        &mut self,
+        datagrams: &[(SocketAddr, D)],
+        run: Run,
+        error: &io::Error,
+        outcome: &mut SendOutcome,
+    ) {
+        let sent_before = outcome.sent;
+        let singles: Vec<Run> = single_runs(datagrams, run.first..run.first + run.count).collect();
+        self.send_runs(datagrams, &singles, outcome);
+        let path_alone = error.raw_os_error() == Some(libc::EMSGSIZE);
+        if self.segmented && !path_alone && outcome.sent > sent_before {
+            self.segmented = false;
+            tracing::warn!(address = %self.address, %error, "segmentation offload refused");
+        }
+    }
+}
+
+impl AsFd for UdpPort {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn single_runs<D: AsRef<[u8]>>(
+    datagrams: &[(SocketAddr, D)],
+    range: std::ops::Range<usize>,
+) -> impl Iterator<Item = Run> {
+    range.map(|first| Run { first, count: 1, segment_bytes: datagrams[first].1.as_ref().len() })
+}
+
+fn run_bytes<D: AsRef<[u8]>>(datagrams: &[(SocketAddr, D)], run: Run) -> u64 {
+    datagrams[run.first..run.first + run.count].iter().map(|(_, bytes)| bytes.as_ref().len() as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUFFER_BYTES: usize = 1 << 20;
+
+    fn port(address: &str) -> UdpPort {
+        UdpPort::bind(address.parse().unwrap(), BUFFER_BYTES).unwrap()
+    }
+
+    /// Everything that waits at `port`; `None` for a datagram that was too large.
+    fn drain(port: &UdpPort) -> Vec<(SocketAddr, Option<Vec<u8>>)> {
+        let mut batch = ReceiveBatch::new();
+        let mut all = Vec::new();
+        while port.receive(&mut batch).unwrap() > 0 {
+            all.extend(batch.datagrams().map(|(source, bytes)| (source, bytes.map(<[u8]>::to_vec))));
+        }
+        all
+    }
+
+    #[test]
+    fn runs_arrive_as_the_datagrams_that_were_sent() {
+        for segmented in [true, false] {
+            for address in ["127.0.0.1:0", "[::1]:0"] {
+                let (mut sender, first, second) = (port(address), port(address), port(address));
+                sender.segmented = segmented;
+                let datagrams: Vec<(SocketAddr, Vec<u8>)> = (0..150_u8)
+                    .map(|number| {
+                        let to = if number % 70 < 50 { &first } else { &second };
+                        let bytes = if number % 10 == 9 { 300 } else { 1000 };
+                        (to.address(), vec![number; bytes])
+                    })
+                    .collect();
+                let outcome = sender.send(&datagrams);
+                assert_eq!((outcome.sent, outcome.buffer_full, outcome.refused), (150, 0, 0));
+                assert_eq!(
+                    outcome.sent_bytes,
+                    datagrams.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>()
+                );
+                for receiver in [&first, &second] {
+                    let expected: Vec<_> = datagrams
+                        .iter()
+                        .filter(|(to, _)| *to == receiver.address())
+                        .map(|(_, bytes)| (sender.address(), Some(bytes.clone())))
+                        .collect();
+                    assert_eq!(drain(receiver), expected, "{segmented} {address}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_destination_costs_the_others_nothing() {
+        let (mut sender, receiver) = (port("127.0.0.1:0"), port("127.0.0.1:0"));
+        // Port 0 is EINVAL; without its own retry it would look like a kernel without segmentation.
+        let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let mut datagrams = vec![(receiver.address(), vec![1; 100]), (receiver.address(), vec![2; 100])];
+        datagrams.extend(vec![(nowhere, vec![3; 100]); 3]);
+        datagrams.push((receiver.address(), vec![4; 100]));
+        let outcome = sender.send(&datagrams);
+        assert_eq!((outcome.sent, outcome.refused), (3, 3));
+        assert!(sender.segmented);
+        let first_bytes: Vec<u8> =
+            drain(&receiver).iter().map(|(_, bytes)| bytes.as_ref().unwrap()[0]).collect();
+        assert_eq!(first_bytes, [1, 2, 4]);
+    }
+
+    /// Tells `sender` that the first run failed with `code`; returns how many runs are done with.
+    fn fail_first(
+        sender: &mut UdpPort,
+        datagrams: &[(SocketAddr, Vec<u8>)],
+        code: i32,
+    ) -> (usize, SendOutcome) {
+        let mut runs = Vec::new();
+        plan_runs(datagrams.iter().map(|(to, bytes)| (*to, bytes.len())), &mut runs);
+        let mut outcome = SendOutcome::default();
+        let error = io::Error::from_raw_os_error(code);
+        (sender.skip_failed(datagrams, &runs, &error, &mut outcome), outcome)
+    }
+
+    #[test]
+    fn a_full_send_buffer_drops_the_rest_at_once() {
+        // Loopback never fills it, so the kernel's answer is played here.
+        let mut sender = port("127.0.0.1:0");
+        let datagrams: Vec<(SocketAddr, Vec<u8>)> =
+            [1, 1, 2].map(|port| (SocketAddr::from(([127, 0, 0, 1], port)), vec![0; 100])).into();
+        let (done, outcome) = fail_first(&mut sender, &datagrams, libc::EAGAIN);
+        assert_eq!((done, outcome), (2, SendOutcome { buffer_full: 3, ..SendOutcome::default() }));
+    }
+
+    #[test]
+    fn segmentation_is_given_up_when_it_alone_is_refused() {
+        let receiver = port("127.0.0.1:0");
+        let datagrams = vec![(receiver.address(), vec![5; 100]); 3];
+        for (code, segmented) in [(libc::EIO, false), (libc::EINVAL, false), (libc::EMSGSIZE, true)] {
+            let mut sender = port("127.0.0.1:0");
+            let (done, outcome) = fail_first(&mut sender, &datagrams, code);
+            assert_eq!((done, outcome.sent, outcome.refused), (1, 3, 0));
+            assert_eq!(sender.segmented, segmented, "error {code}");
+            assert_eq!(drain(&receiver).len(), 3);
+        }
+    }
+
+    #[test]
+    fn an_oversized_datagram_is_reported_as_such() {
+        let (mut sender, receiver) = (port("127.0.0.1:0"), port("127.0.0.1:0"));
+        sender.send(&[(receiver.address(), vec![0; 4000]), (receiver.address(), vec![1; 4])]);
+        assert_eq!(drain(&receiver), [(sender.address(), None), (sender.address(), Some(vec![1; 4]))]);
+    }
+}
