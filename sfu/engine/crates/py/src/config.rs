@@ -1,0 +1,91 @@
+//! `EngineConfig`: Python's settings checked and turned into the io crate's.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use crate::error::BindingError;
+
+/// Settings of all shards, fixed for the engine's life.
+#[pyclass(frozen, module = "sfu._engine")]
+pub(crate) struct EngineConfig(pub(crate) plenum_io::EngineConfig);
+
+#[pymethods]
+impl EngineConfig {
+    #[new]
+    #[pyo3(signature = (
+        *, udp, tcp = Vec::new(), advertised = Vec::new(), advertise_internal = false, ice_lite = true,
+        gather_ms = 3.0, socket_buffer_bytes = 8 * 1024 * 1024, video_cache_packets = 300,
+        sctp_buffer_bytes = 2 * 1024 * 1024, audio_active_level = 35, audio_update_interval_ms = 400,
+        pli_throttle_ms = 500, data_messages_per_s = 0, seed = None
+    ))]
+    #[expect(clippy::too_many_arguments)] // keyword arguments of Python
+    fn new(
+        udp: Vec<String>,
+        tcp: Vec<String>,
+        advertised: Vec<(String, String)>,
+        advertise_internal: bool,
+        ice_lite: bool,
+        gather_ms: f64,
+        socket_buffer_bytes: usize,
+        video_cache_packets: usize,
+        sctp_buffer_bytes: usize,
+        audio_active_level: u8,
+        audio_update_interval_ms: u64,
+        pli_throttle_ms: u64,
+        data_messages_per_s: u32,
+        seed: Option<u64>,
+    ) -> Result<Self, BindingError> {
+        if audio_active_level > 127 {
+            return Err(BindingError::OutOfRange {
+                name: "audio_active_level",
+                expected: "0 to 127 (-dBov)",
+            });
+        }
+        if audio_update_interval_ms == 0 {
+            return Err(BindingError::OutOfRange { name: "audio_update_interval_ms", expected: "above 0" });
+        }
+        Ok(Self(plenum_io::EngineConfig {
+            udp: socket_addresses(udp)?,
+            tcp: socket_addresses(tcp)?,
+            advertised: advertised.into_iter().map(address_pair).collect::<Result<_, _>>()?,
+            advertise_internal,
+            ice_lite,
+            gather: gather(gather_ms)?,
+            socket_buffer_bytes,
+            video_cache_packets,
+            sctp_buffer_bytes,
+            audio_active_level,
+            audio_update_interval: Duration::from_millis(audio_update_interval_ms),
+            pli_throttle: Duration::from_millis(pli_throttle_ms),
+            data_messages_per_s: (data_messages_per_s > 0).then_some(data_messages_per_s),
+            seed,
+            ..plenum_io::EngineConfig::default()
+        }))
+    }
+}
+
+fn gather(gather_ms: f64) -> Result<Duration, BindingError> {
+    const OUT_OF_RANGE: BindingError = BindingError::OutOfRange { name: "gather_ms", expected: "0 to 100" };
+    if !(0.0..=100.0).contains(&gather_ms) {
+        return Err(OUT_OF_RANGE);
+    }
+    Duration::try_from_secs_f64(gather_ms / 1000.0).map_err(|_| OUT_OF_RANGE)
+}
+
+fn socket_addresses(texts: Vec<String>) -> Result<Vec<SocketAddr>, BindingError> {
+    let parse = |given: String| match given.parse() {
+        Ok(address) => Ok(address),
+        Err(cause) => Err(BindingError::SocketAddress { given, cause }),
+    };
+    texts.into_iter().map(parse).collect()
+}
+
+fn address_pair((local, public): (String, String)) -> Result<(IpAddr, IpAddr), BindingError> {
+    let parse = |given: String| match given.parse() {
+        Ok(address) => Ok(address),
+        Err(cause) => Err(BindingError::IpAddress { given, cause }),
+    };
+    Ok((parse(local)?, parse(public)?))
+}
