@@ -154,7 +154,12 @@ class RoomRegistry:
             *(actor.ask(lambda request: CloseRoom(request, reason), timeout_s) for actor in actors),
             return_exceptions=True,
         )
-        for actor in actors:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends whatever room is left, at its next turn; participants are told to come back."""
+        self._closing = True
+        for actor in self._rooms.values():
             actor.stop()
 
     def _start(self, name: str, overrides: RoomOverrides | None, *, explicit: bool) -> RoomActor:

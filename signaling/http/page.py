@@ -97,29 +97,35 @@ async def _asked(request: web.Request) -> tuple[str, str]:
     return room.strip(), name.strip()
 
 
-@dataclass(frozen=True, slots=True)
 class Page:
     """Serves the built files of `web/`."""
 
-    root: Path
-    version: str
-    dev: bool
+    def __init__(self, root: Path, *, version: str, dev: bool) -> None:
+        """Looks for the files once: what is not there at the start is not served, whatever a path says.
+
+        Args:
+            root: Folder with `index.html` and `assets/`; may be missing, then the page explains.
+            version: Of this server, told to the page.
+            dev: Whether the page can ask for tokens.
+        """
+        self._index = root / "index.html" if (root / "index.html").is_file() else None
+        assets = root / "assets"
+        self._assets = {path.relative_to(assets).as_posix(): path for path in assets.rglob("*") if path.is_file()}
+        self._facts = {"dev": dev, "version": version}
 
     def index(self) -> web.StreamResponse:
         """The page itself."""
-        path = self.root / "index.html"
-        if not path.is_file():
+        if self._index is None:
             raise Refusal(404, "the page is not built: run `make build`")
-        return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
+        return web.FileResponse(self._index, headers={"Cache-Control": "no-cache"})
 
     def asset(self, name: str) -> web.StreamResponse:
         """A file below `assets/`; their names change with their content, so they may be kept for ever."""
-        folder = (self.root / "assets").resolve()
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder) or not path.is_file():
+        path = self._assets.get(name)
+        if path is None:
             raise Refusal(404, "404 page not found")
         return web.FileResponse(path, headers={"Cache-Control": _IMMUTABLE})
 
     def facts(self) -> web.Response:
         """`/page.json`."""
-        return web.json_response({"dev": self.dev, "version": self.version}, headers={"Cache-Control": "no-store"})
+        return web.json_response(self._facts, headers={"Cache-Control": "no-store"})
