@@ -6,6 +6,7 @@
 
 mod forwarder;
 mod munger;
+mod picture;
 mod selector;
 
 use std::time::Instant;
@@ -14,6 +15,9 @@ use crate::DropReason;
 use crate::command::MediaKind;
 use crate::layers::{StreamIndex, StreamSet};
 use crate::rtp::Vp8Ids;
+use forwarder::{Forwarder, Step};
+use munger::Munger;
+use selector::LayerSelector;
 
 /// Facts of one packet of the up track.
 #[derive(Debug, Clone, Copy)]
@@ -70,43 +74,78 @@ pub struct DownTrackConfig {
 /// Media leaving for one subscription on one SSRC. A new SSRC needs a new `DownTrack`.
 #[derive(Debug)]
 pub struct DownTrack {
-    config: DownTrackConfig,
+    selector: LayerSelector,
+    forwarder: Forwarder,
+    munger: Munger,
 }
 
 impl DownTrack {
     /// Enabled, nothing sent yet, no limit on layers.
     #[must_use]
     pub fn new(config: DownTrackConfig) -> Self {
-        Self { config }
+        Self {
+            selector: LayerSelector::new(),
+            forwarder: Forwarder::new(config.kind),
+            munger: Munger::new(config.clock_rate_hz, config.first_seq),
+        }
     }
 
-    /// Judges one packet.
-    pub fn handle(&mut self, _now: Instant, _packet: &Packet, _live: StreamSet) -> Verdict {
-        Verdict { outcome: Err(DropReason::DownTrackDisabled), key_frame_of: None }
+    /// Judges one packet; `live` must already count it.
+    pub fn handle(&mut self, now: Instant, packet: &Packet, live: StreamSet) -> Verdict {
+        if self.forwarder.current() == Some(packet.stream) && self.munger.is_discontinuous(packet) {
+            self.restart();
+        }
+        let target = self.selector.target(live);
+        let outcome = match self.forwarder.judge(packet, target, live) {
+            Step::Pass => self.munger.rewrite(now, packet),
+            Step::Begin => {
+                self.munger.begin(now, packet);
+                self.munger.rewrite(now, packet)
+            }
+            Step::Skip(reason) => {
+                self.munger.skip(packet);
+                Err(reason)
+            }
+            Step::Drop(reason) => Err(reason),
+        };
+        Verdict { outcome, key_frame_of: self.forwarder.wanted_key_frame(target) }
     }
 
     /// Switches forwarding on or off. Video begins again at a key frame; ask for [`Self::wanted_key_frame`] then.
-    pub fn set_enabled(&mut self, _enabled: bool) {}
+    pub fn set_enabled(&mut self, enabled: bool) {
+        self.forwarder.set_enabled(enabled);
+    }
 
     /// Highest stream that may be sent.
-    pub fn set_max_spatial(&mut self, _limit: StreamIndex) {}
+    pub fn set_max_spatial(&mut self, limit: StreamIndex) {
+        self.selector.set_limit(limit);
+    }
+
+    /// The publisher's streams began anew (another SSRC for the same rid): numbers run on, video at a key frame.
+    pub fn restart(&mut self) {
+        self.forwarder.restart();
+        self.munger.forget_streams();
+    }
 
     /// Stream being forwarded.
     #[must_use]
-    pub fn current(&self) -> Option<StreamIndex> {
-        None
+    pub const fn current(&self) -> Option<StreamIndex> {
+        self.forwarder.current()
     }
 
     /// Stream from which a key frame is needed now: when (re)starting or switching. `None` for audio, when disabled
     /// or when all is well. Ask after binding and enabling; `handle` says it itself afterwards.
     #[must_use]
-    pub fn wanted_key_frame(&self, _live: StreamSet) -> Option<StreamIndex> {
-        None
+    pub fn wanted_key_frame(&self, live: StreamSet) -> Option<StreamIndex> {
+        self.forwarder.wanted_key_frame(self.selector.target(live))
     }
 
     /// The subscriber asked for a key frame (PLI or FIR): stream to pass that on to.
     #[must_use]
-    pub fn key_frame_source(&self, _live: StreamSet) -> Option<StreamIndex> {
-        None
+    pub fn key_frame_source(&self, live: StreamSet) -> Option<StreamIndex> {
+        self.wanted_key_frame(live).or(self.current())
     }
 }
+
+#[cfg(test)]
+mod tests;

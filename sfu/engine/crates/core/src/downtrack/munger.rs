@@ -1,1 +1,161 @@
-//! Rewrites sequence numbers, timestamps and VP8 ids so that the subscriber sees one unbroken stream.
+//! Rewrites sequence numbers, timestamps and VP8 ids so that the subscriber sees one unbroken stream, whatever
+//! streams it is made of. Decides nothing: it is told what passes, begins or is skipped.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::picture::PictureIds;
+use super::{Packet, Rewrite};
+use crate::DropReason;
+use crate::layers::StreamIndex;
+use crate::rtp::seq::timestamp_delta;
+
+/// Closed gaps remembered for packets that come late.
+const MAX_GAPS: usize = 64;
+/// A jump of the sequence number by more than this is no loss but another stream.
+const MAX_JUMP: u64 = 3000;
+/// How far a timestamp may be from what the clock says before it is not believed.
+const TIMESTAMP_TOLERANCE: Duration = Duration::from_secs(3);
+/// Shortest step to a new stream whose timestamps say nothing: one frame at 30 per second.
+const FRAMES_PER_S: u32 = 30;
+
+/// From this input number on, this offset leads to the output number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Gap {
+    from: u64,
+    offset: i64,
+}
+
+/// The newest packet that was sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    /// Stream it came on; `None` once that stream has begun anew.
+    stream: Option<StreamIndex>,
+    seq: u64,
+    timestamp: u32,
+    reference_timestamp: Option<u32>,
+    at: Instant,
+}
+
+/// Numbers of one outgoing SSRC.
+#[derive(Debug)]
+pub(super) struct Munger {
+    clock_rate_hz: u32,
+    first_seq: u64,
+    sent: Option<Sent>,
+    /// Highest input number of the current stream, sent or skipped.
+    highest_in: u64,
+    gaps: VecDeque<Gap>,
+    timestamp_offset: u32,
+    picture_ids: PictureIds,
+}
+
+impl Munger {
+    /// Nothing sent yet; the first packet will have `first_seq`.
+    pub(super) const fn new(clock_rate_hz: u32, first_seq: u16) -> Self {
+        // 0 is left out: one packet may be needed before the first.
+        let first_seq = if first_seq == 0 { 1 } else { first_seq as u64 };
+        Self {
+            clock_rate_hz,
+            first_seq,
+            sent: None,
+            highest_in: 0,
+            gaps: VecDeque::new(),
+            timestamp_offset: 0,
+            picture_ids: PictureIds::new(),
+        }
+    }
+
+    /// Whether a packet cannot belong to the run of numbers seen so far (the publisher's stream began anew).
+    pub(super) const fn is_discontinuous(&self, packet: &Packet) -> bool {
+        packet.seq.abs_diff(self.highest_in) > MAX_JUMP
+    }
+
+    /// The publisher's streams began anew: their timestamps have nothing to do with those before.
+    pub(super) const fn forget_streams(&mut self) {
+        if let Some(sent) = &mut self.sent {
+            sent.stream = None;
+            sent.reference_timestamp = None;
+        }
+    }
+
+    /// Begins with a packet of another stream, or of the same one after a pause: it follows what was sent last.
+    pub(super) fn begin(&mut self, now: Instant, packet: &Packet) {
+        let next = self.sent.map_or(self.first_seq, |sent| sent.seq + 1);
+        self.timestamp_offset = match self.sent {
+            Some(sent) => self.timestamp_after(&sent, now, packet).wrapping_sub(packet.timestamp),
+            None => 0,
+        };
+        self.gaps.clear();
+        self.gaps.push_back(Gap { from: packet.seq, offset: next.cast_signed() - packet.seq.cast_signed() });
+        self.highest_in = packet.seq;
+        if let Some(ids) = packet.vp8 {
+            self.picture_ids.begin(ids);
+        }
+    }
+
+    /// A packet of the current stream is not sent: later ones close up. One that comes late leaves its gap, for what
+    /// followed it has gone out already.
+    pub(super) fn skip(&mut self, packet: &Packet) {
+        let Some(last) = self.gaps.back_mut() else { return };
+        if packet.seq < self.highest_in || packet.seq < last.from {
+            return;
+        }
+        let gap = Gap { from: packet.seq + 1, offset: last.offset - 1 };
+        self.highest_in = packet.seq;
+        if last.from == packet.seq {
+            *last = gap;
+            return;
+        }
+        self.gaps.push_back(gap);
+        if self.gaps.len() > MAX_GAPS {
+            self.gaps.pop_front();
+        }
+    }
+
+    /// Numbers for a packet of the current stream.
+    pub(super) fn rewrite(&mut self, now: Instant, packet: &Packet) -> Result<Rewrite, DropReason> {
+        let gap = self.gaps.iter().rev().find(|gap| gap.from <= packet.seq).ok_or(DropReason::TooOld)?;
+        let seq = packet.seq.checked_add_signed(gap.offset).ok_or(DropReason::TooOld)?;
+        let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
+        self.highest_in = self.highest_in.max(packet.seq);
+        if self.sent.is_none_or(|sent| seq > sent.seq) {
+            let reference_timestamp = packet.reference_timestamp;
+            self.sent =
+                Some(Sent { stream: Some(packet.stream), seq, timestamp, reference_timestamp, at: now });
+        }
+        let (picture_id, tl0_pic_idx) = packet.vp8.map_or((None, None), |ids| self.picture_ids.rewrite(ids));
+        Ok(Rewrite { seq, timestamp, picture_id, tl0_pic_idx })
+    }
+
+    /// Timestamp for the first packet of a run that follows `sent`.
+    ///
+    /// Best by the sender reports of both streams, else by keeping the offset (the same stream after a pause); either
+    /// only if it agrees with the clock. Else by the time that passed. Never the same or an earlier moment.
+    fn timestamp_after(&self, sent: &Sent, now: Instant, packet: &Packet) -> u32 {
+        let elapsed = self.ticks(now.saturating_duration_since(sent.at));
+        let by_reports = match (sent.reference_timestamp, packet.reference_timestamp) {
+            (Some(before), Some(after)) => Some(timestamp_delta(before, after)),
+            _ => None,
+        };
+        let by_offset = || {
+            let delta = timestamp_delta(sent.timestamp, packet.timestamp.wrapping_add(self.timestamp_offset));
+            (sent.stream == Some(packet.stream)).then_some(delta)
+        };
+        let tolerance = self.ticks(TIMESTAMP_TOLERANCE);
+        let is_plausible = |delta: &i32| (i64::from(*delta) - elapsed).abs() <= tolerance;
+        let step = by_reports
+            .filter(is_plausible)
+            .or_else(|| by_offset().filter(is_plausible))
+            .map_or(elapsed.max(i64::from(self.clock_rate_hz / FRAMES_PER_S)), |delta| {
+                i64::from(delta).max(1)
+            });
+        // Modulo 2³², as timestamps are.
+        sent.timestamp.wrapping_add(step.cast_unsigned() as u32)
+    }
+
+    fn ticks(&self, duration: Duration) -> i64 {
+        let ticks = duration.as_micros() * u128::from(self.clock_rate_hz) / 1_000_000;
+        i64::try_from(ticks).unwrap_or(i64::MAX / 4)
+    }
+}
