@@ -55,6 +55,7 @@ pub struct DataProfile {
 
 /// How one m-line of an offer is bound to an up track, and what its answer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent flags of one m-line, as the client sets them")]
 pub struct PublishLine {
     /// Mid of the client's sending m-line.
     pub mid: Box<str>,

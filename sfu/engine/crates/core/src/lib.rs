@@ -18,6 +18,7 @@
 
 mod command;
 pub mod data;
+mod demux;
 pub mod downtrack;
 mod drop_reason;
 mod event;
@@ -25,10 +26,13 @@ mod ids;
 mod input;
 pub mod layers;
 mod output;
+mod random;
+mod room;
 pub mod rtp;
 pub mod sdp;
 mod shard;
 mod stats;
+mod timer;
 mod transport;
 pub mod uptrack;
 
@@ -40,4 +44,4 @@ pub use input::{Carrier, Datagram};
 pub use output::Transmit;
 pub use shard::{Shard, ShardConfig};
 pub use stats::Counters;
-pub use transport::{LocalCandidate, TransportOptions, TransportSeed};
+pub use transport::{Certificate, CertificateError, LocalCandidate, TransportOptions, TransportSeed};

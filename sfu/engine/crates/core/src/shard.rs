@@ -1,12 +1,37 @@
 //! One thread's world: owns its transports, rooms and tables; never touches a socket or a clock.
+//!
+//! Driven by [`Shard`]'s public calls only (see the crate's manual). `commands` carries out what Python asks, `media`
+//! takes packets in, `fanout` sends them on, `data` does the same for data packets, `signals` handles what transports
+//! report. Work between transports is queued and done in [`Shard::flush`], never in the middle of a transport's run.
 
+mod commands;
+mod data;
+mod fanout;
+mod media;
+mod signals;
+
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
 use crate::command::Command;
-use crate::event::Event;
-use crate::input::Datagram;
+use crate::demux::{Demux, TransportIndex};
+use crate::event::{Event, TransportFailure};
+use crate::ids::TransportId;
+use crate::input::{Carrier, Datagram};
 use crate::output::Transmit;
+use crate::random::Random;
+use crate::room::Tables;
 use crate::stats::Counters;
+use crate::timer::{Scheduled, Timers};
+use crate::transport::{Outlet, Signal, Transport, UpIndex};
+
+/// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
+const FLUSH_ROUNDS: usize = 3;
+/// A transport is not run more often than that by its own timer.
+const TIMER_GRANULARITY: Duration = Duration::from_millis(1);
 
 /// Settings of a shard.
 #[derive(Debug, Clone)]
@@ -25,64 +50,289 @@ pub struct ShardConfig {
     pub data_messages_per_s: Option<u32>,
 }
 
+/// Who a timer belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum TimerKey {
+    Transport(TransportIndex),
+    UpTrack(UpIndex),
+    AudioLevels,
+}
+
 /// One thread's world.
 #[derive(Debug)]
 pub struct Shard {
-    _config: ShardConfig,
+    config: ShardConfig,
+    now: Instant,
+    random: Random,
+    counters: Counters,
+    demux: Demux,
+    transports: Slab<Transport>,
+    transport_index: FxHashMap<TransportId, TransportIndex>,
+    tables: Tables,
+    timers: Timers<TimerKey>,
+    /// Transports that others have given something to send.
+    touched: Vec<TransportIndex>,
+    /// Up tracks with packets to fan out, and when that must happen at the latest.
+    gathering: Vec<UpIndex>,
+    gather_until: Option<Instant>,
+    /// Up tracks with sound in the current interval.
+    heard: Vec<UpIndex>,
+    audio_scheduled: Scheduled,
+    audio_due: Option<Instant>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    signals: Vec<(TransportIndex, Signal)>,
 }
 
 impl Shard {
     /// An empty shard; `seed` feeds every random choice that is not security relevant.
     #[must_use]
-    pub fn new(config: ShardConfig, _seed: u64, _now: Instant) -> Self {
-        Self { _config: config }
+    pub fn new(config: ShardConfig, seed: u64, now: Instant) -> Self {
+        Self {
+            config,
+            now,
+            random: Random::new(seed),
+            counters: Counters::new(),
+            demux: Demux::default(),
+            transports: Slab::new(),
+            transport_index: FxHashMap::default(),
+            tables: Tables::default(),
+            timers: Timers::new(),
+            touched: Vec::new(),
+            gathering: Vec::new(),
+            gather_until: None,
+            heard: Vec::new(),
+            audio_scheduled: Scheduled::default(),
+            audio_due: None,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            signals: Vec::new(),
+        }
     }
 
     /// Carries out a command.
-    pub fn handle_command(&mut self, _now: Instant, _command: Command) {}
-
-    /// Takes in one datagram: from a validated address, or STUN for one of our ufrags; else it is dropped.
-    pub fn handle_datagram(&mut self, _now: Instant, _datagram: Datagram<'_>) {}
-
-    /// The peer's TCP connection is gone.
-    pub fn handle_tcp_closed(&mut self, _now: Instant, _peer: std::net::SocketAddr) {}
-
-    /// Runs every timer that is due.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
-
-    /// When touched transports must run at the latest; `None` when none is touched. A time not after now means: at
-    /// the end of this batch (answers to STUN, DTLS and data do not wait).
-    #[must_use]
-    pub fn flush_deadline(&self) -> Option<Instant> {
-        None
+    pub fn handle_command(&mut self, now: Instant, command: Command) {
+        self.now = now;
+        if !self.carry_out(now, command) {
+            self.counters.stale_commands += 1;
+        }
+        self.count_tables();
     }
 
-    /// Runs every touched transport once; what they send is ready for `poll_transmit`, grouped by destination.
-    pub fn flush(&mut self, _now: Instant) {}
+    /// Takes in one datagram: from a validated address, or STUN for one of our ufrags; else it is dropped.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
+        self.now = now;
+        self.counters.datagrams_in += 1;
+        self.counters.bytes_in += datagram.payload.len() as u64;
+        match self.demux.route((datagram.carrier, datagram.source), datagram.payload) {
+            Ok(index) => self.with_transport(now, index, |transport, outlet| {
+                transport.receive(now, &datagram, outlet);
+            }),
+            Err(reason) => self.counters.count_drop(reason),
+        }
+    }
+
+    /// The peer's TCP connection is gone.
+    pub fn handle_tcp_closed(&mut self, _now: Instant, peer: std::net::SocketAddr) {
+        self.demux.remove_path((Carrier::Tcp, peer));
+    }
+
+    /// Runs every timer that is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        while let Some((at, key)) = self.timers.pop_due(now) {
+            self.handle_timer(now, at, key);
+        }
+    }
+
+    fn handle_timer(&mut self, now: Instant, at: Instant, key: TimerKey) {
+        match key {
+            TimerKey::Transport(index) => {
+                let Some(transport) = self.transports.get_mut(index) else { return };
+                if !Timers::<TimerKey>::confirm(at, &mut transport.scheduled) {
+                    return;
+                }
+                if transport.deadline() <= now {
+                    self.run(now, index);
+                } else {
+                    self.schedule_transport(index);
+                }
+            }
+            TimerKey::UpTrack(index) => {
+                let Some(up) = self.tables.ups.get_mut(index) else { return };
+                if Timers::<TimerKey>::confirm(at, &mut up.scheduled) {
+                    self.repeat_key_frame_requests(now, index);
+                }
+            }
+            TimerKey::AudioLevels => {
+                if Timers::<TimerKey>::confirm(at, &mut self.audio_scheduled) {
+                    self.report_audio_levels(now);
+                }
+            }
+        }
+    }
+
+    /// When gathered media or touched transports must run at the latest; `None` when nothing waits. A time not after
+    /// now means: at the end of this batch (answers to STUN, DTLS and data do not wait).
+    #[must_use]
+    pub fn flush_deadline(&self) -> Option<Instant> {
+        if self.touched.is_empty() { self.gather_until } else { Some(self.now) }
+    }
+
+    /// Fans out gathered media when it is due and runs every touched transport once; what they send is ready for
+    /// [`Self::poll_transmit`], grouped by destination.
+    pub fn flush(&mut self, now: Instant) {
+        self.now = now;
+        if self.gather_until.is_some_and(|due| due <= now) {
+            self.fan_out_gathered(now);
+        }
+        for _ in 0..FLUSH_ROUNDS {
+            if self.touched.is_empty() {
+                break;
+            }
+            for index in std::mem::take(&mut self.touched) {
+                if self.transports.get(index).is_some_and(|transport| transport.is_touched) {
+                    self.run(now, index);
+                }
+            }
+        }
+    }
 
     /// Next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        self.transmits.pop_front()
     }
 
     /// Next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
 
     /// Earliest timer, gathering included.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        None
+        match (self.flush_deadline(), self.timers.next()) {
+            (Some(flush), Some(timer)) => Some(flush.min(timer)),
+            (flush, timer) => flush.or(timer),
+        }
     }
 
     /// Totals of this shard.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        static EMPTY: Counters = Counters::new();
-        &EMPTY
+        &self.counters
     }
 
-    /// Closes every transport; one last `flush` and drain sends the close alerts.
-    pub fn close(&mut self, _now: Instant) {}
+    /// Closes every transport and forgets everything; one last drain sends the close alerts.
+    pub fn close(&mut self, now: Instant) {
+        self.now = now;
+        let indices: Vec<TransportIndex> = self.transports.iter().map(|(index, _)| index).collect();
+        for index in indices {
+            self.close_transport(now, index);
+        }
+        self.tables = Tables::default();
+        self.gathering.clear();
+        self.gather_until = None;
+        self.heard.clear();
+        self.audio_due = None;
+        self.count_tables();
+    }
+
+    /// Whether nothing is held any more: no transport, track, participant, room or route.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transports.is_empty()
+            && self.transport_index.is_empty()
+            && self.tables.is_empty()
+            && self.demux.is_empty()
+    }
+
+    /// Runs a call on one transport, then deals with what it reported.
+    fn with_transport(
+        &mut self,
+        now: Instant,
+        index: TransportIndex,
+        call: impl FnOnce(&mut Transport, &mut Outlet<'_>),
+    ) {
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        let mut outlet = Outlet {
+            index,
+            transmits: &mut self.transmits,
+            signals: &mut self.signals,
+            demux: &mut self.demux,
+            counters: &mut self.counters,
+        };
+        call(transport, &mut outlet);
+        self.handle_signals(now);
+        self.schedule_transport(index);
+    }
+
+    fn run(&mut self, now: Instant, index: TransportIndex) {
+        self.with_transport(now, index, |transport, outlet| {
+            transport.is_touched = false;
+            transport.run(now, outlet);
+        });
+    }
+
+    /// Lets a transport run with the next flush, which is due at once.
+    fn touch(&mut self, index: TransportIndex) {
+        if let Some(transport) = self.transports.get_mut(index)
+            && !transport.is_touched
+        {
+            transport.is_touched = true;
+            self.touched.push(index);
+        }
+    }
+
+    fn schedule_transport(&mut self, index: TransportIndex) {
+        if let Some(transport) = self.transports.get_mut(index) {
+            let at = transport.deadline().max(self.now + TIMER_GRANULARITY);
+            self.timers.schedule(TimerKey::Transport(index), at, &mut transport.scheduled);
+        }
+    }
+
+    /// Closes a transport with its alerts and removes it.
+    fn close_transport(&mut self, now: Instant, index: TransportIndex) {
+        if let Some(transport) = self.transports.get_mut(index) {
+            let mut outlet = Outlet {
+                index,
+                transmits: &mut self.transmits,
+                signals: &mut self.signals,
+                demux: &mut self.demux,
+                counters: &mut self.counters,
+            };
+            transport.close(now, &mut outlet);
+        }
+        self.remove_transport(now, index);
+    }
+
+    /// Removes a transport that ended by itself and says so.
+    fn fail_transport(&mut self, now: Instant, index: TransportIndex, failure: TransportFailure) {
+        let Some(transport) = self.transports.get(index) else { return };
+        self.events.push_back(Event::TransportFailed { transport: transport.id, failure });
+        self.remove_transport(now, index);
+        self.count_tables();
+    }
+
+    fn remove_transport(&mut self, now: Instant, index: TransportIndex) {
+        let Some(transport) = self.transports.try_remove(index) else { return };
+        self.transport_index.remove(&transport.id);
+        self.demux.remove_transport(index);
+        if let Some(participant) = self.tables.participants.get_mut(transport.participant) {
+            participant.transports.retain(|other| *other != index);
+        }
+        self.choose_data_transport(transport.participant);
+        for down in transport.downs() {
+            self.tables.remove_down(down);
+        }
+        for (_, up) in &transport.published {
+            self.close_up_track(now, *up);
+        }
+    }
+
+    fn count_tables(&mut self) {
+        self.counters.transports = self.transports.len() as u64;
+        self.counters.up_tracks = self.tables.ups.len() as u64;
+        self.counters.down_tracks = self.tables.downs.len() as u64;
+    }
 }

@@ -32,6 +32,8 @@ pub struct Counters {
     pub data_messages_out: u64,
     /// Commands that named something that is gone.
     pub stale_commands: u64,
+    /// Remote candidates that were bad, unusable or too many.
+    pub candidates_ignored: u64,
     /// Current number of transports.
     pub transports: u64,
     /// Current number of up tracks.
@@ -59,6 +61,7 @@ impl Counters {
             data_messages_in: 0,
             data_messages_out: 0,
             stale_commands: 0,
+            candidates_ignored: 0,
             transports: 0,
             up_tracks: 0,
             down_tracks: 0,

@@ -1,53 +1,342 @@
 //! One ICE + DTLS + SRTP + SCTP association. The only place that knows str0m.
+//!
+//! A [`Transport`] negotiates, runs and writes; it never decides who gets what and never sees another transport. What
+//! it has to say leaves as [`Signal`]s. Every call that lets peer bytes into str0m runs under `catch_unwind`: a panic
+//! there costs this one transport.
 
-use std::net::SocketAddr;
+mod answering;
+mod build;
+mod channels;
+mod drive;
+mod dtls;
+mod extension;
+mod format;
+mod lines;
+mod negotiation;
+mod offering;
+mod requirement;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::command::TransportRole;
+use rustc_hash::FxHashMap;
+use str0m::media::{KeyframeRequestKind, Mid};
+use str0m::net::Protocol;
+use str0m::rtp::{RtpWrite, Ssrc};
+use str0m::{Candidate, Rtc};
+
+pub use build::{LocalCandidate, TransportOptions, TransportSeed};
+pub(crate) use channels::{ChannelUse, ReceiverStuck};
+pub(crate) use drive::{Outlet, Signal};
+pub use dtls::{Certificate, CertificateError};
+pub(crate) use extension::DependencyDescriptorBytes;
+pub(crate) use format::{Format, SendFormat};
+pub(crate) use lines::{DownIndex, Subscription};
+pub(crate) use negotiation::{BoundLine, Negotiated, NegotiationError};
+pub(crate) use offering::OwnOffer;
+
+use crate::command::{DataKind, MediaKind, TransportRole};
+use crate::event::TransportFailure;
 use crate::ids::TransportId;
-use crate::sdp::CodecPolicy;
+use crate::layers::StreamIndex;
+use crate::sdp::{CodecPolicy, PayloadTypes};
+use crate::stats::Counters;
+use crate::timer::Scheduled;
+use crate::uptrack::WallClock;
+use channels::Channels;
+use format::PayloadTypeSet;
+use lines::{LineState, Lines};
+use offering::Offering;
+use requirement::Requirement;
 
-/// One address of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalCandidate {
-    /// Bound address; str0m knows the candidate by it.
-    pub local: SocketAddr,
-    /// Addresses to announce for it (1:1 NAT), in place of the bound one; empty: the bound one.
-    pub advertised: Vec<SocketAddr>,
-    /// Passive TCP in place of UDP.
-    pub tcp: bool,
+/// Candidates of the peer that are taken per ICE generation; a longer list would make us a hammer (RFC 8445 §19.5.1).
+const MAX_REMOTE_CANDIDATES: usize = 32;
+/// Streams of a publisher that are remembered per transport; more are looked up each time.
+const MAX_RX_STREAMS: usize = 512;
+/// How long an ICE restart may take before the transport counts as lost.
+const RESTART_GRACE: Duration = Duration::from_secs(15);
+
+/// Index of an up track in its shard.
+pub(crate) type UpIndex = usize;
+
+/// Where the packets of one SSRC go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RxStream {
+    pub(crate) up: UpIndex,
+    pub(crate) stream: StreamIndex,
 }
 
-/// What every transport of a server shares.
-#[derive(Debug, Clone)]
-pub struct TransportOptions {
-    /// Our addresses.
-    pub candidates: Vec<LocalCandidate>,
-    /// Answer connectivity checks only.
-    pub ice_lite: bool,
-    /// Packets kept for retransmission per sending video stream.
-    pub video_cache_packets: usize,
-    /// Unacknowledged data per transport before its data queue grows.
-    pub sctp_buffer_bytes: usize,
-    /// Codecs of the room.
-    pub codecs: CodecPolicy,
+/// One association and what the shard keeps with it.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states of one machine")]
+pub(crate) struct Transport {
+    pub(crate) id: TransportId,
+    pub(crate) role: TransportRole,
+    /// Owner's index in the shard.
+    pub(crate) participant: usize,
+    /// Published lines: mid → up track.
+    pub(crate) published: Vec<(Mid, UpIndex)>,
+    /// Relation of the publisher's clock to ours, for all its tracks.
+    pub(crate) clock: WallClock,
+    /// Waits to be run by the next flush.
+    pub(crate) is_touched: bool,
+    /// Up tracks that still have packets for this transport in the current flush.
+    pub(crate) feeds: u32,
+    pub(crate) scheduled: Scheduled,
+    rtc: Box<Rtc>,
+    rtc_timeout: Instant,
+    candidates: Vec<LocalCandidate>,
+    codecs: CodecPolicy,
+    ice_lite: bool,
+    video_cache_packets: usize,
+    payload_types: PayloadTypes,
+    resend_types: PayloadTypeSet,
+    lines: Lines,
+    requirement: Requirement,
+    offering: Offering,
+    channels: Channels,
+    rx_streams: FxHashMap<u32, RxStream>,
+    remote_candidates: usize,
+    remote_ufrag: String,
+    has_negotiated: bool,
+    is_connected: bool,
+    reconnect_by: Option<Instant>,
+    last_protocol: Protocol,
+    nacks_seen: FxHashMap<Mid, u64>,
 }
 
-/// A transport that is built but belongs to no shard yet. Building costs about a millisecond, so it is done on the
-/// caller's thread.
-#[derive(Debug)]
-pub struct TransportSeed {
-    /// Its id.
-    pub id: TransportId,
-    /// Its role.
-    pub role: TransportRole,
-    _gather: Duration,
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transport").field("id", &self.id).field("role", &self.role).finish_non_exhaustive()
+    }
 }
 
-impl TransportSeed {
-    /// Builds the association.
-    #[must_use]
-    pub fn build(id: TransportId, role: TransportRole, _options: &TransportOptions, _now: Instant) -> Self {
-        Self { id, role, _gather: Duration::ZERO }
+impl Transport {
+    /// Takes over a built association. A `Subscriber` makes its first offer at once.
+    pub(crate) fn new(now: Instant, participant: usize, seed: TransportSeed) -> Self {
+        let TransportSeed { id, role, rtc, options } = seed;
+        let mut transport = Self {
+            id,
+            role,
+            participant,
+            published: Vec::new(),
+            clock: WallClock::default(),
+            is_touched: false,
+            feeds: 0,
+            scheduled: Scheduled::default(),
+            rtc,
+            rtc_timeout: now,
+            candidates: options.candidates,
+            codecs: options.codecs,
+            ice_lite: options.ice_lite,
+            video_cache_packets: options.video_cache_packets,
+            payload_types: PayloadTypes::default(),
+            resend_types: PayloadTypeSet::default(),
+            lines: Lines::default(),
+            requirement: Requirement::default(),
+            offering: Offering::default(),
+            channels: Channels::new(),
+            rx_streams: FxHashMap::default(),
+            remote_candidates: 0,
+            remote_ufrag: String::new(),
+            has_negotiated: false,
+            is_connected: false,
+            reconnect_by: None,
+            last_protocol: Protocol::Udp,
+            nacks_seen: FxHashMap::default(),
+        };
+        if role == TransportRole::Subscriber {
+            transport.want_offer(now);
+        }
+        transport
+    }
+
+    /// Our current ICE user name fragment.
+    pub(crate) fn local_ufrag(&mut self) -> String {
+        self.rtc.direct_api().local_ice_credentials().ufrag
+    }
+
+    /// Earliest moment at which this transport wants to run.
+    pub(crate) fn deadline(&self) -> Instant {
+        [self.requirement_deadline(), self.offering.deadline(), self.reconnect_by]
+            .into_iter()
+            .flatten()
+            .fold(self.rtc_timeout, Instant::min)
+    }
+
+    fn requirement_deadline(&self) -> Option<Instant> {
+        self.requirement.deadline().filter(|_| self.asks_for_lines())
+    }
+
+    /// Whether the client is the one to add lines, and knows of us already.
+    fn asks_for_lines(&self) -> bool {
+        self.role == TransportRole::Both && self.has_negotiated
+    }
+
+    /// Lets a subscription wait for a line.
+    pub(crate) fn add_subscription(&mut self, now: Instant, subscription: Subscription) {
+        self.lines.wait(subscription);
+        self.note_lines_changed(now);
+    }
+
+    /// Ends a subscription: its line falls silent now and is freed by the next negotiation.
+    pub(crate) fn end_subscription(&mut self, now: Instant, down: DownIndex) {
+        if let Some(mid) = self.lines.end(down) {
+            self.remove_sender(mid);
+        }
+        self.note_lines_changed(now);
+    }
+
+    fn note_lines_changed(&mut self, now: Instant) {
+        match self.role {
+            TransportRole::Both => self.requirement.note_change(now, &self.lines),
+            TransportRole::Subscriber => self.want_offer(now),
+            TransportRole::Publisher => {}
+        }
+    }
+
+    /// The down track whose packets flow on a line.
+    pub(crate) fn down_on(&self, mid: Mid) -> Option<DownIndex> {
+        self.lines.bound_down(mid)
+    }
+
+    /// Every down track that has or awaits a line here.
+    pub(crate) fn downs(&self) -> Vec<DownIndex> {
+        let on_lines = self.lines.iter().filter_map(|line| line.subscription());
+        let waiting =
+            [MediaKind::Audio, MediaKind::Video].into_iter().flat_map(|kind| self.lines.waiting(kind));
+        on_lines.chain(waiting).map(|subscription| subscription.down).collect()
+    }
+
+    /// Takes a trickled candidate. False: bad, unusable or one too many.
+    pub(crate) fn add_remote_candidate(&mut self, text: &str) -> bool {
+        let Ok(candidate) = Candidate::from_sdp_string(text) else { return false };
+        if self.ice_lite {
+            return true; // the peer's checks tell its addresses; ours would only be a way to aim us at others
+        }
+        if self.remote_candidates >= MAX_REMOTE_CANDIDATES {
+            return false;
+        }
+        self.remote_candidates += 1;
+        let rtc = &mut self.rtc;
+        guard(move || rtc.add_remote_candidate(candidate)).is_ok()
+    }
+
+    /// Notes the peer's user name fragment; another one than before is an ICE restart.
+    fn note_remote_ufrag(&mut self, ufrag: &str) {
+        if self.remote_ufrag != ufrag {
+            self.remote_candidates = 0;
+            ufrag.clone_into(&mut self.remote_ufrag);
+        }
+    }
+
+    /// Where the packets of an SSRC go. `None`: to no publication.
+    pub(crate) fn rx_stream(
+        &mut self,
+        ssrc: Ssrc,
+        index_of: impl FnOnce(UpIndex, Option<&str>) -> Option<StreamIndex>,
+    ) -> Option<RxStream> {
+        if let Some(known) = self.rx_streams.get(&*ssrc) {
+            return Some(*known);
+        }
+        let (mid, rid) = {
+            let mut api = self.rtc.direct_api();
+            let stream = api.stream_rx(&ssrc)?;
+            (stream.mid(), stream.rid())
+        };
+        let up = self.published.iter().find(|(published, _)| *published == mid)?.1;
+        let stream = index_of(up, rid.as_deref())?;
+        let found = RxStream { up, stream };
+        if self.rx_streams.len() < MAX_RX_STREAMS {
+            self.rx_streams.insert(*ssrc, found);
+        }
+        Some(found)
+    }
+
+    /// Kind of media of a negotiated line.
+    pub(crate) fn kind_of(&self, mid: &str) -> Option<MediaKind> {
+        let media = self.rtc.media(Mid::from(mid))?;
+        Some(if media.kind().is_audio() { MediaKind::Audio } else { MediaKind::Video })
+    }
+
+    /// Unbinds an up track.
+    pub(crate) fn unpublish(&mut self, up: UpIndex) {
+        self.published.retain(|(_, published)| *published != up);
+        self.rx_streams.retain(|_, stream| stream.up != up);
+    }
+
+    /// The up track and stream of a line, for sender reports.
+    pub(crate) fn published_on(&self, mid: Mid) -> Option<UpIndex> {
+        self.published.iter().find(|(published, _)| *published == mid).map(|(_, up)| *up)
+    }
+
+    /// Asks the publisher for a key frame of the stream with this SSRC.
+    pub(crate) fn request_key_frame(&mut self, ssrc: Ssrc) {
+        if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
+    }
+
+    /// Hands one packet to a sending stream; it leaves when the transport runs. False: the stream is gone.
+    pub(crate) fn write(&mut self, ssrc: Ssrc, packet: RtpWrite) -> bool {
+        match self.rtc.direct_api().stream_tx(&ssrc) {
+            Some(stream) => {
+                stream.write_rtp(packet);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Sends a data message now or later.
+    pub(crate) fn send_data(
+        &mut self,
+        now: Instant,
+        kind: DataKind,
+        message: &Arc<[u8]>,
+        counters: &mut Counters,
+    ) -> Result<(), ReceiverStuck> {
+        self.channels.send(now, &mut self.rtc, kind, message, counters)
+    }
+
+    /// What a channel carries; `None` when it is not known (any more).
+    pub(crate) fn channel_use(&self, id: str0m::channel::ChannelId) -> Option<ChannelUse> {
+        self.channels.channel_use(id)
+    }
+
+    /// One JSON object for diagnosis.
+    pub(crate) fn snapshot(&self) -> String {
+        let bound = self.lines.iter().filter(|line| matches!(line.state, LineState::Bound(_))).count();
+        let waiting = self.lines.count_waiting();
+        format!(
+            "{{\"transport\":{},\"role\":\"{:?}\",\"connected\":{},\"lines\":{},\"bound\":{},\"waiting_audio\":{},\
+             \"waiting_video\":{},\"published\":{},\"streams\":{},\"queued_data_bytes\":{}}}",
+            self.id.0,
+            self.role,
+            self.is_connected,
+            self.lines.iter().count(),
+            bound,
+            waiting.audio,
+            waiting.video,
+            self.published.len(),
+            self.rx_streams.len(),
+            self.channels.queued_bytes(),
+        )
+    }
+}
+
+/// A panic inside str0m; the association must not be used any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+/// Runs a call into str0m so that a panic stays inside.
+pub(crate) fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Broken> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| Broken)
+}
+
+fn to_str0m_kind(kind: MediaKind) -> str0m::media::MediaKind {
+    match kind {
+        MediaKind::Audio => str0m::media::MediaKind::Audio,
+        MediaKind::Video => str0m::media::MediaKind::Video,
     }
 }

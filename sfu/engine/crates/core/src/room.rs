@@ -1,0 +1,294 @@
+//! The tables of one shard: rooms, participants, up tracks, down tracks, and which feeds which. Plain data with the
+//! few operations that keep it consistent; no str0m calls, no decisions.
+//!
+//! Up tracks and down tracks meet here and nowhere else. The fan-out walks `UpEntry::links`, which holds slab indices,
+//! so the packet path hashes nothing of ours.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use slab::Slab;
+use str0m::media::Mid;
+use str0m::rtp::{ExtensionValues, Ssrc, Vp8Descriptor};
+
+use crate::command::{DataProfile, MediaKind};
+use crate::data::{NonceRing, SequenceFilter};
+use crate::demux::TransportIndex;
+use crate::downtrack::{self, DownTrack};
+use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
+use crate::layers::MAX_STREAMS;
+use crate::timer::Scheduled;
+use crate::transport::{DownIndex, Format, SendFormat, UpIndex};
+use crate::uptrack::{AudioWindow, UpTrack};
+
+/// Index of a room in its shard.
+pub(crate) type RoomIndex = usize;
+/// Index of a participant in its shard.
+pub(crate) type ParticipantIndex = usize;
+
+/// The scope of data fan-out and audio levels.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) id: RoomId,
+    pub(crate) participants: Vec<ParticipantIndex>,
+    pub(crate) nonces: NonceRing,
+    /// The last report named somebody.
+    pub(crate) was_heard: bool,
+}
+
+/// A participant as the packet path knows it.
+#[derive(Debug)]
+pub(crate) struct Participant {
+    pub(crate) id: ParticipantId,
+    pub(crate) room: RoomIndex,
+    pub(crate) profile: DataProfile,
+    pub(crate) transports: Vec<TransportIndex>,
+    /// The transport on which it receives data.
+    pub(crate) data_transport: Option<TransportIndex>,
+    pub(crate) sequences: SequenceFilter,
+    pub(crate) rate: RateWindow,
+}
+
+/// Counts messages within one second.
+#[derive(Debug, Default)]
+pub(crate) struct RateWindow {
+    began_at: Option<Instant>,
+    messages: u32,
+}
+
+impl RateWindow {
+    /// Whether one more message stays within `limit` a second.
+    pub(crate) fn accept(&mut self, now: Instant, limit: u32) -> bool {
+        let is_over = |began: Instant| now.saturating_duration_since(began) >= Duration::from_secs(1);
+        if self.began_at.is_none_or(is_over) {
+            self.began_at = Some(now);
+            self.messages = 0;
+        }
+        self.messages = self.messages.saturating_add(1);
+        self.messages <= limit
+    }
+}
+
+/// A packet of an up track that waits for the next flush.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) arrived_at: Instant,
+    /// Capture time on our clock, never in the future.
+    pub(crate) wallclock: Instant,
+    pub(crate) packet: downtrack::Packet,
+    pub(crate) marker: bool,
+    /// Index into `UpEntry::formats`.
+    pub(crate) format: usize,
+    pub(crate) payload: Arc<[u8]>,
+    /// Primary block of a RED payload, made when the first subscriber without RED needs it.
+    pub(crate) primary: Option<Arc<[u8]>>,
+    pub(crate) vp8: Option<Vp8Descriptor>,
+    /// Header extensions, cleared of what belongs to one hop.
+    pub(crate) extensions: ExtensionValues,
+}
+
+/// One down track in the fan-out of an up track.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    pub(crate) down: DownIndex,
+    pub(crate) transport: TransportIndex,
+}
+
+/// An up track and its place in the tables.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states of one machine")]
+pub(crate) struct UpEntry {
+    pub(crate) id: UpTrackId,
+    pub(crate) track: UpTrack,
+    /// Where it arrives; `None` until its line is bound.
+    pub(crate) origin: Option<Origin>,
+    pub(crate) ssrcs: [Option<Ssrc>; MAX_STREAMS as usize],
+    pub(crate) formats: Vec<Format>,
+    pub(crate) is_muted: bool,
+    pub(crate) is_speaker: bool,
+    pub(crate) has_started: bool,
+    pub(crate) audio: AudioWindow,
+    /// Entered in the list of up tracks heard in this interval.
+    pub(crate) is_heard: bool,
+    /// Down tracks with a line; others wait and get nothing.
+    pub(crate) links: Vec<Link>,
+    pub(crate) unbound: u32,
+    pub(crate) pending: Vec<Gathered>,
+    pub(crate) scheduled: Scheduled,
+}
+
+/// Where an up track arrives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) room: RoomIndex,
+    pub(crate) transport: TransportIndex,
+}
+
+/// A down track and its place in the tables.
+#[derive(Debug)]
+pub(crate) struct DownEntry {
+    pub(crate) id: DownTrackId,
+    pub(crate) up: UpIndex,
+    pub(crate) transport: TransportIndex,
+    pub(crate) kind: MediaKind,
+    pub(crate) is_enabled: bool,
+    pub(crate) binding: Option<Binding>,
+}
+
+/// The negotiated half of a down track.
+#[derive(Debug)]
+pub(crate) struct Binding {
+    pub(crate) mid: Mid,
+    pub(crate) ssrc: Ssrc,
+    pub(crate) track: DownTrack,
+    /// By index of `UpEntry::formats`; filled when first needed.
+    pub(crate) formats: Vec<Option<SendFormat>>,
+    pub(crate) has_reported_codec: bool,
+}
+
+/// All tables.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) rooms: Slab<Room>,
+    pub(crate) participants: Slab<Participant>,
+    pub(crate) ups: Slab<UpEntry>,
+    pub(crate) downs: Slab<DownEntry>,
+    pub(crate) room_index: FxHashMap<RoomId, RoomIndex>,
+    pub(crate) participant_index: FxHashMap<ParticipantId, ParticipantIndex>,
+    pub(crate) up_index: FxHashMap<UpTrackId, UpIndex>,
+    pub(crate) down_index: FxHashMap<DownTrackId, DownIndex>,
+}
+
+impl Tables {
+    /// Adds a participant, and its room when it is the first there. False: the id is taken.
+    pub(crate) fn add_participant(&mut self, room: RoomId, id: ParticipantId, profile: DataProfile) -> bool {
+        if self.participant_index.contains_key(&id) {
+            return false;
+        }
+        let room = *self.room_index.entry(room).or_insert_with(|| {
+            self.rooms.insert(Room {
+                id: room,
+                participants: Vec::new(),
+                nonces: NonceRing::default(),
+                was_heard: false,
+            })
+        });
+        let index = self.participants.insert(Participant {
+            id,
+            room,
+            profile,
+            transports: Vec::new(),
+            data_transport: None,
+            sequences: SequenceFilter::default(),
+            rate: RateWindow::default(),
+        });
+        self.rooms[room].participants.push(index);
+        self.participant_index.insert(id, index);
+        true
+    }
+
+    /// Forgets a participant whose transports are gone, and its room with the last one.
+    pub(crate) fn remove_participant(&mut self, index: ParticipantIndex) {
+        let Some(participant) = self.participants.try_remove(index) else { return };
+        self.participant_index.remove(&participant.id);
+        let room = &mut self.rooms[participant.room];
+        room.participants.retain(|other| *other != index);
+        if room.participants.is_empty() {
+            let room = self.rooms.remove(participant.room);
+            self.room_index.remove(&room.id);
+        }
+    }
+
+    /// The up track of an id; one that nobody has published yet waits in the tables for its publisher.
+    pub(crate) fn up_or_insert(&mut self, id: UpTrackId, make: impl FnOnce() -> UpTrack) -> UpIndex {
+        *self.up_index.entry(id).or_insert_with(|| {
+            self.ups.insert(UpEntry {
+                id,
+                track: make(),
+                origin: None,
+                ssrcs: [None; MAX_STREAMS as usize],
+                formats: Vec::new(),
+                is_muted: false,
+                is_speaker: false,
+                has_started: false,
+                audio: AudioWindow::default(),
+                is_heard: false,
+                links: Vec::new(),
+                unbound: 0,
+                pending: Vec::new(),
+                scheduled: Scheduled::default(),
+            })
+        })
+    }
+
+    /// Adds a down track that has no line yet. False: the id is taken.
+    pub(crate) fn add_down(&mut self, entry: DownEntry) -> Option<DownIndex> {
+        if self.down_index.contains_key(&entry.id) {
+            return None;
+        }
+        self.ups[entry.up].unbound += 1;
+        let id = entry.id;
+        let index = self.downs.insert(entry);
+        self.down_index.insert(id, index);
+        Some(index)
+    }
+
+    /// Takes a down track out of the fan-out, keeping its entry.
+    pub(crate) fn unbind_down(&mut self, index: DownIndex) {
+        let Some(down) = self.downs.get_mut(index) else { return };
+        if down.binding.take().is_none() {
+            return;
+        }
+        let up = &mut self.ups[down.up];
+        up.links.retain(|link| link.down != index);
+        up.unbound += 1;
+    }
+
+    /// Puts a down track into the fan-out.
+    pub(crate) fn bind_down(&mut self, index: DownIndex, binding: Binding) {
+        self.unbind_down(index);
+        let Some(down) = self.downs.get_mut(index) else { return };
+        down.binding = Some(binding);
+        let up = &mut self.ups[down.up];
+        up.unbound -= 1;
+        up.links.push(Link { down: index, transport: down.transport });
+    }
+
+    /// Forgets a down track, and a never published up track with its last one.
+    pub(crate) fn remove_down(&mut self, index: DownIndex) -> Option<DownEntry> {
+        self.unbind_down(index);
+        let down = self.downs.try_remove(index)?;
+        self.down_index.remove(&down.id);
+        let up = &mut self.ups[down.up];
+        up.unbound -= 1;
+        if up.origin.is_none() && up.unbound == 0 {
+            self.remove_up(down.up);
+        }
+        Some(down)
+    }
+
+    /// Forgets an up track without down tracks.
+    pub(crate) fn remove_up(&mut self, index: UpIndex) {
+        if let Some(up) = self.ups.try_remove(index) {
+            self.up_index.remove(&up.id);
+        }
+    }
+
+    /// Every down track of an up track.
+    pub(crate) fn downs_of(&self, up: UpIndex) -> Vec<DownIndex> {
+        self.downs.iter().filter(|(_, down)| down.up == up).map(|(index, _)| index).collect()
+    }
+
+    /// Whether nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+            && self.participants.is_empty()
+            && self.ups.is_empty()
+            && self.downs.is_empty()
+            && self.room_index.is_empty()
+            && self.participant_index.is_empty()
+            && self.up_index.is_empty()
+            && self.down_index.is_empty()
+    }
+}

@@ -1,0 +1,299 @@
+//! Carries out what the control plane asks. Each function answers whether what the command named still exists.
+
+use std::time::Instant;
+
+use str0m::media::Mid;
+
+use super::Shard;
+use super::fanout::clock_rate_hz;
+use crate::command::{Command, DataProfile, MediaKind, PublishLine};
+use crate::demux::TransportIndex;
+use crate::event::{Event, TransportFailure};
+use crate::ids::{DownTrackId, ParticipantId, RequestId, TransportId, UpTrackId};
+use crate::room::{DownEntry, Origin};
+use crate::sdp::RemoteOffer;
+use crate::transport::{Negotiated, NegotiationError, Subscription, Transport, TransportSeed, UpIndex};
+use crate::uptrack::{UpTrack, UpTrackConfig};
+
+/// A wish for one up track, as the command says it.
+struct DownTrackWish {
+    id: DownTrackId,
+    transport: TransportId,
+    up_track: UpTrackId,
+    kind: MediaKind,
+    stream_id: Box<str>,
+    track_sid: Box<str>,
+    stereo: bool,
+    enabled: bool,
+}
+
+impl Shard {
+    /// False: the command names something that is gone.
+    pub(super) fn carry_out(&mut self, now: Instant, command: Command) -> bool {
+        match command {
+            Command::AddParticipant { room, participant, profile } => {
+                self.tables.add_participant(room, participant, profile)
+            }
+            Command::UpdateParticipant { participant, profile } => {
+                self.update_participant(participant, profile)
+            }
+            Command::RemoveParticipant { participant } => self.remove_participant(now, participant),
+            Command::OpenTransport { participant, seed } => self.open_transport(now, participant, *seed),
+            Command::AcceptOffer { transport, request, offer, publish } => {
+                self.accept_offer(now, transport, request, &offer, &publish)
+            }
+            Command::AcceptAnswer { transport, request, sdp } => {
+                self.accept_answer(now, transport, request, &sdp)
+            }
+            Command::AddDownTrack {
+                down_track: id,
+                transport,
+                up_track,
+                kind,
+                stream_id,
+                track_sid,
+                stereo,
+                enabled,
+            } => {
+                let wish =
+                    DownTrackWish { id, transport, up_track, kind, stream_id, track_sid, stereo, enabled };
+                self.add_down_track(now, wish)
+            }
+            Command::SendData { room, kind, payload, destinations } => {
+                let room_exists = self.send_data(now, room, kind, &payload, destinations.as_deref());
+                self.handle_signals(now);
+                room_exists
+            }
+            other => self.carry_out_on_one(now, other),
+        }
+    }
+
+    /// Commands about one transport or track.
+    fn carry_out_on_one(&mut self, now: Instant, command: Command) -> bool {
+        match command {
+            Command::CloseTransport { transport } => {
+                self.on_transport(transport, |shard, index| shard.close_transport(now, index))
+            }
+            Command::AddRemoteCandidate { transport, candidate } => {
+                self.on_transport(transport, |shard, index| {
+                    if shard.transports[index].add_remote_candidate(&candidate) {
+                        shard.touch(index);
+                    } else {
+                        shard.counters.candidates_ignored += 1;
+                    }
+                })
+            }
+            Command::RestartIce { transport } => self.on_transport(transport, |shard, index| {
+                shard.transports[index].restart_ice(now);
+                shard.touch(index);
+            }),
+            Command::MuteUpTrack { up_track, muted } => {
+                let up = self.tables.up_index.get(&up_track).and_then(|up| self.tables.ups.get_mut(*up));
+                up.map(|up| up.is_muted = muted).is_some()
+            }
+            Command::CloseUpTrack { up_track } => match self.tables.up_index.get(&up_track).copied() {
+                Some(index) => {
+                    self.close_up_track(now, index);
+                    true
+                }
+                None => false,
+            },
+            Command::EnableDownTrack { down_track, enabled } => {
+                match self.tables.down_index.get(&down_track).copied() {
+                    Some(index) => {
+                        self.enable_down_track(now, index, enabled);
+                        true
+                    }
+                    None => false,
+                }
+            }
+            Command::RemoveDownTrack { down_track } => self.remove_down_track(now, down_track),
+            Command::Snapshot { request, transport } => self.on_transport(transport, |shard, index| {
+                let json = shard.transports[index].snapshot();
+                shard.events.push_back(Event::Snapshot { request, json });
+            }),
+            _ => false, // the rest is carried out above
+        }
+    }
+
+    fn on_transport(&mut self, id: TransportId, call: impl FnOnce(&mut Self, TransportIndex)) -> bool {
+        match self.transport_index.get(&id).copied() {
+            Some(index) => {
+                call(self, index);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn update_participant(&mut self, id: ParticipantId, profile: DataProfile) -> bool {
+        let index = self.tables.participant_index.get(&id).copied();
+        match index.and_then(|index| self.tables.participants.get_mut(index)) {
+            Some(participant) => {
+                participant.profile = profile;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn remove_participant(&mut self, now: Instant, id: ParticipantId) -> bool {
+        let Some(index) = self.tables.participant_index.get(&id).copied() else { return false };
+        for transport in std::mem::take(&mut self.tables.participants[index].transports) {
+            self.close_transport(now, transport);
+        }
+        self.tables.remove_participant(index);
+        true
+    }
+
+    fn open_transport(&mut self, now: Instant, participant: ParticipantId, seed: TransportSeed) -> bool {
+        let Some(owner) = self.tables.participant_index.get(&participant).copied() else { return false };
+        if self.transport_index.contains_key(&seed.id) {
+            return false;
+        }
+        let id = seed.id;
+        let mut transport = Transport::new(now, owner, seed);
+        let ufrag = transport.local_ufrag();
+        let index = self.transports.insert(transport);
+        self.transport_index.insert(id, index);
+        self.demux.add_ufrag(index, &ufrag);
+        self.tables.participants[owner].transports.push(index);
+        self.choose_data_transport(owner);
+        self.touch(index);
+        true
+    }
+
+    fn accept_offer(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        request: RequestId,
+        offer: &RemoteOffer,
+        publish: &[PublishLine],
+    ) -> bool {
+        self.on_transport(id, |shard, index| {
+            match shard.transports[index].accept_offer(now, offer, publish) {
+                Ok(negotiated) => {
+                    shard.publish(index, publish);
+                    let ufrag = shard.transports[index].local_ufrag();
+                    shard.demux.add_ufrag(index, &ufrag);
+                    let Negotiated { sdp, mid_to_track, bound, .. } = negotiated;
+                    shard.events.push_back(Event::Answer { transport: id, request, sdp, mid_to_track });
+                    for line in bound {
+                        shard.bind_down_track(now, line);
+                    }
+                    shard.touch(index);
+                }
+                Err(error) => shard.refuse(now, index, request, &error),
+            }
+        })
+    }
+
+    fn accept_answer(&mut self, now: Instant, id: TransportId, request: RequestId, sdp: &str) -> bool {
+        let Some(index) = self.transport_index.get(&id).copied() else { return false };
+        let Some(applied) = self.transports[index].accept_answer(now, request, sdp) else { return false };
+        match applied {
+            Ok(Negotiated { bound, refused, .. }) => {
+                let ufrag = self.transports[index].local_ufrag();
+                self.demux.add_ufrag(index, &ufrag);
+                for line in bound {
+                    self.bind_down_track(now, line);
+                }
+                for down in refused.into_iter().filter_map(|down| self.tables.downs.get(down)) {
+                    self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id });
+                }
+                self.touch(index);
+            }
+            Err(error) => self.refuse(now, index, request, &error),
+        }
+        true
+    }
+
+    /// A description of the peer was not applied.
+    fn refuse(&mut self, now: Instant, index: TransportIndex, request: RequestId, error: &NegotiationError) {
+        let transport = self.transports[index].id;
+        self.events.push_back(Event::NegotiationFailed { transport, request, reason: error.to_string() });
+        if *error == NegotiationError::Fault {
+            self.fail_transport(now, index, TransportFailure::Fault);
+        }
+    }
+
+    /// Binds the sending lines of an offer to up tracks; lines that are not named any more lose theirs.
+    fn publish(&mut self, index: TransportIndex, publish: &[PublishLine]) {
+        let participant = self.transports[index].participant;
+        let Some(room) = self.tables.participants.get(participant).map(|participant| participant.room) else {
+            return;
+        };
+        let mut published: Vec<(Mid, UpIndex)> = Vec::with_capacity(publish.len());
+        for line in publish {
+            let kind = self.transports[index].kind_of(&line.mid).unwrap_or(MediaKind::Video);
+            let up = self.up_track(line.up_track, kind);
+            let entry = &mut self.tables.ups[up];
+            if entry.origin.is_some_and(|origin| origin.transport != index) {
+                continue; // another transport's publication; its packets here are nobody's
+            }
+            entry.origin = Some(Origin { room, transport: index });
+            entry.is_muted = line.muted;
+            entry.is_speaker = line.speaker;
+            published.push((Mid::from(&*line.mid), up));
+        }
+        self.transports[index].published = published;
+    }
+
+    fn up_track(&mut self, id: UpTrackId, kind: MediaKind) -> UpIndex {
+        let pli_throttle = self.config.pli_throttle;
+        let make = || UpTrack::new(UpTrackConfig { clock_rate_hz: clock_rate_hz(kind), pli_throttle });
+        self.tables.up_or_insert(id, make)
+    }
+
+    fn add_down_track(&mut self, now: Instant, wish: DownTrackWish) -> bool {
+        let Some(transport) = self.transport_index.get(&wish.transport).copied() else { return false };
+        let up = self.up_track(wish.up_track, wish.kind);
+        let entry = DownEntry {
+            id: wish.id,
+            up,
+            transport,
+            kind: wish.kind,
+            is_enabled: wish.enabled,
+            binding: None,
+        };
+        let Some(down) = self.tables.add_down(entry) else { return false };
+        let subscription = Subscription {
+            down,
+            kind: wish.kind,
+            stream_id: wish.stream_id,
+            track_sid: wish.track_sid,
+            stereo: wish.stereo,
+        };
+        self.transports[transport].add_subscription(now, subscription);
+        self.schedule_transport(transport);
+        true
+    }
+
+    fn remove_down_track(&mut self, now: Instant, id: DownTrackId) -> bool {
+        let Some(index) = self.tables.down_index.get(&id).copied() else { return false };
+        self.end_down_track(now, index);
+        true
+    }
+
+    fn end_down_track(&mut self, now: Instant, index: usize) {
+        let Some(down) = self.tables.remove_down(index) else { return };
+        if let Some(transport) = self.transports.get_mut(down.transport) {
+            transport.end_subscription(now, index);
+            self.schedule_transport(down.transport);
+        }
+    }
+
+    /// Ends an up track with its down tracks.
+    pub(super) fn close_up_track(&mut self, now: Instant, index: UpIndex) {
+        for down in self.tables.downs_of(index) {
+            self.end_down_track(now, down);
+        }
+        let origin = self.tables.ups.get(index).and_then(|up| up.origin);
+        if let Some(transport) = origin.and_then(|origin| self.transports.get_mut(origin.transport)) {
+            transport.unpublish(index);
+        }
+        self.tables.remove_up(index);
+        self.gathering.retain(|gathering| *gathering != index);
+    }
+}

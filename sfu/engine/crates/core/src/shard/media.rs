@@ -1,0 +1,223 @@
+//! Packets of publishers on their way in: which up track, what the packet is, how loud, how it relates to the clock.
+//! What may be forwarded waits in the up track for the fan-out.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use str0m::media::{Mid, Rid};
+use str0m::rtp::{ExtensionValues, RtpPacket, Vp8Descriptor};
+
+use super::{Shard, TimerKey};
+use crate::demux::TransportIndex;
+use crate::downtrack::Packet;
+use crate::drop_reason::DropReason;
+use crate::event::{AudioLevel, Event};
+use crate::layers::StreamIndex;
+use crate::room::{Gathered, RoomIndex, UpEntry};
+use crate::rtp::codec::inspect;
+use crate::rtp::{Codec, PayloadFacts};
+use crate::transport::{DependencyDescriptorBytes, Transport, UpIndex};
+
+/// Largest RTP payload that is forwarded; with a subscriber's header and tag it must fit a datagram everywhere.
+const MAX_PAYLOAD_BYTES: usize = 1_500;
+/// Audio that one packet stands for; every client of this protocol sends 20 ms.
+const AUDIO_PACKET_MS: u32 = 20;
+/// Packets that one up track may have waiting: a full gathering interval at far more than any real rate.
+const MAX_GATHERED: usize = 4_096;
+
+/// A publisher's sender report.
+pub(super) struct Report {
+    pub(super) mid: Mid,
+    pub(super) rid: Option<Rid>,
+    pub(super) received_at: Instant,
+    pub(super) ntp_time: SystemTime,
+    pub(super) rtp_timestamp: u32,
+}
+
+impl Shard {
+    /// Takes in one packet of a publisher.
+    pub(super) fn take_in(&mut self, now: Instant, index: TransportIndex, packet: RtpPacket) {
+        self.counters.packets_in += 1;
+        if let Err(reason) = self.try_take_in(now, index, packet) {
+            self.counters.count_drop(reason);
+        }
+    }
+
+    fn try_take_in(&mut self, now: Instant, index: TransportIndex, rtp: RtpPacket) -> Result<(), DropReason> {
+        let transport = &mut self.transports[index];
+        let ups = &mut self.tables.ups;
+        let route = transport
+            .rx_stream(rtp.header.ssrc, |up, rid| ups.get_mut(up)?.track.stream_for(rid))
+            .ok_or(DropReason::UnknownStream)?;
+        let up = ups.get_mut(route.up).ok_or(DropReason::UnknownStream)?;
+        up.ssrcs[usize::from(route.stream.0)] = Some(rtp.header.ssrc);
+        if up.is_muted {
+            return Err(DropReason::UpTrackMuted);
+        }
+        if rtp.payload.len() > MAX_PAYLOAD_BYTES {
+            return Err(DropReason::Oversized);
+        }
+        let gathered = gather(now, transport, up, route.stream, rtp)?;
+        if gathered.packet.is_padding {
+            self.counters.count_drop(DropReason::PaddingOnly);
+        } else {
+            self.note_media(now, route.up, &gathered);
+        }
+        self.enqueue(now, route.up, gathered);
+        Ok(())
+    }
+
+    fn note_media(&mut self, now: Instant, index: UpIndex, gathered: &Gathered) {
+        let up = &mut self.tables.ups[index];
+        up.track.observe(now, gathered.packet.stream, gathered.packet.starts_key_frame);
+        if !up.has_started {
+            up.has_started = true;
+            let mime_type = up.formats[gathered.format].codec.mime_type();
+            self.events.push_back(Event::UpTrackStarted { up_track: up.id, mime_type });
+        }
+        let up = &mut self.tables.ups[index];
+        if let (true, Some(level)) = (up.is_speaker, gathered.extensions.audio_level) {
+            up.audio.observe(level.unsigned_abs(), AUDIO_PACKET_MS, self.config.audio_active_level);
+            if !up.is_heard {
+                up.is_heard = true;
+                self.heard.push(index);
+                self.schedule_audio_levels(now);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, now: Instant, index: UpIndex, gathered: Gathered) {
+        let up = &mut self.tables.ups[index];
+        for _ in 0..up.unbound {
+            self.counters.count_drop(DropReason::NotBound);
+        }
+        if up.links.is_empty() || up.pending.len() >= MAX_GATHERED {
+            return;
+        }
+        if up.pending.is_empty() {
+            self.gathering.push(index);
+        }
+        up.pending.push(gathered);
+        self.gather_until.get_or_insert(now + self.config.gather);
+    }
+
+    /// Takes in a publisher's sender report.
+    pub(super) fn take_in_report(&mut self, index: TransportIndex, report: &Report) {
+        let transport = &mut self.transports[index];
+        transport.clock.observe(report.received_at, report.ntp_time);
+        let Some(up) = transport.published_on(report.mid).and_then(|up| self.tables.ups.get_mut(up)) else {
+            return;
+        };
+        if let Some(stream) = up.track.stream_for(report.rid.as_deref()) {
+            up.track.handle_sender_report(stream, report.ntp_time, report.rtp_timestamp);
+        }
+    }
+
+    /// Notes the round-trip time to a publisher.
+    pub(super) fn note_round_trip(&mut self, index: TransportIndex, mid: Mid, rtt: Duration) {
+        let up = self.transports[index].published_on(mid);
+        if let Some(up) = up.and_then(|up| self.tables.ups.get_mut(up)) {
+            up.track.set_rtt(rtt);
+        }
+    }
+
+    fn schedule_audio_levels(&mut self, now: Instant) {
+        let due = *self.audio_due.get_or_insert(now + self.config.audio_update_interval);
+        self.timers.schedule(TimerKey::AudioLevels, due, &mut self.audio_scheduled);
+    }
+
+    /// Ends an interval: one event for each room in which somebody is heard, or was until now.
+    pub(super) fn report_audio_levels(&mut self, now: Instant) {
+        self.audio_due = None;
+        let mut levels: Vec<(RoomIndex, AudioLevel)> = Vec::new();
+        for index in std::mem::take(&mut self.heard) {
+            let Some(up) = self.tables.ups.get_mut(index) else { continue };
+            up.is_heard = false;
+            if let (Some(origin), Some((level, active_ms))) = (up.origin, up.audio.take()) {
+                levels.push((origin.room, AudioLevel { up_track: up.id, level, active_ms }));
+            }
+        }
+        levels.sort_unstable_by_key(|(room, level)| (*room, level.up_track));
+        let mut somebody_heard = false;
+        for (index, room) in &mut self.tables.rooms {
+            let levels: Vec<AudioLevel> =
+                levels.iter().filter(|(of, _)| *of == index).map(|(_, level)| *level).collect();
+            let is_heard = !levels.is_empty();
+            if is_heard || room.was_heard {
+                self.events.push_back(Event::AudioLevels { room: room.id, levels });
+            }
+            room.was_heard = is_heard;
+            somebody_heard |= is_heard;
+        }
+        if somebody_heard {
+            self.schedule_audio_levels(now);
+        }
+    }
+}
+
+/// Reads one packet and prepares what its subscribers share.
+fn gather(
+    now: Instant,
+    transport: &Transport,
+    up: &mut UpEntry,
+    stream: StreamIndex,
+    rtp: RtpPacket,
+) -> Result<Gathered, DropReason> {
+    let format = format_index(transport, up, &rtp).ok_or(DropReason::UnknownPayloadType)?;
+    let codec = up.formats[format].codec;
+    let is_padding = rtp.payload.is_empty();
+    let facts = if is_padding {
+        PayloadFacts::default()
+    } else {
+        inspect(codec, &rtp.payload).ok_or(DropReason::MalformedPayload)?
+    };
+    let timestamp = rtp.header.timestamp;
+    let vp8 = match codec {
+        Codec::Vp8 if !is_padding => Vp8Descriptor::parse(&rtp.payload).ok(),
+        _ => None,
+    };
+    let packet = Packet {
+        stream,
+        seq: *rtp.seq_no,
+        timestamp,
+        reference_timestamp: up.track.reference_timestamp(stream, timestamp),
+        starts_key_frame: facts.starts_key_frame,
+        is_padding,
+        vp8: facts.vp8,
+    };
+    Ok(Gathered {
+        arrived_at: now,
+        wallclock: transport.clock.instant_of(up.track.ntp_time(stream, timestamp), now),
+        packet,
+        marker: rtp.header.marker,
+        format,
+        payload: rtp.payload,
+        primary: None,
+        vp8,
+        extensions: end_to_end_extensions(codec, rtp.header.ext_vals),
+    })
+}
+
+fn format_index(transport: &Transport, up: &mut UpEntry, rtp: &RtpPacket) -> Option<usize> {
+    let payload_type = rtp.header.payload_type;
+    let known = up.formats.iter().position(|format| format.payload_type == payload_type);
+    known.or_else(|| {
+        up.formats.push(transport.format(payload_type)?);
+        Some(up.formats.len() - 1)
+    })
+}
+
+/// Keeps the header extensions that mean something end to end. The dependency descriptor goes only with codecs that
+/// are forwarded whole: across a simulcast switch its frame numbers would contradict each other.
+fn end_to_end_extensions(codec: Codec, mut values: ExtensionValues) -> ExtensionValues {
+    values.mid = None;
+    values.rid = None;
+    values.rid_repair = None;
+    values.transport_cc = None;
+    values.abs_send_time = None;
+    values.tx_time_offs = None;
+    values.frame_mark = None;
+    if !matches!(codec, Codec::Vp9 | Codec::Av1) {
+        values.user_values.remove::<DependencyDescriptorBytes>();
+    }
+    values
+}

@@ -1,0 +1,146 @@
+//! Applies a client's offer (roles `Publisher` and `Both`): which lines serve which subscriptions, the text before and
+//! after str0m, what has become of the lines.
+
+use std::time::Instant;
+
+use str0m::change::SdpOffer;
+use str0m::media::Mid;
+
+use super::lines::{LineState, SendLine, Subscription};
+use super::negotiation::{BoundLine, Negotiated, NegotiationError, without_candidates};
+use super::{Transport, guard};
+use crate::command::{MediaKind, PublishLine, TransportRole};
+use crate::sdp::{LineRole, LineUse, LocalLine, RemoteOffer, finish_description};
+
+/// A client's receiving line and the waiting subscription that gets it, if any.
+struct Assignment {
+    mid: Mid,
+    kind: MediaKind,
+    subscription: Option<Subscription>,
+}
+
+impl Transport {
+    /// Applies an offer. On an error the lines and subscriptions are as before.
+    pub(crate) fn accept_offer(
+        &mut self,
+        now: Instant,
+        offer: &RemoteOffer,
+        publish: &[PublishLine],
+    ) -> Result<Negotiated, NegotiationError> {
+        if self.role == TransportRole::Subscriber {
+            return Err(NegotiationError::WrongRole);
+        }
+        self.payload_types.adopt(offer)?;
+        let assignments = self.assign(offer);
+        let answer = self.answer_text(offer, publish, &assignments)?;
+        self.note_remote_ufrag(offer.ice_ufrag());
+        let lost = self.release_withdrawn_lines(&assignments);
+        let fresh = self.commit(assignments);
+        let bound = fresh.into_iter().filter_map(|mid| self.bind(mid)).collect();
+        for subscription in lost {
+            self.lines.wait_first(subscription);
+        }
+        self.refresh_payload_types();
+        self.rx_streams.clear();
+        self.has_negotiated = true;
+        self.requirement.note_offer(now, &self.lines);
+        let sdp = self.finish(&answer, publish);
+        Ok(Negotiated { sdp, mid_to_track: self.mid_to_track(), bound, refused: Vec::new() })
+    }
+
+    /// Gives free receiving lines to waiting subscriptions, in order.
+    fn assign(&self, offer: &RemoteOffer) -> Vec<Assignment> {
+        let mut assignments = Vec::new();
+        if self.role != TransportRole::Both {
+            return assignments;
+        }
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            let mut waiting = self.lines.waiting(kind);
+            for media in offer.receiving(kind) {
+                let mid = Mid::from(media.mid.as_str());
+                let is_free = self.lines.get(mid).is_none_or(|line| line.state == LineState::Free);
+                let subscription = if is_free { waiting.next().cloned() } else { None };
+                assignments.push(Assignment { mid, kind, subscription });
+            }
+        }
+        assignments
+    }
+
+    fn answer_text(
+        &mut self,
+        offer: &RemoteOffer,
+        publish: &[PublishLine],
+        assignments: &[Assignment],
+    ) -> Result<String, NegotiationError> {
+        let serves = |assignment: &&Assignment| {
+            assignment.subscription.is_some() || self.lines.bound_down(assignment.mid).is_some()
+        };
+        let assigned: Vec<Mid> = assignments.iter().filter(serves).map(|assignment| assignment.mid).collect();
+        let assigned: Vec<&str> = assigned.iter().map(|mid| &**mid).collect();
+        let published: Vec<&str> = publish.iter().map(|line| &*line.mid).collect();
+        let text = offer.text_for(&LineUse { published: &published, assigned: &assigned });
+        let text = without_candidates(&text);
+        let rtc = &mut self.rtc;
+        guard(move || {
+            let offer = SdpOffer::from_sdp_string(&text).map_err(|_| NegotiationError::Unusable)?;
+            let answer = rtc.sdp_api().accept_offer(offer).map_err(|_| NegotiationError::Contradiction)?;
+            Ok(answer.to_sdp_string())
+        })
+        .unwrap_or(Err(NegotiationError::Fault))
+    }
+
+    /// Lines that served a subscription but that the client no longer offers to receive on.
+    fn release_withdrawn_lines(&mut self, assignments: &[Assignment]) -> Vec<Subscription> {
+        let mut lost = Vec::new();
+        let mut silent = Vec::new();
+        for line in self.lines.iter_mut() {
+            if assignments.iter().any(|assignment| assignment.mid == line.mid) {
+                continue;
+            }
+            if let LineState::Bound(subscription) = std::mem::replace(&mut line.state, LineState::Free) {
+                silent.push(line.mid);
+                lost.push(subscription);
+            }
+        }
+        for mid in silent {
+            self.remove_sender(mid);
+        }
+        lost
+    }
+
+    /// Makes the assignments real. Gives the lines that newly serve a subscription.
+    fn commit(&mut self, assignments: Vec<Assignment>) -> Vec<Mid> {
+        let mut fresh = Vec::new();
+        for Assignment { mid, kind, subscription } in assignments {
+            if subscription.is_some() {
+                fresh.push(mid);
+                self.lines.take_waiting(kind);
+            }
+            let state = subscription.map(LineState::Bound);
+            let Some(line) = self.lines.get_mut(mid) else {
+                self.lines.push(SendLine { mid, kind, state: state.unwrap_or(LineState::Free) });
+                continue;
+            };
+            match state {
+                Some(state) => line.state = state,
+                // Answered as inactive just now.
+                None if matches!(line.state, LineState::Retiring { .. }) => line.state = LineState::Free,
+                None => {}
+            }
+        }
+        fresh
+    }
+
+    fn bind(&mut self, mid: Mid) -> Option<BoundLine> {
+        let down = self.lines.bound_down(mid)?;
+        let ssrc = self.prepare_sender(mid)?;
+        Some(BoundLine { down, mid, ssrc })
+    }
+
+    fn finish(&self, answer: &str, publish: &[PublishLine]) -> String {
+        let receiving =
+            publish.iter().map(|line| LocalLine { mid: &line.mid, role: LineRole::Receiving(line) });
+        let lines: Vec<LocalLine<'_>> = receiving.chain(self.sending_lines()).collect();
+        finish_description(answer, &lines, &self.candidates)
+    }
+}

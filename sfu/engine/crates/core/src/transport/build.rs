@@ -1,0 +1,118 @@
+//! Builds an association: codecs, header extensions, candidates, caches. Costs about a millisecond, so it runs on the
+//! caller's thread, before the transport belongs to a shard.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::net::TcpType;
+use str0m::rtp::Extension;
+use str0m::{Candidate, Rtc, RtcConfig};
+
+use super::dtls::{Certificate, crypto_provider};
+use super::extension::{DEPENDENCY_DESCRIPTOR_URI, DependencyDescriptorSerializer};
+use crate::command::TransportRole;
+use crate::data::MAX_MESSAGE_BYTES;
+use crate::ids::TransportId;
+use crate::rtp::Codec;
+use crate::sdp::CodecPolicy;
+
+/// Sender and receiver reports for video. Audio keeps the second that lip sync wants early.
+const VIDEO_REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Statistics of a transport (NACK counts, round-trip times) are gathered that often.
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// One address of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalCandidate {
+    /// Bound address; the association knows the candidate by it.
+    pub local: SocketAddr,
+    /// Addresses to announce for it (1:1 NAT), in place of the bound one; empty: the bound one.
+    pub advertised: Vec<SocketAddr>,
+    /// Passive TCP in place of UDP.
+    pub tcp: bool,
+}
+
+/// What every transport of a server shares.
+#[derive(Debug, Clone)]
+pub struct TransportOptions {
+    /// Our addresses.
+    pub candidates: Vec<LocalCandidate>,
+    /// Answer connectivity checks only.
+    pub ice_lite: bool,
+    /// Packets kept for retransmission per sending video stream.
+    pub video_cache_packets: usize,
+    /// Unacknowledged data per transport before its data queue grows.
+    pub sctp_buffer_bytes: usize,
+    /// Codecs of the room.
+    pub codecs: CodecPolicy,
+    /// The process's certificate.
+    pub certificate: Certificate,
+}
+
+/// A transport that is built but belongs to no shard yet.
+#[derive(Debug)]
+pub struct TransportSeed {
+    /// Its id.
+    pub id: TransportId,
+    /// Its role.
+    pub role: TransportRole,
+    pub(super) rtc: Box<Rtc>,
+    pub(super) options: TransportOptions,
+}
+
+impl TransportSeed {
+    /// Builds the association. Candidates that no peer could reach (unspecified or link-local addresses) are left out.
+    #[must_use]
+    pub fn build(id: TransportId, role: TransportRole, options: &TransportOptions, now: Instant) -> Self {
+        let mut rtc = Box::new(configuration(options).build(now));
+        for candidate in options.candidates.iter().filter_map(ice_candidate) {
+            rtc.add_local_candidate(candidate);
+        }
+        Self { id, role, rtc, options: options.clone() }
+    }
+}
+
+fn configuration(options: &TransportOptions) -> RtcConfig {
+    let allowed = |codec: Codec| allows(&options.codecs, codec);
+    // RED is decided here for the whole association; a line without it loses it in its answer's text only.
+    let red = allowed(Codec::Red);
+    let mut config = Rtc::builder()
+        .set_rtp_mode(true)
+        .set_ice_lite(options.ice_lite)
+        .set_crypto_provider(crypto_provider())
+        .set_dtls_cert(options.certificate.to_str0m())
+        .set_send_buffer_video(options.video_cache_packets)
+        .set_rtcp_report_interval_video(VIDEO_REPORT_INTERVAL)
+        .set_stats_interval(Some(STATS_INTERVAL))
+        .set_sctp_max_buffered_amount(options.sctp_buffer_bytes)
+        .set_sctp_max_message_size(u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX))
+        .clear_codecs()
+        .enable_opus(allowed(Codec::Opus), red)
+        .enable_pcmu(allowed(Codec::Pcmu), false)
+        .enable_pcma(allowed(Codec::Pcma), false)
+        .enable_vp8(allowed(Codec::Vp8))
+        .enable_h264(allowed(Codec::H264))
+        .enable_vp9(allowed(Codec::Vp9))
+        .enable_av1(allowed(Codec::Av1))
+        .enable_h265(allowed(Codec::H265));
+    // An extension can only ever be used when it is in the map at the first negotiation; ids follow the client's.
+    let extensions = config.extension_map();
+    extensions.set(5, Extension::PlayoutDelay);
+    extensions.set(6, Extension::AbsoluteCaptureTime);
+    extensions.set(12, Extension::with_serializer(DEPENDENCY_DESCRIPTOR_URI, DependencyDescriptorSerializer));
+    config
+}
+
+fn allows(policy: &CodecPolicy, codec: Codec) -> bool {
+    let named = |mime_type: &String| mime_type.eq_ignore_ascii_case(codec.mime_type());
+    policy.mime_types.is_empty() || policy.mime_types.iter().any(named)
+}
+
+fn ice_candidate(candidate: &LocalCandidate) -> Option<Candidate> {
+    let built = if candidate.tcp {
+        Candidate::builder().tcp().host(candidate.local).tcptype(TcpType::Passive).build()
+    } else {
+        Candidate::host(candidate.local, "udp")
+    };
+    built.ok()
+}

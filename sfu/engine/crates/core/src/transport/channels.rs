@@ -1,0 +1,223 @@
+//! The data channels of one transport, by label, with what waits for them. Bytes in, bytes out: never reads a message.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use str0m::Rtc;
+use str0m::channel::{ChannelId, Reliability};
+
+use crate::command::DataKind;
+use crate::data::{DataQueue, Pushed};
+use crate::drop_reason::DropReason;
+use crate::stats::Counters;
+
+pub(super) const RELIABLE_LABEL: &str = "_reliable";
+pub(super) const LOSSY_LABEL: &str = "_lossy";
+pub(super) const DATA_TRACK_LABEL: &str = "_data_track";
+
+/// Most bytes that wait for a slow reliable receiver, beyond what SCTP holds. Then it is closed.
+const RELIABLE_QUEUE_BYTES: usize = 8 * 1024 * 1024;
+/// Most bytes that wait for a slow lossy receiver. Old messages are dropped.
+const LOSSY_QUEUE_BYTES: usize = 128 * 1024;
+/// When to be told that a channel has room again.
+const LOW_THRESHOLD_BYTES: usize = 64 * 1024;
+/// What is kept for a receiver whose channel is not open yet, and for how long (`protocol.md` §2.9).
+const EARLY_BYTES: usize = 100 * 1000;
+const EARLY_TTL: Duration = Duration::from_secs(2);
+/// Channels with labels of the application's own.
+const MAX_UNLABELLED: usize = 64;
+
+/// What a channel carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChannelUse {
+    /// `livekit.DataPacket`s.
+    Packets(DataKind),
+    /// Data track packets.
+    DataTrack,
+    /// Raw bytes of an application.
+    Raw(DataKind),
+}
+
+/// A receiver that takes no more reliable data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReceiverStuck;
+
+#[derive(Debug)]
+struct Lane {
+    channel: Option<ChannelId>,
+    queue: DataQueue,
+}
+
+impl Lane {
+    fn new(kind: DataKind, limit_bytes: usize) -> Self {
+        Self { channel: None, queue: DataQueue::new(kind, limit_bytes) }
+    }
+
+    /// Writes what waits until the association is full.
+    fn drain_queue(&mut self, rtc: &mut Rtc, counters: &mut Counters) {
+        let Some(mut channel) = self.channel.and_then(|id| rtc.channel(id)) else { return };
+        while let Some(message) = self.queue.front() {
+            match channel.write(true, message) {
+                Ok(true) => counters.data_messages_out += 1,
+                Ok(false) => {
+                    channel.set_buffered_amount_low_threshold(LOW_THRESHOLD_BYTES);
+                    return;
+                }
+                Err(_) => counters.count_drop(DropReason::ChannelNotOpen),
+            }
+            self.queue.pop();
+        }
+    }
+
+    fn send(
+        &mut self,
+        rtc: &mut Rtc,
+        message: &Arc<[u8]>,
+        counters: &mut Counters,
+    ) -> Result<(), ReceiverStuck> {
+        match self.queue.push(Arc::clone(message)) {
+            Pushed::Queued => {}
+            Pushed::Dropped(messages) => {
+                (0..messages).for_each(|_| counters.count_drop(DropReason::LossyQueueFull));
+            }
+            Pushed::Full => {
+                counters.count_drop(DropReason::ReliableQueueFull);
+                return Err(ReceiverStuck);
+            }
+        }
+        self.drain_queue(rtc, counters);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Early {
+    kind: DataKind,
+    message: Arc<[u8]>,
+    expires_at: Instant,
+}
+
+/// All channels of a transport.
+#[derive(Debug)]
+pub(super) struct Channels {
+    reliable: Lane,
+    lossy: Lane,
+    uses: FxHashMap<ChannelId, ChannelUse>,
+    early: VecDeque<Early>,
+    early_bytes: usize,
+}
+
+impl Channels {
+    pub(super) fn new() -> Self {
+        Self {
+            reliable: Lane::new(DataKind::Reliable, RELIABLE_QUEUE_BYTES),
+            lossy: Lane::new(DataKind::Lossy, LOSSY_QUEUE_BYTES),
+            uses: FxHashMap::default(),
+            early: VecDeque::new(),
+            early_bytes: 0,
+        }
+    }
+
+    fn lane(&mut self, kind: DataKind) -> &mut Lane {
+        match kind {
+            DataKind::Reliable => &mut self.reliable,
+            DataKind::Lossy => &mut self.lossy,
+        }
+    }
+
+    /// Notes an open channel and replays what came too early for it.
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        rtc: &mut Rtc,
+        id: ChannelId,
+        label: &str,
+        counters: &mut Counters,
+    ) {
+        let channel_use = match label {
+            RELIABLE_LABEL => ChannelUse::Packets(DataKind::Reliable),
+            LOSSY_LABEL => ChannelUse::Packets(DataKind::Lossy),
+            DATA_TRACK_LABEL => ChannelUse::DataTrack,
+            _ if self.uses.len() >= MAX_UNLABELLED => return,
+            _ => ChannelUse::Raw(kind_of(rtc, id)),
+        };
+        self.uses.insert(id, channel_use);
+        let ChannelUse::Packets(kind) = channel_use else { return };
+        self.lane(kind).channel = Some(id);
+        self.drop_expired(now, counters);
+        let (ready, waiting) =
+            std::mem::take(&mut self.early).into_iter().partition(|early| early.kind == kind);
+        self.early = waiting;
+        let ready: VecDeque<Early> = ready;
+        for early in ready {
+            self.early_bytes -= early.message.len();
+            // The queues hold more than what is kept early, so this cannot fill one.
+            let _ = self.lane(kind).send(rtc, &early.message, counters);
+        }
+    }
+
+    pub(super) fn close(&mut self, id: ChannelId) {
+        self.uses.remove(&id);
+        for lane in [&mut self.reliable, &mut self.lossy] {
+            if lane.channel == Some(id) {
+                lane.channel = None;
+            }
+        }
+    }
+
+    pub(super) fn channel_use(&self, id: ChannelId) -> Option<ChannelUse> {
+        self.uses.get(&id).copied()
+    }
+
+    /// A channel has room again.
+    pub(super) fn resume(&mut self, rtc: &mut Rtc, id: ChannelId, counters: &mut Counters) {
+        if let Some(ChannelUse::Packets(kind)) = self.channel_use(id) {
+            self.lane(kind).drain_queue(rtc, counters);
+        }
+    }
+
+    /// Sends a message now, later, or not at all (counted).
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        rtc: &mut Rtc,
+        kind: DataKind,
+        message: &Arc<[u8]>,
+        counters: &mut Counters,
+    ) -> Result<(), ReceiverStuck> {
+        if self.lane(kind).channel.is_some() {
+            return self.lane(kind).send(rtc, message, counters);
+        }
+        self.drop_expired(now, counters);
+        if self.early_bytes + message.len() > EARLY_BYTES {
+            counters.count_drop(DropReason::ChannelNotOpen);
+            return Ok(());
+        }
+        self.early_bytes += message.len();
+        self.early.push_back(Early { kind, message: Arc::clone(message), expires_at: now + EARLY_TTL });
+        Ok(())
+    }
+
+    fn drop_expired(&mut self, now: Instant, counters: &mut Counters) {
+        while self.early.front().is_some_and(|early| early.expires_at <= now) {
+            let Some(early) = self.early.pop_front() else { return };
+            self.early_bytes -= early.message.len();
+            counters.count_drop(DropReason::ChannelNotOpen);
+        }
+    }
+
+    /// Bytes that wait for a slow receiver.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.reliable.queue.bytes() + self.lossy.queue.bytes()
+    }
+}
+
+fn kind_of(rtc: &mut Rtc, id: ChannelId) -> DataKind {
+    let config = rtc.channel(id).and_then(|channel| channel.config().cloned());
+    match config {
+        Some(config) if config.reliability != Reliability::Reliable => DataKind::Lossy,
+        _ => DataKind::Reliable,
+    }
+}

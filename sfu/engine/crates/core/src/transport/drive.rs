@@ -1,0 +1,255 @@
+//! Runs an association: datagrams and time in, datagrams and [`Signal`]s out. Never looks at another transport.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant, SystemTime};
+
+use str0m::channel::ChannelId;
+use str0m::media::{KeyframeRequestKind, Mid, Rid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpPacket;
+use str0m::{Event, IceConnectionState, Input, Output};
+
+use super::{NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, guard};
+use crate::demux::{Demux, TransportIndex};
+use crate::drop_reason::DropReason;
+use crate::input::{Carrier, Datagram};
+use crate::output::Transmit;
+use crate::stats::Counters;
+
+/// What running a transport brought up, in order.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a packet is moved once; boxing it would allocate per packet")]
+pub(crate) enum Signal {
+    Connected {
+        tcp: bool,
+    },
+    Failed(TransportFailure),
+    Rtp(RtpPacket),
+    KeyFrameWanted {
+        mid: Mid,
+    },
+    SenderReport {
+        mid: Mid,
+        rid: Option<Rid>,
+        received_at: Instant,
+        ntp_time: SystemTime,
+        rtp_timestamp: u32,
+    },
+    RoundTrip {
+        mid: Mid,
+        rtt: Duration,
+    },
+    Data {
+        channel: ChannelId,
+        payload: Vec<u8>,
+    },
+    Offer(OwnOffer),
+    MediaSectionsRequired {
+        audio: usize,
+        video: usize,
+    },
+}
+
+/// Where a run leaves its results.
+pub(crate) struct Outlet<'a> {
+    pub(crate) index: TransportIndex,
+    pub(crate) transmits: &'a mut VecDeque<Transmit>,
+    pub(crate) signals: &'a mut Vec<(TransportIndex, Signal)>,
+    pub(crate) demux: &'a mut Demux,
+    pub(crate) counters: &'a mut Counters,
+}
+
+impl Outlet<'_> {
+    fn signal(&mut self, signal: Signal) {
+        self.signals.push((self.index, signal));
+    }
+}
+
+impl Transport {
+    /// Takes in one datagram and runs.
+    pub(crate) fn receive(&mut self, now: Instant, datagram: &Datagram<'_>, outlet: &mut Outlet<'_>) {
+        let protocol = match datagram.carrier {
+            Carrier::Udp => Protocol::Udp,
+            Carrier::Tcp => Protocol::Tcp,
+        };
+        let receive = Receive::new(protocol, datagram.source, datagram.destination, datagram.payload);
+        let Ok(receive) = receive else {
+            outlet.counters.count_drop(DropReason::Rejected);
+            return;
+        };
+        let rtc = &mut self.rtc;
+        match guard(move || rtc.handle_input(Input::Receive(now, receive))) {
+            // A datagram that the association does not like is the datagram's fault.
+            Ok(accepted) => {
+                if accepted.is_err() {
+                    outlet.counters.count_drop(DropReason::Rejected);
+                }
+                self.drain(now, outlet);
+            }
+            Err(_) => outlet.signal(Signal::Failed(TransportFailure::Fault)),
+        }
+    }
+
+    /// Lets time pass, sends what was written, does what was due.
+    pub(crate) fn run(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        self.run_negotiation(now, outlet);
+        let rtc = &mut self.rtc;
+        match guard(move || rtc.handle_input(Input::Timeout(now))) {
+            Ok(Ok(())) => self.drain(now, outlet),
+            Ok(Err(_)) | Err(_) => outlet.signal(Signal::Failed(TransportFailure::Fault)),
+        }
+        if self.reconnect_by.is_some_and(|deadline| now >= deadline) {
+            outlet.signal(Signal::Failed(TransportFailure::IceTimeout));
+        }
+    }
+
+    fn run_negotiation(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        if self.asks_for_lines()
+            && let Some((audio, video)) = self.requirement.poll(now, &self.lines)
+        {
+            outlet.signal(Signal::MediaSectionsRequired { audio, video });
+        }
+        match self.poll_offer(now) {
+            Ok(Some(offer)) => {
+                if let Some(ufrag) = &offer.ufrag {
+                    outlet.demux.add_ufrag(outlet.index, ufrag);
+                }
+                outlet.signal(Signal::Offer(offer));
+            }
+            Ok(None) => {}
+            Err(NegotiationError::Fault | _) => outlet.signal(Signal::Failed(TransportFailure::Fault)),
+        }
+    }
+
+    /// Starts a close: alerts leave with this run. The transport is of no use afterwards.
+    pub(crate) fn close(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        let rtc = &mut self.rtc;
+        let closed = guard(move || {
+            let _ = rtc.close(); // an association that cannot even say goodbye is closed all the same
+            let _ = rtc.handle_input(Input::Timeout(now));
+        });
+        if closed.is_ok() {
+            let signals_before = outlet.signals.len();
+            self.drain(now, outlet);
+            outlet.signals.truncate(signals_before);
+        }
+    }
+
+    /// Polls until the association has nothing more to say before its next timeout.
+    fn drain(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        loop {
+            let rtc = &mut self.rtc;
+            match guard(move || rtc.poll_output()) {
+                Ok(Ok(Output::Timeout(at))) => {
+                    self.rtc_timeout = at;
+                    break;
+                }
+                Ok(Ok(Output::Transmit(transmit))) => self.send(now, transmit, outlet),
+                Ok(Ok(Output::Event(event))) => self.handle_event(now, event, outlet),
+                Ok(Err(_)) => {
+                    outlet.signal(Signal::Failed(TransportFailure::Dtls));
+                    return;
+                }
+                Err(_) => {
+                    outlet.signal(Signal::Failed(TransportFailure::Fault));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant, transmit: str0m::net::Transmit, outlet: &mut Outlet<'_>) {
+        let carrier = if transmit.proto == Protocol::Udp { Carrier::Udp } else { Carrier::Tcp };
+        let contents = &transmit.contents;
+        match contents.first() {
+            Some(0..=3) => {
+                let path = (carrier, transmit.destination);
+                outlet.demux.observe_transmit(now, outlet.index, path, contents);
+            }
+            first => {
+                self.last_protocol = transmit.proto;
+                let is_rtp = matches!(first, Some(128..=191));
+                let payload_type = contents.get(1).map_or(0, |byte| byte & 0x7f);
+                if is_rtp && self.resend_types.contains(payload_type) {
+                    outlet.counters.retransmitted += 1;
+                }
+            }
+        }
+        outlet.counters.datagrams_out += 1;
+        outlet.counters.bytes_out += contents.len() as u64;
+        outlet.transmits.push_back(Transmit {
+            carrier,
+            source: transmit.source,
+            destination: transmit.destination,
+            contents: transmit.contents,
+        });
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event, outlet: &mut Outlet<'_>) {
+        match event {
+            Event::RtpPacket(packet) => outlet.signal(Signal::Rtp(packet)),
+            Event::KeyframeRequest(request) => {
+                match request.kind {
+                    KeyframeRequestKind::Pli => outlet.counters.plis += 1,
+                    KeyframeRequestKind::Fir => outlet.counters.firs += 1,
+                }
+                outlet.signal(Signal::KeyFrameWanted { mid: request.mid });
+            }
+            Event::SenderFeedback(feedback) => outlet.signal(Signal::SenderReport {
+                mid: feedback.mid,
+                rid: feedback.rid,
+                received_at: feedback.received_at,
+                ntp_time: feedback.sender_info.ntp_time,
+                #[expect(clippy::cast_possible_truncation, reason = "an RTP timestamp has 32 bits")]
+                rtp_timestamp: feedback.sender_info.rtp_time.numer() as u32,
+            }),
+            Event::Connected => self.note_connected(outlet),
+            Event::IceConnectionStateChange(state) => self.note_ice_state(now, state, outlet),
+            Event::ChannelOpen(id, label) => {
+                self.channels.open(now, &mut self.rtc, id, &label, outlet.counters);
+            }
+            Event::ChannelClose(id) => self.channels.close(id),
+            Event::ChannelData(data) => {
+                outlet.signal(Signal::Data { channel: data.id, payload: data.data });
+            }
+            Event::ChannelBufferedAmountLow(id) => self.channels.resume(&mut self.rtc, id, outlet.counters),
+            Event::MediaEgressStats(stats) => {
+                let seen = self.nacks_seen.entry(stats.mid).or_default();
+                outlet.counters.nacks += stats.nacks.saturating_sub(*seen);
+                *seen = stats.nacks;
+            }
+            Event::MediaIngressStats(stats) => {
+                if let Some(rtt) = stats.rtt {
+                    outlet.signal(Signal::RoundTrip { mid: stats.mid, rtt });
+                }
+            }
+            Event::Closed => outlet.signal(Signal::Failed(TransportFailure::ClosedByPeer)),
+            _ => {}
+        }
+    }
+
+    fn note_connected(&mut self, outlet: &mut Outlet<'_>) {
+        self.is_connected = true;
+        outlet.signal(Signal::Connected { tcp: self.last_protocol != Protocol::Udp });
+    }
+
+    fn note_ice_state(&mut self, now: Instant, state: IceConnectionState, outlet: &mut Outlet<'_>) {
+        if !self.is_connected {
+            return; // before the first connect nothing is lost: TCP candidates come late
+        }
+        match state {
+            IceConnectionState::Disconnected if self.reconnect_by.is_none() => {
+                outlet.signal(Signal::Failed(TransportFailure::IceTimeout));
+            }
+            IceConnectionState::Connected | IceConnectionState::Completed
+                if self.reconnect_by.take().is_some() =>
+            {
+                self.note_connected(outlet);
+            }
+            IceConnectionState::Checking => {
+                self.reconnect_by.get_or_insert(now + RESTART_GRACE);
+            }
+            _ => {}
+        }
+    }
+}

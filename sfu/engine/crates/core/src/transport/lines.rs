@@ -1,0 +1,170 @@
+//! The m-lines on which one transport sends, and the subscriptions that wait for one. Pure bookkeeping: no SDP, no
+//! association.
+//!
+//! A line serves one subscription at a time. When that ends, the line must be negotiated as inactive once before it can
+//! serve another: clients announce a new track only when a line becomes active.
+
+use std::collections::VecDeque;
+
+use str0m::media::Mid;
+
+use crate::command::MediaKind;
+
+/// Index of a down track in its shard.
+pub(crate) type DownIndex = usize;
+
+/// What a line says about the down track that it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    pub(crate) down: DownIndex,
+    pub(crate) kind: MediaKind,
+    pub(crate) stream_id: Box<str>,
+    pub(crate) track_sid: Box<str>,
+    pub(crate) stereo: bool,
+}
+
+/// What a line is doing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum LineState {
+    /// Inactive on both sides.
+    Free,
+    /// In our outstanding offer; `is_new` when that offer also adds the line.
+    Offered { subscription: Subscription, is_new: bool },
+    /// Negotiated: packets may flow.
+    Bound(Subscription),
+    /// Its subscription ended; not yet negotiated as inactive. `offered`: our outstanding offer says so.
+    Retiring { offered: bool },
+}
+
+#[derive(Debug)]
+pub(super) struct SendLine {
+    pub(super) mid: Mid,
+    pub(super) kind: MediaKind,
+    pub(super) state: LineState,
+}
+
+impl SendLine {
+    /// The subscription that descriptions of ours name on this line.
+    pub(super) fn subscription(&self) -> Option<&Subscription> {
+        match &self.state {
+            LineState::Offered { subscription, .. } | LineState::Bound(subscription) => Some(subscription),
+            LineState::Free | LineState::Retiring { .. } => None,
+        }
+    }
+}
+
+/// Numbers per kind of media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct PerKind {
+    pub(super) audio: usize,
+    pub(super) video: usize,
+}
+
+impl PerKind {
+    pub(super) fn of(mut count: impl FnMut(MediaKind) -> usize) -> Self {
+        Self { audio: count(MediaKind::Audio), video: count(MediaKind::Video) }
+    }
+
+    pub(super) fn saturating_sub(self, other: Self) -> Self {
+        Self { audio: self.audio.saturating_sub(other.audio), video: self.video.saturating_sub(other.video) }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self { audio: self.audio + other.audio, video: self.video + other.video }
+    }
+
+    pub(super) fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// Lines of one transport.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    lines: Vec<SendLine>,
+    waiting: VecDeque<Subscription>,
+}
+
+impl Lines {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SendLine> {
+        self.lines.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut SendLine> {
+        self.lines.iter_mut()
+    }
+
+    pub(super) fn get(&self, mid: Mid) -> Option<&SendLine> {
+        self.lines.iter().find(|line| line.mid == mid)
+    }
+
+    pub(super) fn get_mut(&mut self, mid: Mid) -> Option<&mut SendLine> {
+        self.lines.iter_mut().find(|line| line.mid == mid)
+    }
+
+    pub(super) fn push(&mut self, line: SendLine) {
+        self.lines.push(line);
+    }
+
+    /// Removes lines for which `keep` is false and gives them back.
+    pub(super) fn extract(&mut self, mut keep: impl FnMut(&SendLine) -> bool) -> Vec<SendLine> {
+        let (kept, removed) = std::mem::take(&mut self.lines).into_iter().partition(|line| keep(line));
+        self.lines = kept;
+        removed
+    }
+
+    pub(super) fn wait(&mut self, subscription: Subscription) {
+        self.waiting.push_back(subscription);
+    }
+
+    pub(super) fn wait_first(&mut self, subscription: Subscription) {
+        self.waiting.push_front(subscription);
+    }
+
+    /// Next waiting subscription of a kind.
+    pub(super) fn take_waiting(&mut self, kind: MediaKind) -> Option<Subscription> {
+        let position = self.waiting.iter().position(|subscription| subscription.kind == kind)?;
+        self.waiting.remove(position)
+    }
+
+    /// The waiting subscriptions of a kind, in order.
+    pub(super) fn waiting(&self, kind: MediaKind) -> impl Iterator<Item = &Subscription> {
+        self.waiting.iter().filter(move |subscription| subscription.kind == kind)
+    }
+
+    /// Takes every waiting subscription.
+    pub(super) fn take_all_waiting(&mut self) -> VecDeque<Subscription> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Ends a subscription. Gives the line that it had, which is now retiring.
+    pub(super) fn end(&mut self, down: DownIndex) -> Option<Mid> {
+        self.waiting.retain(|subscription| subscription.down != down);
+        let line = self
+            .lines
+            .iter_mut()
+            .find(|line| line.subscription().is_some_and(|subscription| subscription.down == down))?;
+        line.state = LineState::Retiring { offered: false };
+        Some(line.mid)
+    }
+
+    /// The down track whose packets flow on a line.
+    pub(super) fn bound_down(&self, mid: Mid) -> Option<DownIndex> {
+        match &self.get(mid)?.state {
+            LineState::Bound(subscription) => Some(subscription.down),
+            _ => None,
+        }
+    }
+
+    pub(super) fn count_waiting(&self) -> PerKind {
+        PerKind::of(|kind| self.waiting(kind).count())
+    }
+
+    pub(super) fn count_all(&self) -> PerKind {
+        PerKind::of(|kind| self.lines.iter().filter(|line| line.kind == kind).count())
+    }
+
+    pub(super) fn count(&self, wanted: impl Fn(&LineState) -> bool) -> PerKind {
+        PerKind::of(|kind| self.lines.iter().filter(|line| line.kind == kind && wanted(&line.state)).count())
+    }
+}

@@ -1,0 +1,116 @@
+//! What both directions of negotiation share: results, errors, the streams behind the lines.
+
+use std::time::Duration;
+
+use str0m::media::Mid;
+use str0m::rtp::Ssrc;
+
+use super::Transport;
+use super::lines::DownIndex;
+use crate::command::MediaKind;
+use crate::sdp::{LineRole, LocalLine, SdpError};
+
+/// How long what was sent is kept for retransmission.
+const CACHE_AGE: Duration = Duration::from_secs(2);
+/// Share of resent bytes beyond which NACKs go unanswered. The default of 15 % gives up where recovery is needed most.
+const RESEND_SHARE_MAX: f32 = 0.4;
+
+/// Why a description of the peer was not applied. The text is fit for the peer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum NegotiationError {
+    /// Our own check refused it.
+    #[error(transparent)]
+    Refused(#[from] SdpError),
+    /// str0m does not parse it.
+    #[error("the session description cannot be used")]
+    Unusable,
+    /// It does not fit what was negotiated before.
+    #[error("the session description contradicts what was negotiated before")]
+    Contradiction,
+    /// The other side offers on this transport.
+    #[error("this transport does not take such a session description")]
+    WrongRole,
+    /// Applying it broke the association, which must be closed.
+    #[error("the session description broke the association")]
+    Fault,
+}
+
+/// A line whose packets may flow from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BoundLine {
+    pub(crate) down: DownIndex,
+    pub(crate) mid: Mid,
+    pub(crate) ssrc: Ssrc,
+}
+
+/// Outcome of an applied description.
+#[derive(Debug)]
+pub(crate) struct Negotiated {
+    /// Our answer; empty when the peer answered.
+    pub(crate) sdp: String,
+    /// mid → `TR_…` of the lines on which we send.
+    pub(crate) mid_to_track: Vec<(String, String)>,
+    /// Lines that newly serve a down track.
+    pub(crate) bound: Vec<BoundLine>,
+    /// Down tracks whose line the peer turned down.
+    pub(crate) refused: Vec<DownIndex>,
+}
+
+/// A description without its candidates: they go one by one through the cap, or nowhere at all when we only answer.
+pub(super) fn without_candidates(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:")).collect()
+}
+
+impl Transport {
+    /// Makes the sending stream of a line ready and gives its SSRC. The stream exists already when the line was just
+    /// negotiated as sending.
+    pub(super) fn prepare_sender(&mut self, mid: Mid) -> Option<Ssrc> {
+        let cache_packets = self.video_cache_packets;
+        let is_video = self.lines.get(mid)?.kind == MediaKind::Video;
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None)?;
+        if is_video {
+            stream.set_rtx_cache(cache_packets, CACHE_AGE, Some(RESEND_SHARE_MAX));
+        }
+        Some(stream.ssrc())
+    }
+
+    /// Gives a reused line a stream with fresh SSRCs, before the description that announces them is written. (str0m's
+    /// own `reset_stream_tx` loses all feedback for the new SSRC.)
+    pub(super) fn renew_sender(&mut self, mid: Mid, kind: MediaKind) {
+        self.remove_sender(mid);
+        let mut api = self.rtc.direct_api();
+        let ssrc = api.new_ssrc();
+        let resend = (kind == MediaKind::Video).then(|| api.new_ssrc());
+        api.declare_stream_tx(ssrc, resend, mid, None);
+    }
+
+    /// Removes the sending stream of a line: each costs time at every timeout of the association.
+    pub(super) fn remove_sender(&mut self, mid: Mid) {
+        let mut api = self.rtc.direct_api();
+        while let Some(ssrc) = api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()) {
+            api.remove_stream_tx(ssrc);
+        }
+    }
+
+    /// Lines on which we send, for the last patches to a description.
+    pub(super) fn sending_lines(&self) -> impl Iterator<Item = LocalLine<'_>> {
+        self.lines.iter().filter_map(|line| {
+            let subscription = line.subscription()?;
+            let role = LineRole::Sending {
+                stream_id: &subscription.stream_id,
+                track_sid: &subscription.track_sid,
+                stereo: subscription.stereo,
+            };
+            Some(LocalLine { mid: &line.mid, role })
+        })
+    }
+
+    pub(super) fn mid_to_track(&self) -> Vec<(String, String)> {
+        let pair = |line: &super::lines::SendLine| {
+            line.subscription().map(|subscription| (line.mid.to_string(), subscription.track_sid.to_string()))
+        };
+        self.lines.iter().filter_map(pair).collect()
+    }
+}
