@@ -37,7 +37,10 @@ impl StreamSet {
     /// Highest stream that is not above `limit`.
     #[must_use]
     pub fn highest_up_to(self, limit: StreamIndex) -> Option<StreamIndex> {
-        (0..MAX_STREAMS.min(limit.0.saturating_add(1))).rev().map(StreamIndex).find(|stream| self.contains(*stream))
+        (0..MAX_STREAMS.min(limit.0.saturating_add(1)))
+            .rev()
+            .map(StreamIndex)
+            .find(|stream| self.contains(*stream))
     }
 
     /// Streams in rising order.

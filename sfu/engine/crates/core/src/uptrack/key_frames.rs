@@ -1,1 +1,98 @@
-//! When to ask a stream for a key frame: throttled, coalesced, repeated until it came.
+//! When to ask a stream for a key frame: throttled, coalesced, repeated until it came. One per stream.
+
+use std::time::{Duration, Instant};
+
+/// A stream that has been silent for this long is not asked again: whoever resumes sending hears of it then.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Requests for one stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct KeyFrameRequests {
+    is_wanted: bool,
+    sent_at: Option<Instant>,
+    last_packet: Option<Instant>,
+}
+
+impl KeyFrameRequests {
+    /// Somebody needs a key frame. True: send a request now.
+    pub(super) fn request(&mut self, now: Instant, interval: Duration) -> bool {
+        self.is_wanted = true;
+        let is_due = self.sent_at.is_none_or(|sent_at| now >= sent_at + interval);
+        if is_due {
+            self.sent_at = Some(now);
+        }
+        is_due
+    }
+
+    /// A packet came.
+    pub(super) fn observe(&mut self, now: Instant, starts_key_frame: bool) {
+        self.last_packet = Some(now);
+        self.is_wanted &= !starts_key_frame;
+    }
+
+    /// Whether a (further) request is due; true means that it is sent now.
+    pub(super) fn poll(&mut self, now: Instant, interval: Duration) -> bool {
+        self.due(interval).is_some_and(|due| now >= due) && self.request(now, interval)
+    }
+
+    /// When the next request is due; `None` when nobody wants one or the stream is silent.
+    pub(super) fn due(&self, interval: Duration) -> Option<Instant> {
+        let due = self.sent_at.filter(|_| self.is_wanted)? + interval;
+        self.last_packet.filter(|last| due <= *last + SILENCE).map(|last| due.max(last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(500);
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn coalesces_and_repeats_until_the_frame_comes() {
+        let start = Instant::now();
+        let mut requests = KeyFrameRequests::default();
+        requests.observe(start, false);
+        assert!(requests.request(start, INTERVAL));
+        assert!(!requests.request(start + MS, INTERVAL), "one is under way");
+        assert_eq!(requests.due(INTERVAL), Some(start + INTERVAL));
+        assert!(!requests.poll(start + 499 * MS, INTERVAL));
+        assert!(requests.poll(start + 500 * MS, INTERVAL));
+        assert!(!requests.poll(start + 501 * MS, INTERVAL));
+        requests.observe(start + 600 * MS, true);
+        assert_eq!(requests.due(INTERVAL), None);
+        assert!(!requests.request(start + 700 * MS, INTERVAL), "throttled");
+        assert!(requests.poll(start + 1000 * MS, INTERVAL), "but not forgotten");
+    }
+
+    #[test]
+    fn a_silent_stream_is_asked_when_it_resumes() {
+        let start = Instant::now();
+        let mut requests = KeyFrameRequests::default();
+        assert!(requests.request(start, INTERVAL), "once, in case");
+        assert_eq!(requests.due(INTERVAL), None);
+        assert!(!requests.poll(start + INTERVAL, INTERVAL));
+        requests.observe(start + 10_000 * MS, false);
+        assert_eq!(requests.due(INTERVAL), Some(start + 10_000 * MS));
+        assert!(requests.poll(start + 10_000 * MS, INTERVAL));
+    }
+
+    #[test]
+    fn stops_when_the_stream_falls_silent() {
+        let start = Instant::now();
+        let mut requests = KeyFrameRequests::default();
+        requests.observe(start, false);
+        requests.request(start, INTERVAL);
+        let mut sent = 0;
+        let mut now = start;
+        while let Some(due) = requests.due(INTERVAL) {
+            assert!(due > now, "a timer that stands still would spin");
+            now = due;
+            assert!(requests.poll(now, INTERVAL));
+            sent += 1;
+        }
+        assert_eq!(sent, 4, "for two seconds");
+        assert!(!requests.poll(start + 60_000 * MS, INTERVAL));
+    }
+}

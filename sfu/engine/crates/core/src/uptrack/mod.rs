@@ -10,7 +10,19 @@ use std::time::{Duration, Instant, SystemTime};
 pub use clock::WallClock;
 pub use level::AudioWindow;
 
-use crate::layers::{StreamIndex, StreamSet};
+use crate::layers::{MAX_STREAMS, StreamIndex, StreamSet};
+use crate::rtp::seq::timestamp_delta;
+use key_frames::KeyFrameRequests;
+
+/// A stream that is silent for longer is dead, if others of its track go on meanwhile.
+const LIVENESS: Duration = Duration::from_secs(1);
+/// Slices of time by which "go on meanwhile" is measured, and how many it takes. A still picture is sent about once a
+/// second on every stream: that must not make them take turns in dying.
+const SLICE: Duration = Duration::from_millis(100);
+const SLICES_TO_DIE: u64 = 5;
+/// Bounds of the interval between key-frame requests (`protocol.md` §4.3).
+const MIN_REPEAT: Duration = Duration::from_millis(200);
+const MAX_REPEAT: Duration = Duration::from_secs(1);
 
 /// Settings of an up track.
 #[derive(Debug, Clone, Copy)]
@@ -21,68 +33,270 @@ pub struct UpTrackConfig {
     pub pli_throttle: Duration,
 }
 
+/// An NTP time and the RTP timestamp of the same moment.
+#[derive(Debug, Clone, Copy)]
+struct SenderReport {
+    ntp_time: SystemTime,
+    rtp_timestamp: u32,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    rid: Option<Box<str>>,
+    last_packet: Option<Instant>,
+    last_slice: u64,
+    key_frames: KeyFrameRequests,
+    report: Option<SenderReport>,
+}
+
 /// Media arriving for one publication: its streams and what is known of them.
 #[derive(Debug)]
 pub struct UpTrack {
     config: UpTrackConfig,
+    streams: [Option<Stream>; MAX_STREAMS as usize],
+    rtt: Duration,
+    /// Slices of time in which any stream sent.
+    slices: u64,
+    slice_began: Option<Instant>,
 }
 
 impl UpTrack {
     /// An up track without streams.
     #[must_use]
     pub fn new(config: UpTrackConfig) -> Self {
-        Self { config }
+        Self { config, streams: Default::default(), rtt: Duration::ZERO, slices: 0, slice_began: None }
     }
 
     /// Index for a restriction id, in spatial order: `q` `h` `f` and `2` `1` `0` are 0, 1, 2; `None` (a single
     /// encoding) is 0; other ids get the next free index in the order of their arrival. Same rid, same index.
     /// `None` when there is no room for another stream.
-    pub fn stream_for(&mut self, _rid: Option<&str>) -> Option<StreamIndex> {
-        Some(StreamIndex(0))
+    pub fn stream_for(&mut self, rid: Option<&str>) -> Option<StreamIndex> {
+        let is_same =
+            |stream: &Option<Stream>| stream.as_ref().is_some_and(|stream| stream.rid.as_deref() == rid);
+        let index = self
+            .streams
+            .iter()
+            .position(is_same)
+            .or_else(|| spatial_index(rid).filter(|index| self.streams[*index].is_none()))
+            .or_else(|| self.streams.iter().position(Option::is_none))?;
+        self.streams[index].get_or_insert_with(|| Stream { rid: rid.map(Into::into), ..Stream::default() });
+        u8::try_from(index).ok().map(StreamIndex)
     }
 
     /// Notes a media packet (padding-only packets do not count) of a stream.
-    pub fn observe(&mut self, _now: Instant, _stream: StreamIndex, _starts_key_frame: bool) {}
+    pub fn observe(&mut self, now: Instant, stream: StreamIndex, starts_key_frame: bool) {
+        if self.slice_began.is_none_or(|began| now >= began + SLICE) {
+            self.slice_began = Some(now);
+            self.slices += 1;
+        }
+        let slices = self.slices;
+        if let Some(stream) = self.stream_mut(stream) {
+            stream.last_packet = Some(now);
+            stream.last_slice = slices;
+            stream.key_frames.observe(now, starts_key_frame);
+        }
+    }
 
-    /// Streams of which packets arrived within the last second.
+    /// Streams that are being sent. One is dead when nothing of it came for a second although others went on.
     #[must_use]
-    pub fn live_streams(&self, _now: Instant) -> StreamSet {
-        StreamSet::EMPTY
+    pub fn live_streams(&self, now: Instant) -> StreamSet {
+        let is_live = |stream: &Stream| {
+            let is_recent = stream.last_packet.is_some_and(|last| now < last + LIVENESS);
+            is_recent || (stream.last_packet.is_some() && self.slices - stream.last_slice < SLICES_TO_DIE)
+        };
+        self.indexed().filter(|(_, stream)| is_live(stream)).map(|(index, _)| index).collect()
     }
 
     /// Somebody needs a key frame of a stream. True: send a request upstream now. False: one is under way or the
     /// last is too recent; [`Self::poll_key_frame_request`] gives it later if the key frame does not come.
-    pub fn request_key_frame(&mut self, _now: Instant, _stream: StreamIndex) -> bool {
-        false
+    pub fn request_key_frame(&mut self, now: Instant, stream: StreamIndex) -> bool {
+        let interval = self.interval();
+        self.stream_mut(stream).is_some_and(|stream| stream.key_frames.request(now, interval))
     }
 
     /// Next stream for which a request is due (again); call until `None`.
-    pub fn poll_key_frame_request(&mut self, _now: Instant) -> Option<StreamIndex> {
-        None
+    pub fn poll_key_frame_request(&mut self, now: Instant) -> Option<StreamIndex> {
+        let interval = self.interval();
+        (0..MAX_STREAMS)
+            .map(StreamIndex)
+            .find(|index| self.stream_mut(*index).is_some_and(|stream| stream.key_frames.poll(now, interval)))
     }
 
     /// When [`Self::poll_key_frame_request`] should be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        None
+        self.indexed().filter_map(|(_, stream)| stream.key_frames.due(self.interval())).min()
     }
 
-    /// Round-trip time to the publisher; requests repeat every clamp(2 × RTT, 200 ms, 1 s).
-    pub fn set_rtt(&mut self, _rtt: Duration) {}
+    /// Round-trip time to the publisher; requests repeat every clamp(2 × RTT, 200 ms, 1 s), but not more often than
+    /// the throttle allows.
+    pub fn set_rtt(&mut self, rtt: Duration) {
+        self.rtt = rtt;
+    }
 
     /// Takes in a sender report: NTP time and RTP timestamp of the same moment.
-    pub fn handle_sender_report(&mut self, _stream: StreamIndex, _ntp_time: SystemTime, _rtp_timestamp: u32) {}
+    pub fn handle_sender_report(&mut self, stream: StreamIndex, ntp_time: SystemTime, rtp_timestamp: u32) {
+        if let Some(stream) = self.stream_mut(stream) {
+            stream.report = Some(SenderReport { ntp_time, rtp_timestamp });
+        }
+    }
 
     /// A timestamp of a stream on a timeline that all streams of the track share; `None` until the stream has a
     /// sender report. Only differences mean something; wraps like a timestamp.
     #[must_use]
-    pub fn reference_timestamp(&self, _stream: StreamIndex, _timestamp: u32) -> Option<u32> {
-        None
+    pub fn reference_timestamp(&self, stream: StreamIndex, timestamp: u32) -> Option<u32> {
+        let report = self.stream(stream)?.report?;
+        let since_epoch = report.ntp_time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let ticks = since_epoch.as_nanos() * u128::from(self.config.clock_rate_hz) / 1_000_000_000;
+        // Modulo 2³², as timestamps are.
+        Some((ticks as u32).wrapping_add(timestamp.wrapping_sub(report.rtp_timestamp)))
     }
 
     /// Publisher's NTP time of a timestamp, by the stream's last sender report.
     #[must_use]
-    pub fn ntp_time(&self, _stream: StreamIndex, _timestamp: u32) -> Option<SystemTime> {
-        None
+    pub fn ntp_time(&self, stream: StreamIndex, timestamp: u32) -> Option<SystemTime> {
+        let report = self.stream(stream)?.report?;
+        let delta = timestamp_delta(report.rtp_timestamp, timestamp);
+        let nanos =
+            u64::from(delta.unsigned_abs()) * 1_000_000_000 / u64::from(self.config.clock_rate_hz.max(1));
+        let distance = Duration::from_nanos(nanos);
+        if delta < 0 { report.ntp_time.checked_sub(distance) } else { report.ntp_time.checked_add(distance) }
+    }
+
+    fn interval(&self) -> Duration {
+        (self.rtt * 2).clamp(MIN_REPEAT, MAX_REPEAT).max(self.config.pli_throttle)
+    }
+
+    fn stream(&self, index: StreamIndex) -> Option<&Stream> {
+        self.streams.get(usize::from(index.0))?.as_ref()
+    }
+
+    fn stream_mut(&mut self, index: StreamIndex) -> Option<&mut Stream> {
+        self.streams.get_mut(usize::from(index.0))?.as_mut()
+    }
+
+    fn indexed(&self) -> impl Iterator<Item = (StreamIndex, &Stream)> {
+        (0..MAX_STREAMS).map(StreamIndex).filter_map(|index| Some((index, self.stream(index)?)))
+    }
+}
+
+/// Where a well-known restriction id belongs (`protocol.md` §4.2).
+fn spatial_index(rid: Option<&str>) -> Option<usize> {
+    match rid {
+        None | Some("q" | "2") => Some(0),
+        Some("h" | "1") => Some(1),
+        Some("f" | "0") => Some(2),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn track() -> UpTrack {
+        UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: 500 * MS })
+    }
+
+    #[test]
+    fn streams_are_in_spatial_order_whatever_comes_first() {
+        for (rids, expected) in [
+            (&[Some("f"), Some("q"), Some("h"), Some("q")][..], &[2, 0, 1, 0][..]),
+            (&[Some("0"), Some("1"), Some("2")], &[2, 1, 0]),
+            (&[None, None], &[0, 0]),
+            (&[Some("low"), Some("high"), Some("low")], &[0, 1, 0]),
+            (&[None, Some("q")], &[0, 1]),
+        ] {
+            let mut track = track();
+            let indices: Vec<u8> = rids.iter().map(|rid| track.stream_for(*rid).unwrap().0).collect();
+            assert_eq!(indices, expected, "{rids:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_an_end_to_streams() {
+        let mut track = track();
+        let indices: Vec<_> = (0..9).map(|index| track.stream_for(Some(&format!("s{index}")))).collect();
+        assert_eq!(indices[7], Some(StreamIndex(7)));
+        assert_eq!(indices[8], None);
+    }
+
+    #[test]
+    fn a_stream_dies_when_others_go_on() {
+        let mut track = track();
+        let start = Instant::now();
+        let (low, high) = (track.stream_for(Some("q")).unwrap(), track.stream_for(Some("f")).unwrap());
+        assert!(track.live_streams(start).is_empty());
+        for frame in 0..60 {
+            let now = start + 33 * MS * frame;
+            track.observe(now, low, false);
+            if frame < 20 {
+                track.observe(now, high, false);
+            }
+            let is_high_live = track.live_streams(now).contains(high);
+            assert_eq!(is_high_live, now < start + 33 * MS * 19 + LIVENESS, "frame {frame}");
+        }
+    }
+
+    #[test]
+    fn a_still_picture_kills_nothing() {
+        let mut track = track();
+        let start = Instant::now();
+        let (low, high) = (track.stream_for(Some("q")).unwrap(), track.stream_for(Some("h")).unwrap());
+        for second in 0..10 {
+            for (index, stream) in [low, high].into_iter().enumerate() {
+                track.observe(start + 1200 * MS * second + 5 * MS * index as u32, stream, false);
+                assert!(second == 0 || track.live_streams(start + 1200 * MS * second).contains(high));
+            }
+        }
+        assert!(track.live_streams(start + 3_600_000 * MS).contains(high), "muted is not dead");
+    }
+
+    #[test]
+    fn requests_repeat_by_round_trip_time_and_throttle() {
+        for (rtt, throttle, expected) in [(10, 0, 200), (10, 500, 500), (300, 500, 600), (2000, 500, 1000)] {
+            let mut track =
+                UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: throttle * MS });
+            track.set_rtt(rtt * MS);
+            let stream = track.stream_for(None).unwrap();
+            let now = Instant::now();
+            track.observe(now, stream, false);
+            assert!(track.request_key_frame(now, stream));
+            assert_eq!(track.next_timeout(), Some(now + expected * MS));
+            assert_eq!(track.poll_key_frame_request(now + (expected - 1) * MS), None);
+            assert_eq!(track.poll_key_frame_request(now + expected * MS), Some(stream));
+            assert_eq!(track.poll_key_frame_request(now + expected * MS), None);
+            track.observe(now + expected * MS, stream, true);
+            assert_eq!(track.next_timeout(), None);
+        }
+    }
+
+    #[test]
+    fn streams_without_packets_or_of_no_track_are_harmless() {
+        let mut track = track();
+        track.observe(Instant::now(), StreamIndex(9), true);
+        assert!(!track.request_key_frame(Instant::now(), StreamIndex(3)));
+        assert_eq!(track.reference_timestamp(StreamIndex(0), 1), None);
+        assert_eq!(track.ntp_time(StreamIndex(200), 1), None);
+    }
+
+    #[test]
+    fn reports_align_streams() {
+        let mut track = track();
+        let (low, high) = (track.stream_for(Some("q")).unwrap(), track.stream_for(Some("f")).unwrap());
+        let ntp = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        track.handle_sender_report(low, ntp, 1000);
+        track.handle_sender_report(high, ntp + 200 * MS, 50);
+        // 200 ms are 18000 ticks: low 19000 and high 50 are the same moment. The second report's stream wraps.
+        let low_reference = track.reference_timestamp(low, 19_000).unwrap();
+        assert_eq!(track.reference_timestamp(high, 50), Some(low_reference));
+        assert_eq!(
+            track.reference_timestamp(high, 50_u32.wrapping_sub(90)),
+            Some(low_reference.wrapping_sub(90))
+        );
+        assert_eq!(track.ntp_time(low, 1900), Some(ntp + 10 * MS));
+        assert_eq!(track.ntp_time(high, 50_u32.wrapping_sub(9000)), Some(ntp + 100 * MS));
     }
 }
