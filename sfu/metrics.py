@@ -7,15 +7,22 @@ exact names, some of which prometheus-client would extend by `_total`: hence sam
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "PARTICIPANTS",
@@ -23,12 +30,16 @@ __all__ = [
     "REFUSED_JOINS",
     "ROOMS",
     "ROOM_DURATION_S",
+    "SIGNAL",
     "SIGNAL_CLOSED",
     "TRACKS_PUBLISHED",
     "TRACK_PUBLISH",
     "TWIRP_STATUS",
     "Metrics",
     "Number",
+    "Sample",
+    "Source",
+    "engine_samples",
 ]
 
 
@@ -54,7 +65,8 @@ TWIRP_STATUS = Number(
     "livekit_node_twirp_request_status", "counter", ("service", "method", "status", "code"), "API requests."
 )
 SIGNAL_CLOSED = Number("plenum_signal_closed_total", "counter", ("reason",), "Signalling connections that we cut.")
-REFUSED_JOINS = Number("plenum_join_refused_total", "counter", ("reason",), "Joins that were refused.")
+SIGNAL = Number("plenum_signal", "gauge", ("value",), "Other values of signalling: sessions, frames.")
+REFUSED_JOINS = Number("plenum_join_refused_total", "counter", ("status",), "Joins that were refused, by HTTP status.")
 
 _PACKETS = Number(
     "livekit_packet_total", "counter", ("direction", "transmission", "country"), "RTP packets (country: always empty)."
@@ -88,24 +100,27 @@ _ENGINE_TOTALS: dict[str, tuple[Number, tuple[str, ...]]] = {
 
 _Values = dict[tuple[str, ...], float]
 
+Sample = tuple[Number, tuple[str, ...], float]
+"""A number, its labels and its value."""
+
+Source = Callable[[], Iterable[Sample]]
+"""What is asked at each scrape."""
+
 
 class Metrics:
     """All metrics of this process; `registry` is what a scrape renders."""
 
-    def __init__(
-        self, node_id: str, engine_totals: Callable[[], Mapping[str, int]] | None = None, *, with_process: bool = True
-    ) -> None:
+    def __init__(self, node_id: str, *, with_process: bool = True) -> None:
         """Makes an empty set.
 
         Args:
             node_id: Label of every sample, with `node_type="SERVER"`, as the reference has it.
-            engine_totals: Totals by the names of `_engine.pyi`; called at each scrape.
             with_process: Add the process's own CPU, memory and garbage collection.
         """
         self.registry = CollectorRegistry()
         self._constant = {"node_id": node_id, "node_type": "SERVER"}
         self._values: dict[Number, _Values] = {}
-        self._engine_totals = engine_totals
+        self._sources: list[Source] = []
         self._durations = Histogram(
             ROOM_DURATION_S,
             "Life of rooms that ended, seconds.",
@@ -134,11 +149,16 @@ class Metrics:
         """A room ended."""
         self._durations.observe(duration_s)
 
+    def add_source(self, source: Source) -> None:
+        """Asks `source` for its values at each scrape."""
+        self._sources.append(source)
+
     def families(self) -> Iterator[Metric]:
-        """Everything that is counted here, and the engine's totals, as prometheus-client wants it."""
+        """Everything that is counted here and by the sources, as prometheus-client wants it."""
         values = {number: dict(samples) for number, samples in self._values.items()}
-        if self._engine_totals is not None:
-            _add_engine(values, self._engine_totals())
+        for source in self._sources:
+            for number, labels, value in source():
+                values.setdefault(number, {})[labels] = value
         for number, samples in values.items():
             yield self._family(number, samples)
 
@@ -170,10 +190,11 @@ class _Samples(Collector):
         return []
 
 
-def _add_engine(values: dict[Number, _Values], totals: Mapping[str, int]) -> None:
+def engine_samples(totals: Mapping[str, int]) -> Iterator[Sample]:
+    """The engine's totals, by the names of `_engine.pyi`, as samples."""
     for name, total in totals.items():
         if name.startswith(_DROP_PREFIX):
-            number, labels = _DROPPED, (name.removeprefix(_DROP_PREFIX),)
+            yield _DROPPED, (name.removeprefix(_DROP_PREFIX),), total
         else:
             number, labels = _ENGINE_TOTALS.get(name, (_ENGINE, (name,)))
-        values.setdefault(number, {})[labels] = total
+            yield number, labels, total

@@ -1,0 +1,237 @@
+"""The composition root: builds every part, starts them in order, stops them in order.
+
+Owns the order and the process's signals. Everything that can refuse to start (sockets, addresses, keys, TLS files)
+comes before anything that clients could see. Never contains behaviour of its own.
+
+Stop, at the first SIGTERM or SIGINT: no new connections, `leave{SERVER_SHUTDOWN, DISCONNECT}` to everyone, sockets
+closed, engine stopped; a second signal or four seconds end the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import ssl
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+import structlog
+import uvloop
+from aiohttp import web
+from jwt.warnings import InsecureKeyLengthWarning
+
+from auth import tokens
+from auth.keys import KeysError
+from plenum.banner import Endpoints, banner
+from plenum.cli.console import out
+from plenum.listeners import listen, port_of
+from plenum.network import choose_media_addresses, lan_addresses
+from plenum.site import build_site
+from plenum.startup import StartupError
+from plenum.wiring import engine_config, room_settings
+from sfu.clock import SystemClock
+from sfu.control.effect_runner import ControlServices
+from sfu.control.engine_client import EngineClient, EngineStartError
+from sfu.control.life_log import EventFan, LifeLog
+from sfu.control.life_metrics import LifeMetrics
+from sfu.control.registry import RoomRegistry
+from sfu.ids import random_sid
+from sfu.log import configure_logging
+from sfu.metrics import Metrics, engine_samples
+from sfu.room.enums import DisconnectReason
+from signaling.http.app import make_runner
+from signaling.http.metrics import metrics_app
+from signaling.wire import ProtobufDataEncoder
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator
+
+    from auth.grants import Claims
+    from auth.keys import KeyRing
+    from plenum.startup import Startup
+    from sfu.clock import Clock
+    from sfu.config import Config
+
+__all__ = ["run"]
+
+_STOP_DEADLINE_S = 3.8
+_ROOMS_DEADLINE_S = 1.5
+_CONNECTIONS_DEADLINE_S = 1.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def run(startup: Startup) -> int:
+    """Serves until a signal ends it.
+
+    Returns:
+        The process's exit code.
+
+    Raises:
+        StartupError: Something refused to start; nothing was served.
+    """
+    config = startup.config
+    configure_logging(config.logging.level or config.log_level or "info", json_lines=config.logging.json_lines)
+    if config.development:
+        # `devkey: secret` is shorter than RFC 7518 §3.2 asks for; dev mode says so in its own words.
+        warnings.simplefilter("ignore", InsecureKeyLengthWarning)
+    if startup.ineffective:
+        _log.warning("keys without effect yet", keys=list(startup.ineffective))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(startup))
+
+
+async def _serve(startup: Startup) -> int:
+    config = startup.config
+    stop = _watch_signals(startup.keys)
+    tls = _tls(config)
+    http = listen(config.bind_addresses, config.port, key="port", flag="--port")
+    metrics_port = config.prometheus.port or config.prometheus_port
+    scrape = listen(config.bind_addresses, metrics_port, key="prometheus.port") if metrics_port else []
+    addresses = await choose_media_addresses(config.rtc)
+    try:
+        engine = EngineClient(engine_config(config, addresses), ice_lite=config.rtc.use_ice_lite)
+    except (EngineStartError, ValueError) as error:
+        raise StartupError(f"media: {error}") from None
+    engine.start()
+    try:
+        clock = SystemClock()
+        node_id = random_sid("ND_")
+        metrics = Metrics(node_id)
+        metrics.add_source(lambda: engine_samples(engine.counters()))
+        services = ControlServices(
+            engine=engine,
+            clock=clock,
+            events=EventFan([LifeLog(), LifeMetrics(metrics, clock)]),
+            encoder=ProtobufDataEncoder(),
+            tokens=_Tokens(startup.keys, clock),
+        )
+        async with RoomRegistry(services, room_settings(config), auto_create=config.room.auto_create) as registry:
+            app = build_site(startup, registry, clock, metrics, node_id)
+            async with _sites(app, http, tls=tls), _scrape_sites(metrics, scrape, config):
+                _announce(startup, _endpoints(engine, http, scrape, secure=tls is not None))
+                await stop.wait()
+                _log.info("stopping", rooms=len(registry))
+                _force_exit_later()
+                await registry.shutdown(DisconnectReason.SERVER_SHUTDOWN, _ROOMS_DEADLINE_S)
+    finally:
+        engine.stop()
+    _log.info("stopped")
+    return 0
+
+
+class _Tokens:
+    """Signs refreshed tokens; a `TokenIssuer`."""
+
+    def __init__(self, keys: KeyRing, clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    def refresh(self, claims: Claims) -> str | None:
+        """See `TokenIssuer`."""
+        return tokens.refresh(claims, self._keys, self._clock.wall_s())
+
+
+def _watch_signals(keys: KeyRing) -> asyncio.Event:
+    """An event that the first signal to stop sets; SIGHUP reads the keys again."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask_to_stop() -> None:
+        if stop.is_set():
+            _log.warning("stopped at once, as asked twice")
+            os._exit(1)
+        stop.set()
+
+    def reload_keys() -> None:
+        try:
+            keys.reload()
+        except KeysError as error:
+            _log.error("keys not reloaded", reason=str(error))
+        else:
+            _log.info("keys reloaded", count=len(keys.api_keys))
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        loop.add_signal_handler(number, ask_to_stop)
+    loop.add_signal_handler(signal.SIGHUP, reload_keys)
+    return stop
+
+
+def _force_exit_later() -> None:
+    """However stuck anything is, the process ends in time."""
+
+    def give_up() -> None:
+        _log.error("stop took too long", deadline_s=_STOP_DEADLINE_S)
+        os._exit(1)
+
+    timer = threading.Timer(_STOP_DEADLINE_S, give_up)
+    timer.daemon = True
+    timer.start()
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    cert, key = config.plenum.tls_cert, config.plenum.tls_key
+    if not cert and not key:
+        return None
+    if not cert or not key:
+        raise StartupError("plenum.tls_cert and plenum.tls_key go together: certificate and key")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except OSError as error:
+        raise StartupError(f'TLS: "{cert}" and "{key}" cannot be used: {error.strerror or error}') from None
+    return context
+
+
+@contextlib.asynccontextmanager
+async def _sites(
+    app: web.Application, sockets: list[socket.socket], *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    runner = make_runner(app, handle_signals=False, shutdown_timeout=_CONNECTIONS_DEADLINE_S)
+    await runner.setup()
+    try:
+        for bound in sockets:
+            await web.SockSite(runner, bound, ssl_context=tls).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _scrape_sites(metrics: Metrics, sockets: list[socket.socket], config: Config) -> AsyncIterator[None]:
+    if not sockets:
+        yield
+        return
+    prometheus = config.prometheus
+    app = metrics_app(metrics.registry, username=prometheus.username, password=prometheus.password)
+    async with _sites(app, sockets):
+        yield
+
+
+def _endpoints(
+    engine: EngineClient, http: list[socket.socket], scrape: list[socket.socket], *, secure: bool
+) -> Endpoints:
+    return Endpoints(
+        http=tuple((bound.getsockname()[0], bound.getsockname()[1]) for bound in http),
+        udp=tuple(engine.udp_addresses),
+        tcp=tuple(engine.tcp_addresses),
+        metrics_port=port_of(scrape) if scrape else None,
+        secure=secure,
+        lan=lan_addresses(),
+    )
+
+
+def _announce(startup: Startup, endpoints: Endpoints) -> None:
+    _log.info(
+        "serving",
+        http=[f"{address}:{port}" for address, port in endpoints.http],
+        udp=list(endpoints.udp),
+        tcp=list(endpoints.tcp),
+        metrics_port=endpoints.metrics_port,
+    )
+    if startup.config.development:
+        out.print(banner(startup, endpoints))
