@@ -1,58 +1,54 @@
 /** The mirror before the meeting: own camera, microphone level, and a switch for each. */
-
 import { useTrackVolume } from '@livekit/components-react';
 import type { LocalAudioTrack, LocalVideoTrack } from 'livekit-client';
 import { useEffect, useRef } from 'react';
 import { Icon } from '../components/icons';
 import type { Problem } from '../lib/problem';
-import { usePreviewTrack } from './usePreviewTrack';
+import type { PreviewTrack } from './usePreviewTrack';
 
+/** What the user wants on when the meeting begins. */
 export interface DeviceWishes {
   microphone: boolean;
   camera: boolean;
 }
 
 interface DevicePreviewProps {
-  /** False where the browser hides the devices from the page. */
-  available: boolean;
-  devices: DeviceWishes;
-  onChange: (devices: DeviceWishes) => void;
+  wishes: DeviceWishes;
+  camera: PreviewTrack<LocalVideoTrack>;
+  microphone: PreviewTrack<LocalAudioTrack>;
+  onChange: (wishes: DeviceWishes) => void;
 }
 
-export function DevicePreview({ available, devices, onChange }: DevicePreviewProps) {
-  const camera = usePreviewTrack('camera', available && devices.camera);
-  const microphone = usePreviewTrack('microphone', available && devices.microphone);
-
+export function DevicePreview({ wishes, camera, microphone, onChange }: DevicePreviewProps) {
   return (
     <div className="preview">
       <div className="preview-picture">
-        {camera.track ? <Picture track={camera.track as LocalVideoTrack} /> : <p>{placeholder(available, devices)}</p>}
+        {camera.track ? <Picture track={camera.track} /> : <p>{placeholder(wishes.camera, camera.problem)}</p>}
         <div className="preview-switches">
           <DeviceSwitch
             capture="microphone"
-            on={available && devices.microphone}
-            disabled={!available}
-            onToggle={() => onChange({ ...devices, microphone: !devices.microphone })}
+            wanted={wishes.microphone}
+            preview={microphone}
+            onChange={(wanted) => onChange({ ...wishes, microphone: wanted })}
           />
           <DeviceSwitch
             capture="camera"
-            on={available && devices.camera}
-            disabled={!available}
-            onToggle={() => onChange({ ...devices, camera: !devices.camera })}
+            wanted={wishes.camera}
+            preview={camera}
+            onChange={(wanted) => onChange({ ...wishes, camera: wanted })}
           />
         </div>
       </div>
-      {microphone.track && <Level track={microphone.track as LocalAudioTrack} />}
-      {[microphone.problem, camera.problem].map(
-        (problem) => problem && <PreviewProblem key={problem.title} problem={problem} />,
-      )}
+      {microphone.track && <Level track={microphone.track} />}
+      {microphone.problem && <PreviewProblem problem={microphone.problem} />}
+      {camera.problem && <PreviewProblem problem={camera.problem} />}
     </div>
   );
 }
 
-function placeholder(available: boolean, devices: DeviceWishes): string {
-  if (!available) return 'Camera and microphone are not available here';
-  return devices.camera ? 'Waiting for the camera…' : 'Your camera is off';
+function placeholder(wanted: boolean, problem: Problem | undefined): string {
+  if (problem) return 'No picture';
+  return wanted ? 'Waiting for the camera…' : 'Your camera is off';
 }
 
 function Picture({ track }: { track: LocalVideoTrack }) {
@@ -77,12 +73,14 @@ function Level({ track }: { track: LocalAudioTrack }) {
 
 interface DeviceSwitchProps {
   capture: 'microphone' | 'camera';
-  on: boolean;
-  disabled: boolean;
-  onToggle: () => void;
+  wanted: boolean;
+  preview: PreviewTrack<unknown>;
+  onChange: (wanted: boolean) => void;
 }
 
-function DeviceSwitch({ capture, on, disabled, onToggle }: DeviceSwitchProps) {
+/** Off after a problem, too: the meeting then starts without the device. Clicking tries it again. */
+function DeviceSwitch({ capture, wanted, preview, onChange }: DeviceSwitchProps) {
+  const on = wanted && !preview.problem;
   return (
     <button
       type="button"
@@ -90,8 +88,7 @@ function DeviceSwitch({ capture, on, disabled, onToggle }: DeviceSwitchProps) {
       aria-pressed={on}
       aria-label={`Join with ${capture}`}
       title={`Join with ${capture} ${on ? 'on' : 'off'}`}
-      disabled={disabled}
-      onClick={onToggle}
+      onClick={() => (preview.problem ? preview.retry() : onChange(!wanted))}
     >
       <Icon name={on ? capture : `${capture}Off`} />
     </button>

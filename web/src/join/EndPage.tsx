@@ -1,6 +1,5 @@
 /** The last page: why it ended, and the ways back in. */
 import { Mark } from '../components/icons';
-import { ProblemCard } from '../components/ProblemCard';
 import type { Problem } from '../lib/problem';
 
 interface EndPageProps {
@@ -14,11 +13,15 @@ interface EndPageProps {
 export function EndPage({ problem, roomName, onRejoin, onForm }: EndPageProps) {
   return (
     <main className="page page-narrow">
-      <div className="card centred">
+      <div className="card centred" role={problem ? 'alert' : 'status'}>
         <Mark size={44} />
-        <h1>{problem ? 'The meeting is over for you' : 'You left the meeting'}</h1>
+        <h1>{problem?.title ?? 'You left the meeting'}</h1>
+        {problem && <p>{problem.text}</p>}
+        {problem?.hints?.map((hint) => (
+          <p key={hint}>{hint}</p>
+        ))}
+        {problem?.detail && <p className="problem-detail">{problem.detail}</p>}
         {roomName && <p className="muted">Room: {roomName}</p>}
-        {problem && <ProblemCard problem={problem} />}
         <div className="button-row">
           <button type="button" className="button button-primary" onClick={onRejoin}>
             Rejoin

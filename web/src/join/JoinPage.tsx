@@ -6,10 +6,11 @@ import { insecurePageProblem } from '../lib/deviceProblem';
 import { browserStorage, readDefaults, writeDefaults } from '../lib/joinDefaults';
 import type { Problem } from '../lib/problem';
 import type { JoinRequest } from '../meeting/meetingSession';
-import { DevicePreview } from './DevicePreview';
+import { DevicePreview, type DeviceWishes } from './DevicePreview';
 import { NameForm } from './NameForm';
 import { TokenForm } from './TokenForm';
 import type { PageModeState } from './usePageMode';
+import { useCameraPreview, useMicrophonePreview } from './usePreviewTrack';
 
 interface JoinPageProps {
   pageHref: string;
@@ -26,14 +27,20 @@ const UNREACHABLE: Problem = {
 
 export function JoinPage({ pageHref, mode, hashToken, problem, onJoin }: JoinPageProps) {
   const [defaults] = useState(() => readDefaults(new URL(pageHref).search, browserStorage()));
-  const [devices, setDevices] = useState({ microphone: defaults.microphone, camera: defaults.camera });
+  const [wishes, setWishes] = useState<DeviceWishes>({ microphone: defaults.microphone, camera: defaults.camera });
   const secure = window.isSecureContext;
+  const camera = useCameraPreview(secure && wishes.camera);
+  const microphone = useMicrophonePreview(secure && wishes.microphone);
   const withToken = mode.state === 'production' || hashToken !== undefined;
 
   const join = (who: Pick<JoinRequest, 'roomName' | 'displayName' | 'token'>) => {
     const { roomName, displayName } = who.token ? defaults : who;
-    writeDefaults({ roomName, displayName, ...devices }, browserStorage());
-    onJoin({ ...who, microphone: secure && devices.microphone, camera: secure && devices.camera });
+    writeDefaults({ roomName, displayName, ...wishes }, browserStorage());
+    onJoin({
+      ...who,
+      microphone: secure && wishes.microphone && !microphone.problem,
+      camera: secure && wishes.camera && !camera.problem,
+    });
   };
 
   return (
@@ -45,8 +52,8 @@ export function JoinPage({ pageHref, mode, hashToken, problem, onJoin }: JoinPag
       {problem && <ProblemCard problem={problem} />}
       {!secure && <ProblemCard tone="notice" problem={insecurePageProblem(window.location.host)} />}
       {mode.state === 'unreachable' && !problem && <ProblemCard problem={UNREACHABLE} />}
-      <div className="card join">
-        <DevicePreview available={secure} devices={devices} onChange={setDevices} />
+      <div className={secure ? 'card join' : 'card join join-without-preview'}>
+        {secure && <DevicePreview wishes={wishes} camera={camera} microphone={microphone} onChange={setWishes} />}
         <div className="join-form">
           <h1>Join a meeting</h1>
           {withToken ? (

@@ -53,10 +53,11 @@ function TokenHint({ empty, valid, claims }: { empty: boolean; valid: boolean; c
   if (claims.expiresAt_s !== undefined && claims.expiresAt_s * 1000 < Date.now()) {
     return 'This token has expired. Ask for a new one.';
   }
+  if (!claims.room) return 'What is inside cannot be read here; the server decides.';
   const who = claims.name ?? claims.identity;
   return (
     <>
-      Room <strong>{claims.room ?? 'unknown'}</strong>
+      Room <strong>{claims.room}</strong>
       {who && (
         <>
           {' '}

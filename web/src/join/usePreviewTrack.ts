@@ -5,40 +5,60 @@ import {
   type LocalAudioTrack,
   type LocalVideoTrack,
 } from 'livekit-client';
-import { useEffect, useState } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 import { deviceProblem } from '../lib/deviceProblem';
 import type { Problem } from '../lib/problem';
 
-type PreviewableTrack = LocalAudioTrack | LocalVideoTrack;
-
-export interface PreviewTrack {
-  track?: PreviewableTrack;
-  problem?: Problem;
+export interface PreviewTrack<T> {
+  /** Undefined while the browser asks, when it refused, and when nobody wants it. */
+  track: T | undefined;
+  problem: Problem | undefined;
+  /** Asks the browser again after a problem. */
+  retry: () => void;
 }
 
-export function usePreviewTrack(capture: 'microphone' | 'camera', wanted: boolean): PreviewTrack {
-  const [preview, setPreview] = useState<PreviewTrack>({});
+/** The camera, while wanted. */
+export function useCameraPreview(wanted: boolean): PreviewTrack<LocalVideoTrack> {
+  return usePreviewTrack('camera', createLocalVideoTrack, wanted);
+}
+
+/** The microphone, while wanted. */
+export function useMicrophonePreview(wanted: boolean): PreviewTrack<LocalAudioTrack> {
+  return usePreviewTrack('microphone', createLocalAudioTrack, wanted);
+}
+
+function usePreviewTrack<T extends { stop(): void }>(
+  capture: 'microphone' | 'camera',
+  open: () => Promise<T>,
+  wanted: boolean,
+): PreviewTrack<T> {
+  const [attempt, setAttempt] = useState(0);
+  const [track, setTrack] = useState<T>();
+  const [problem, setProblem] = useState<Problem>();
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new attempt is a reason to open again.
   useEffect(() => {
     if (!wanted) return;
     let current = true;
-    let opened: PreviewableTrack | undefined;
-    const open = capture === 'camera' ? createLocalVideoTrack : createLocalAudioTrack;
+    let opened: T | undefined;
     open().then(
-      (track) => {
-        if (!current) return track.stop();
-        opened = track;
-        setPreview({ track });
+      (result) => {
+        if (!current) return result.stop();
+        opened = result;
+        setTrack(() => result);
       },
       (error: unknown) => {
-        const problem = deviceProblem(capture, error);
-        if (current && problem) setPreview({ problem });
+        if (current) setProblem(deviceProblem(capture, error));
       },
     );
     return () => {
       current = false;
       opened?.stop();
-      setPreview({});
+      setTrack(undefined);
+      setProblem(undefined);
     };
-  }, [capture, wanted]);
-  return preview;
+  }, [capture, open, wanted, attempt]);
+
+  const retry = useCallback(() => setAttempt((count) => count + 1), []);
+  return { track, problem, retry };
 }

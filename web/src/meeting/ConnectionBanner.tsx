@@ -46,5 +46,5 @@ function Countdown({ until_ms }: { until_ms: number | undefined }) {
   }, []);
   if (until_ms === undefined) return <>Trying…</>;
   const left_s = Math.max(1, Math.ceil((until_ms - now_ms) / 1000));
-  return <span aria-hidden="true">Next try in {left_s} s.</span>;
+  return <span aria-hidden="true">Next try in {left_s}&nbsp;s.</span>;
 }

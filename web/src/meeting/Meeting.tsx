@@ -48,7 +48,7 @@ function MeetingFrame({ session, snapshot, inviteHref }: MeetingProps) {
         onPeople={() => togglePanel('people')}
       />
       <main className="stage-area">
-        <Stage />
+        {snapshot.phase.name === 'joined' && <Stage />}
         <div className="messages">
           <ConnectionBanner phase={snapshot.phase} onRetry={session.retryNow} />
           <AudioUnlock />
