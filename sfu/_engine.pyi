@@ -8,12 +8,37 @@ Ids are unsigned 64-bit integers chosen by the caller, unique for the life of th
 """
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal, Self, final
 
-Kind = Literal["audio", "video"]
-Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
-Role = Literal["publisher", "subscriber", "both"]
-DataKind = Literal["reliable", "lossy"]
+__all__ = [
+    "Answer",
+    "AudioLevels",
+    "DownTrackBound",
+    "DownTrackCodecUnsupported",
+    "Engine",
+    "EngineConfig",
+    "EngineError",
+    "Event",
+    "MediaSectionsRequired",
+    "NegotiationFailed",
+    "Offer",
+    "OfferedMedia",
+    "PublishLine",
+    "QueueFull",
+    "RemoteOffer",
+    "SdpError",
+    "ShardFailed",
+    "Snapshot",
+    "TransportConnected",
+    "TransportFailed",
+    "UpTrackStarted",
+    "build_profile",
+]
+
+_Kind = Literal["audio", "video"]
+_Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
+_Role = Literal["publisher", "subscriber", "both"]
+_DataKind = Literal["reliable", "lossy"]
 
 class EngineError(Exception):
     """The engine could not start or is gone (address in use, thread ended)."""
@@ -28,8 +53,8 @@ class QueueFull(Exception):  # noqa: N818 - a state, not a fault
 class EngineConfig:
     """Settings of all shards, fixed for the engine's life."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         udp: Sequence[str],
         tcp: Sequence[str] = (),
@@ -45,7 +70,7 @@ class EngineConfig:
         pli_throttle_ms: int = 500,
         data_messages_per_s: int = 0,
         seed: int | None = None,
-    ) -> None:
+    ) -> Self:
         """Collects settings.
 
         Args:
@@ -75,9 +100,9 @@ class OfferedMedia:
     @property
     def mid(self) -> str: ...
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> _Kind: ...
     @property
-    def direction(self) -> Direction:
+    def direction(self) -> _Direction:
         """From the client's point of view."""
 
     @property
@@ -100,7 +125,7 @@ class OfferedMedia:
 class RemoteOffer:
     """A client's offer: parsed, checked and filtered once; to be used for one `accept_offer`."""
 
-    def __init__(self, sdp: str, mime_types: Sequence[str] = ()) -> None:
+    def __new__(cls, sdp: str, mime_types: Sequence[str] = ()) -> Self:
         """Parses `sdp`; `mime_types` are the room's codecs (empty: all that the engine knows).
 
         Raises:
@@ -119,8 +144,8 @@ class RemoteOffer:
 class PublishLine:
     """How one sending m-line of an offer is bound to an up track and answered (see `command.rs`)."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         mid: str,
         up_track: int,
@@ -130,7 +155,7 @@ class PublishLine:
         red: bool = True,
         speaker: bool = False,
         muted: bool = False,
-    ) -> None: ...
+    ) -> Self: ...
 
 @final
 class Answer:
@@ -242,7 +267,7 @@ Event = (
 class Engine:
     """All shards of this process."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __new__(cls, config: EngineConfig) -> Self:
         """Binds the sockets and starts the threads.
 
         Raises:
@@ -287,10 +312,12 @@ class Engine:
     ) -> None: ...
     def remove_participant(self, participant: int) -> None: ...
     def open_transport(
-        self, participant: int, transport: int, role: Role, *, tcp_only: bool = False, mime_types: Sequence[str] = ()
+        self, participant: int, transport: int, role: _Role, *, tcp_only: bool = False, mime_types: Sequence[str] = ()
     ) -> None: ...
     def close_transport(self, transport: int) -> None: ...
-    def accept_offer(self, transport: int, request: int, offer: RemoteOffer, publish: Sequence[PublishLine]) -> None: ...
+    def accept_offer(
+        self, transport: int, request: int, offer: RemoteOffer, publish: Sequence[PublishLine]
+    ) -> None: ...
     def accept_answer(self, transport: int, request: int, sdp: str) -> None: ...
     def add_remote_candidate(self, transport: int, candidate: str) -> None: ...
     def restart_ice(self, transport: int) -> None: ...
@@ -301,7 +328,7 @@ class Engine:
         down_track: int,
         transport: int,
         up_track: int,
-        kind: Kind,
+        kind: _Kind,
         *,
         stream_id: str,
         track_sid: str,
@@ -311,7 +338,7 @@ class Engine:
     def enable_down_track(self, down_track: int, enabled: bool) -> None: ...
     def remove_down_track(self, down_track: int) -> None: ...
     def send_data(
-        self, room: int, kind: DataKind, payload: bytes, destinations: Sequence[int] | None = None
+        self, room: int, kind: _DataKind, payload: bytes, destinations: Sequence[int] | None = None
     ) -> None: ...
     def snapshot(self, request: int, transport: int) -> None: ...
     def stop(self) -> None:

@@ -7,7 +7,7 @@ use plenum_core::{Counters, DropReason};
 use crate::tcp::TcpCounters;
 use crate::udp::SendOutcome;
 
-const TOTALS: usize = 13;
+const TOTALS: usize = 14;
 const REASONS: usize = DropReason::ALL.len();
 
 /// Names of the totals that survive a shard's failure, in the order of [`core_totals`].
@@ -25,6 +25,7 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "data_messages_in",
     "data_messages_out",
     "stale_commands",
+    "candidates_ignored",
 ];
 
 fn core_totals(counters: &Counters) -> [u64; TOTALS] {
@@ -42,6 +43,7 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         counters.data_messages_in,
         counters.data_messages_out,
         counters.stale_commands,
+        counters.candidates_ignored,
     ]
 }
 

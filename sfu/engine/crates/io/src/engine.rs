@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use plenum_core::sdp::{CodecPolicy, announce_candidate};
-use plenum_core::{Command, Event, LocalCandidate, Shard, ShardConfig, TransportOptions};
+use plenum_core::{Certificate, Command, Event, LocalCandidate, Shard, ShardConfig, TransportOptions};
 
 use str0m::Candidate;
 use str0m::net::TcpType;
@@ -50,7 +50,7 @@ impl Engine {
         })?;
         let udp: Vec<SocketAddr> = ports.iter().map(UdpPort::address).collect();
         let tcp = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<SocketAddr>, _>>()?;
-        let options = transport_options(config, &udp, &tcp);
+        let options = transport_options(config, &udp, &tcp)?;
         let ring = Arc::new(EventRing::new(config.event_high_water)?);
         let shard = start_shard(0, config, ports, listeners, Arc::clone(&ring))?;
         Ok(Self { shards: vec![shard], ring, options, udp, tcp })
@@ -168,7 +168,11 @@ impl HasAddress for TcpListener {
     }
 }
 
-fn transport_options(config: &EngineConfig, udp: &[SocketAddr], tcp: &[SocketAddr]) -> TransportOptions {
+fn transport_options(
+    config: &EngineConfig,
+    udp: &[SocketAddr],
+    tcp: &[SocketAddr],
+) -> Result<TransportOptions, EngineError> {
     let candidate = |local: SocketAddr, tcp: bool| {
         let public = config.advertised.iter().filter(|(inside, _)| *inside == local.ip());
         let mut advertised: Vec<SocketAddr> = public.map(|&(_, ip)| with_ip(local, ip)).collect();
@@ -181,13 +185,14 @@ fn transport_options(config: &EngineConfig, udp: &[SocketAddr], tcp: &[SocketAdd
         .iter()
         .map(|&local| candidate(local, false))
         .chain(tcp.iter().map(|&local| candidate(local, true)));
-    TransportOptions {
+    Ok(TransportOptions {
         candidates: candidates.collect(),
         ice_lite: config.ice_lite,
         video_cache_packets: config.video_cache_packets,
         sctp_buffer_bytes: config.sctp_buffer_bytes,
         codecs: CodecPolicy::default(),
-    }
+        certificate: Certificate::generate()?,
+    })
 }
 
 /// Attribute value of one local address; `None` for one that can be no candidate (link-local).

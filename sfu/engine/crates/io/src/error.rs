@@ -26,6 +26,9 @@ pub enum EngineError {
         /// The kernel's answer.
         cause: io::Error,
     },
+    /// No certificate for DTLS.
+    #[error(transparent)]
+    Certificate(#[from] plenum_core::CertificateError),
     /// A thread or a kernel object could not be made.
     #[error("cannot start a shard: {0}")]
     Start(#[from] io::Error),

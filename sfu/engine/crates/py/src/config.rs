@@ -14,12 +14,17 @@ pub(crate) struct EngineConfig(pub(crate) plenum_io::EngineConfig);
 #[pymethods]
 impl EngineConfig {
     #[new]
-    #[pyo3(signature = (
+    #[pyo3(
+        signature = (
         *, udp, tcp = Vec::new(), advertised = Vec::new(), advertise_internal = false, ice_lite = true,
         gather_ms = 3.0, socket_buffer_bytes = 8 * 1024 * 1024, video_cache_packets = 300,
         sctp_buffer_bytes = 2 * 1024 * 1024, audio_active_level = 35, audio_update_interval_ms = 400,
         pli_throttle_ms = 500, data_messages_per_s = 0, seed = None
-    ))]
+        ),
+        text_signature = "(*, udp, tcp=(), advertised=(), advertise_internal=False, ice_lite=True, gather_ms=3.0, \
+            socket_buffer_bytes=8388608, video_cache_packets=300, sctp_buffer_bytes=2097152, audio_active_level=35, \
+            audio_update_interval_ms=400, pli_throttle_ms=500, data_messages_per_s=0, seed=None)"
+    )]
     #[expect(clippy::too_many_arguments)] // keyword arguments of Python
     fn new(
         udp: Vec<String>,

@@ -99,7 +99,10 @@ impl Engine {
         self.submit(Command::RemoveParticipant { participant: participant.into() })
     }
 
-    #[pyo3(signature = (participant, transport, role, *, tcp_only = false, mime_types = Vec::new()))]
+    #[pyo3(
+        signature = (participant, transport, role, *, tcp_only = false, mime_types = Vec::new()),
+        text_signature = "($self, participant, transport, role, *, tcp_only=False, mime_types=())"
+    )]
     fn open_transport(
         &self,
         py: Python<'_>,

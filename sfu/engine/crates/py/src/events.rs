@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use plenum_core as core;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use pyo3::{PyClass, PyClassInitializer};
 
 macro_rules! event_classes {
@@ -27,6 +28,11 @@ macro_rules! event_classes {
         pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
             $(module.add_class::<$name>()?;)*
             Ok(())
+        }
+
+        /// All event classes.
+        pub(crate) fn classes(py: Python<'_>) -> Vec<Bound<'_, PyType>> {
+            vec![$(py.get_type::<$name>()),*]
         }
     };
 }

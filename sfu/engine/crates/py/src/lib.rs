@@ -2,6 +2,7 @@
 //!
 //! Every call that parses, builds or waits releases the interpreter lock; no thread of the engine ever takes it.
 
+mod aliases;
 mod config;
 mod engine;
 mod error;
@@ -30,5 +31,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<negotiation::RemoteOffer>()?;
     module.add_class::<negotiation::PublishLine>()?;
     events::add_classes(module)?;
+    aliases::add(module)?;
     module.add_function(wrap_pyfunction!(build_profile, module)?)
 }

@@ -47,7 +47,7 @@ pub(crate) struct RemoteOffer(pub(crate) sdp::RemoteOffer);
 #[pymethods]
 impl RemoteOffer {
     #[new]
-    #[pyo3(signature = (sdp, mime_types = Vec::new()))]
+    #[pyo3(signature = (sdp, mime_types = Vec::new()), text_signature = "(sdp, mime_types=())")]
     fn new(py: Python<'_>, sdp: &str, mime_types: Vec<String>) -> Result<Self, BindingError> {
         let policy = CodecPolicy { mime_types };
         Ok(Self(py.detach(|| sdp::RemoteOffer::parse(sdp, &policy))?))
