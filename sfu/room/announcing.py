@@ -37,6 +37,7 @@ class Announcer:
         """By identity, so that a new life takes the place of the old one's end."""
         self._tokens = float(state.settings.update_burst)
         self._tokens_at_s = state.now.monotonic_s
+        self._counts_told = state.census.totals()
         self._counts_told_s: float | None = None
 
     # ------------------------------------------------------------ participants
@@ -111,17 +112,16 @@ class Announcer:
     def room_changed(self) -> None:
         """Metadata or recording changed: told at once, counts along with it."""
         self._counts_told_s = self._state.now.monotonic_s
+        self._counts_told = self._state.census.totals()
         self._state.timers.cancel(TimerKind.COUNTS)
         self._state.send(self._state.participants.values(), RoomUpdate(self._state.view()))
 
-    def counted(self, participant: Participant, *, left: bool = False) -> None:
-        """Takes a participant's coming, change or going into the counts, and tells them when it is time."""
-        census = self._state.census
-        recording = census.recorders > 0
-        changed = census.forget(participant) if left else census.note(participant)
-        if recording != (census.recorders > 0):
+    def counted(self) -> None:
+        """The census may have changed: recording is told at once, counts when it is time."""
+        totals, told = self._state.census.totals(), self._counts_told
+        if totals.recording != told.recording:
             self.room_changed()
-        elif changed and not self._state.timers.is_set(TimerKind.COUNTS):
+        elif totals != told and not self._state.timers.is_set(TimerKind.COUNTS):
             now_s, told_s = self._state.now.monotonic_s, self._counts_told_s
             due_s = now_s if told_s is None else max(now_s, told_s + self._state.settings.count_update_s)
             self._state.timers.set(TimerKind.COUNTS, due_s)

@@ -11,13 +11,21 @@ if TYPE_CHECKING:
     from sfu.ids import ParticipantId
     from sfu.room.participant import Participant
 
-__all__ = ["Census"]
+__all__ = ["Census", "Totals"]
 
 
 class _Share(NamedTuple):
     counts: bool
     publishes: bool
     records: bool
+
+
+class Totals(NamedTuple):
+    """What `Room` tells of a room's participants."""
+
+    participants: int
+    publishers: int
+    recording: bool
 
 
 _NOTHING = _Share(counts=False, publishes=False, records=False)
@@ -29,29 +37,31 @@ class Census:
     def __init__(self) -> None:
         self._shares: dict[ParticipantId, _Share] = {}
         self.participants = 0
-        self.publishers = 0
-        self.recorders = 0
+        """Those that count."""
+        self._publishers = 0
+        self._recorders = 0
 
-    def note(self, participant: Participant) -> bool:
-        """Takes a new or changed participant into account; true when a total changed."""
+    def totals(self) -> Totals:
+        """As of now."""
+        return Totals(self.participants, self._publishers, self._recorders > 0)
+
+    def note(self, participant: Participant) -> None:
+        """Takes a new or changed participant into account."""
         counts = not participant.dependent
-        share = _Share(counts, counts and participant.is_publisher, participant.recording)
-        return self._replace(participant.id, share)
+        self._replace(participant.id, _Share(counts, counts and participant.is_publisher, participant.recording))
 
-    def forget(self, participant: Participant) -> bool:
-        """Takes one that left out of account; true when a total changed."""
-        changed = self._replace(participant.id, _NOTHING)
-        self._shares.pop(participant.id, None)
-        return changed
+    def forget(self, participant: Participant) -> None:
+        """Takes one that left out of account."""
+        self._replace(participant.id, _NOTHING)
+        del self._shares[participant.id]
 
     def counts(self, participant: Participant) -> bool:
         """Whether this one was counted."""
         return self._shares.get(participant.id, _NOTHING).counts
 
-    def _replace(self, participant: ParticipantId, share: _Share) -> bool:
+    def _replace(self, participant: ParticipantId, share: _Share) -> None:
         old = self._shares.get(participant, _NOTHING)
         self._shares[participant] = share
         self.participants += share.counts - old.counts
-        self.publishers += share.publishes - old.publishes
-        self.recorders += share.records - old.records
-        return share != old
+        self._publishers += share.publishes - old.publishes
+        self._recorders += share.records - old.records

@@ -105,7 +105,7 @@ class Membership:
         if old is not None:
             self._announcer.replaced(old, participant)
         self._announcer.came_or_went(participant)
-        self._announcer.counted(participant)
+        self._announcer.counted()
         for request in join.add_tracks:
             self._publishing.announce(participant, request)
         self._subscribing.participant_joined(participant)
@@ -289,7 +289,8 @@ class Membership:
             state.timers.cancel(kind, participant.id)
         if announce:
             self._announcer.came_or_went(participant)
-        self._announcer.counted(participant, left=True)
+        state.census.forget(participant)
+        self._announcer.counted()
         event = ParticipantLeft if participant.was_active else ParticipantAborted
         state.emit(Emit(event(state.view(), participant.view())))
 

@@ -87,17 +87,17 @@ class Permitting:
 
     def _set_permission(self, participant: Participant, permission: PermissionView) -> None:
         old, participant.permission = participant.permission, permission
+        participant.is_publisher = participant.is_publisher and permission.can_publish
         participant.touch()
         self._publishing.end_forbidden(participant)
-        if not permission.can_publish:
-            participant.is_publisher = False
         if permission.can_subscribe and participant.transports.subscriber is None:
             self._open_subscriber(participant)
         if permission.hidden != old.hidden:
             self._announcer.hidden_changed(participant)
             self._subscribing.allowance_changed(participant)
         self._subscribing.rights_changed(participant)
-        self._announcer.counted(participant)
+        self._state.census.note(participant)
+        self._announcer.counted()
         self._membership.census_changed()
         self._state.emit(
             UpdateEngineParticipant(

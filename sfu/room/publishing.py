@@ -120,7 +120,8 @@ class Publishing:
     def _tell_started(self, owner: Participant, started: Sequence[Publication]) -> None:
         if not started:
             return
-        self._announcer.counted(owner)
+        self._state.census.note(owner)
+        self._announcer.counted()
         self._announcer.changed(owner)
         for publication in started:
             self._subscribing.publication_went_live(publication)

@@ -97,6 +97,7 @@ class RoomState:
 
     def view(self) -> RoomView:
         """The room's `Room`."""
+        totals = self.census.totals()
         return RoomView(
             sid=self.sid,
             name=self.name,
@@ -106,7 +107,7 @@ class RoomState:
             creation_time_ms=self.created_at.wall_ms,
             enabled_codecs=self.enabled_codecs,
             metadata=self.metadata,
-            num_participants=self.census.participants,
-            num_publishers=self.census.publishers,
-            active_recording=self.census.recorders > 0,
+            num_participants=totals.participants,
+            num_publishers=totals.publishers,
+            active_recording=totals.recording,
         )

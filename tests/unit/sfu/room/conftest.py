@@ -126,6 +126,7 @@ class Stage:
         self.ledger = Ledger()
         self.sent: dict[SessionId, list[Message]] = defaultdict(list)
         self.emitted: list[fx.RoomEvent] = []
+        self.engine_data: list[fx.SendEngineData] = []
         self.room = Room("lobby", settings or RoomSettings(), room_id=RoomId(next_id()), now=self.now())
 
     def now(self) -> Now:
@@ -221,6 +222,8 @@ class Stage:
                 self.sent[effect.session].append(effect.leave)
             elif isinstance(effect, fx.Emit):
                 self.emitted.append(effect.event)
+            elif isinstance(effect, fx.SendEngineData):
+                self.engine_data.append(effect)
         return effects
 
 
