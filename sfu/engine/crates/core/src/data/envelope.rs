@@ -2,8 +2,39 @@
 
 use std::sync::Arc;
 
+use super::MAX_MESSAGE_BYTES;
+use super::schema::DATA_PACKET;
+use super::wire::{Field, Writer, read};
 use crate::DropReason;
 use crate::command::{DataKind, DataProfile};
+
+/// Field numbers of `DataPacket`.
+mod packet {
+    pub(super) const KIND: u32 = 1;
+    pub(super) const PARTICIPANT_IDENTITY: u32 = 4;
+    pub(super) const DESTINATION_IDENTITIES: u32 = 5;
+    pub(super) const SEQUENCE: u32 = 16;
+    pub(super) const PARTICIPANT_SID: u32 = 17;
+}
+
+/// Field numbers of `UserPacket`.
+mod user {
+    pub(super) const PARTICIPANT_SID: u32 = 1;
+    pub(super) const PAYLOAD: u32 = 2;
+    pub(super) const DESTINATION_SIDS: u32 = 3;
+    pub(super) const PARTICIPANT_IDENTITY: u32 = 5;
+    pub(super) const DESTINATION_IDENTITIES: u32 = 6;
+    pub(super) const NONCE: u32 = 11;
+}
+
+/// `ChatMessage.generated`
+const CHAT_GENERATED: u32 = 6;
+/// `DataStream.Header.text_header`
+const STREAM_TEXT_HEADER: u32 = 9;
+/// `DataStream.TextHeader.generated`
+const TEXT_GENERATED: u32 = 5;
+/// `DataPacket.Kind.LOSSY`; `RELIABLE` is 0, which is not written.
+const KIND_LOSSY: u64 = 1;
 
 /// Which message the packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +66,29 @@ pub enum Content {
     StreamTrailer,
     /// `encrypted_packet`
     EncryptedPacket,
-    /// A kind that came after this program, by field number; 0 when there is none.
+    /// A kind that came after this program, by field number.
     Unknown(u32),
+}
+
+impl Content {
+    const fn from_field(number: u32) -> Self {
+        match number {
+            2 => Self::User,
+            3 => Self::Speaker,
+            6 => Self::SipDtmf,
+            7 => Self::Transcription,
+            8 => Self::Metrics,
+            9 => Self::ChatMessage,
+            10 => Self::RpcRequest,
+            11 => Self::RpcAck,
+            12 => Self::RpcResponse,
+            13 => Self::StreamHeader,
+            14 => Self::StreamChunk,
+            15 => Self::StreamTrailer,
+            18 => Self::EncryptedPacket,
+            other => Self::Unknown(other),
+        }
+    }
 }
 
 /// Who should get a packet. Empty lists mean everybody but the sender.
@@ -57,8 +109,10 @@ impl Destinations {
 
     /// Whether a participant is meant (the sender never is; the caller leaves it out).
     #[must_use]
-    pub fn includes(&self, _identity: &str, _sid: &str) -> bool {
+    pub fn includes(&self, identity: &str, sid: &str) -> bool {
         self.is_everybody()
+            || self.identities.iter().any(|wanted| wanted == identity)
+            || self.sids.iter().any(|wanted| wanted == sid)
     }
 }
 
@@ -69,19 +123,89 @@ pub struct Envelope<'a> {
     pub content: Content,
     /// `participant_identity` as the sender wrote it.
     pub participant_identity: &'a str,
-    /// `destination_identities`, `user.destination_identities` and `user.destination_sids`, merged.
+    /// `destination_identities` of the packet, else of its `user`; `user.destination_sids`.
     pub destinations: Destinations,
     /// `sequence`; 0 when absent.
     pub sequence: u32,
     /// `user.nonce`; empty when absent.
     pub nonce: &'a [u8],
+    fields: Vec<Field<'a>>,
+    /// The field of the content.
+    body: Field<'a>,
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads an encoded packet; `None` when it is no `DataPacket` or over [`super::MAX_MESSAGE_BYTES`].
+    /// Reads an encoded packet. `None`: no `DataPacket`, one that a client could not decode, one with two contents or
+    /// with none, or one over [`super::MAX_MESSAGE_BYTES`].
     #[must_use]
-    pub fn parse(_packet: &'a [u8]) -> Option<Self> {
-        None
+    pub fn parse(packet: &'a [u8]) -> Option<Self> {
+        if packet.len() > MAX_MESSAGE_BYTES || !DATA_PACKET.admits(packet) {
+            return None;
+        }
+        let fields = read(packet)?;
+        let mut known = fields.iter().filter(|field| is_known_content(field.number));
+        // A content that came after this program looks like any other unknown field.
+        let body = *known.next().or_else(|| fields.iter().find(|field| is_unknown_content(field)))?;
+        if known.next().is_some() {
+            return None;
+        }
+        let content = Content::from_field(body.number);
+        let mut identities = texts(&fields, packet::DESTINATION_IDENTITIES);
+        let (mut sids, mut nonce) = (Vec::new(), &[][..]);
+        if content == Content::User {
+            let user_fields = read(body.bytes()?)?;
+            if identities.is_empty() {
+                identities = texts(&user_fields, user::DESTINATION_IDENTITIES);
+            }
+            sids = texts(&user_fields, user::DESTINATION_SIDS);
+            nonce = last(&user_fields, user::NONCE).and_then(Field::bytes).unwrap_or_default();
+        }
+        // A 32-bit field is the low half of its varint.
+        let sequence = last(&fields, packet::SEQUENCE).and_then(Field::varint).unwrap_or_default() as u32;
+        let participant_identity =
+            last(&fields, packet::PARTICIPANT_IDENTITY).and_then(Field::text).unwrap_or_default();
+        let destinations = Destinations { identities, sids };
+        Some(Self { content, participant_identity, destinations, sequence, nonce, fields, body })
+    }
+
+    /// Whether an agent may send this in another participant's name, and says that it does.
+    fn is_on_behalf(&self, sender: &DataProfile) -> bool {
+        let names_another =
+            !self.participant_identity.is_empty() && self.participant_identity != &*sender.identity;
+        let is_text = match self.content {
+            Content::ChatMessage => true,
+            Content::StreamHeader => text_header(&self.body).is_some(),
+            _ => false,
+        };
+        sender.agent && names_another && is_text
+    }
+
+    /// The content as it is sent on.
+    fn rewritten_body(&self, sender: &DataProfile, is_on_behalf: bool) -> Option<Vec<u8>> {
+        match self.content {
+            Content::User => Some(self.rewritten_user(sender)),
+            Content::ChatMessage if is_on_behalf => {
+                Some(with_number(&read(self.body.bytes()?)?, CHAT_GENERATED, 1).finish())
+            }
+            Content::StreamHeader if is_on_behalf => {
+                let header = text_header(&self.body)?;
+                let header = with_number(&read(header)?, TEXT_GENERATED, 1).finish();
+                Some(with_bytes(&read(self.body.bytes()?)?, STREAM_TEXT_HEADER, header).finish())
+            }
+            _ => None,
+        }
+    }
+
+    fn rewritten_user(&self, sender: &DataProfile) -> Vec<u8> {
+        let ours = [user::PARTICIPANT_SID, user::PARTICIPANT_IDENTITY, user::DESTINATION_IDENTITIES];
+        let fields = self.body.bytes().and_then(read).unwrap_or_default();
+        let mut writer = Writer::default();
+        fields.iter().filter(|field| !ours.contains(&field.number)).for_each(|field| writer.copy(field));
+        stamp(&mut writer, sender, user::PARTICIPANT_SID, Some(user::PARTICIPANT_IDENTITY));
+        for identity in &self.destinations.identities {
+            writer.bytes(user::DESTINATION_IDENTITIES, identity.as_bytes());
+        }
+        writer.finish()
     }
 }
 
@@ -104,14 +228,114 @@ pub struct Restamped {
 /// # Errors
 /// `DataNotPermitted`, `MalformedData`, `TranscriptionNotPermitted`, `DataKindNotForwarded`. Duplicates are the
 /// caller's to drop.
-pub fn restamp(_packet: &[u8], _kind: DataKind, _sender: &DataProfile) -> Result<Restamped, DropReason> {
-    Err(DropReason::MalformedData)
+pub fn restamp(packet: &[u8], kind: DataKind, sender: &DataProfile) -> Result<Restamped, DropReason> {
+    if !sender.can_publish_data {
+        return Err(DropReason::DataNotPermitted);
+    }
+    let envelope = Envelope::parse(packet).ok_or(DropReason::MalformedData)?;
+    match envelope.content {
+        Content::Transcription if !sender.agent => return Err(DropReason::TranscriptionNotPermitted),
+        // Speakers come from the server alone, metrics go to it alone.
+        Content::Metrics | Content::Speaker => return Err(DropReason::DataKindNotForwarded),
+        _ => {}
+    }
+    let is_on_behalf = envelope.is_on_behalf(sender);
+    let body = envelope.rewritten_body(sender, is_on_behalf);
+    let mut writer = Writer::default();
+    for field in &envelope.fields {
+        match field.number {
+            packet::KIND | packet::PARTICIPANT_SID | packet::DESTINATION_IDENTITIES => {}
+            packet::PARTICIPANT_IDENTITY if !is_on_behalf => {}
+            number if number == envelope.body.number && body.is_some() => {}
+            _ => writer.copy(field),
+        }
+    }
+    if let Some(body) = body {
+        writer.bytes(envelope.body.number, body);
+    }
+    for identity in &envelope.destinations.identities {
+        writer.bytes(packet::DESTINATION_IDENTITIES, identity.as_bytes());
+    }
+    let identity_field = (!is_on_behalf).then_some(packet::PARTICIPANT_IDENTITY);
+    stamp(&mut writer, sender, packet::PARTICIPANT_SID, identity_field);
+    writer.varint(packet::KIND, kind_number(kind));
+    let payload = bounded(writer.finish())?;
+    let (sequence, nonce) = (envelope.sequence, envelope.nonce.to_vec());
+    Ok(Restamped { payload, destinations: envelope.destinations, sequence, nonce })
 }
 
 /// Wraps raw bytes from a channel with another label as a `UserPacket` for everybody (`protocol.md` §2.9).
 ///
 /// # Errors
 /// `DataNotPermitted`, or `MalformedData` when the wrapped packet is larger than a message may be.
-pub fn wrap_raw(_payload: &[u8], _kind: DataKind, _sender: &DataProfile) -> Result<Restamped, DropReason> {
-    Err(DropReason::MalformedData)
+pub fn wrap_raw(payload: &[u8], kind: DataKind, sender: &DataProfile) -> Result<Restamped, DropReason> {
+    if !sender.can_publish_data {
+        return Err(DropReason::DataNotPermitted);
+    }
+    let mut body = Writer::default();
+    body.bytes(user::PAYLOAD, payload);
+    stamp(&mut body, sender, user::PARTICIPANT_SID, Some(user::PARTICIPANT_IDENTITY));
+    let mut writer = Writer::default();
+    writer.bytes(2, body.finish());
+    stamp(&mut writer, sender, packet::PARTICIPANT_SID, Some(packet::PARTICIPANT_IDENTITY));
+    writer.varint(packet::KIND, kind_number(kind));
+    let payload = bounded(writer.finish())?;
+    Ok(Restamped { payload, destinations: Destinations::default(), sequence: 0, nonce: Vec::new() })
+}
+
+fn kind_number(kind: DataKind) -> u64 {
+    if kind == DataKind::Lossy { KIND_LOSSY } else { 0 }
+}
+
+/// A sender who is hidden has neither sid nor identity.
+fn stamp<'a>(writer: &mut Writer<'a>, sender: &'a DataProfile, sid: u32, identity: Option<u32>) {
+    if !sender.hidden {
+        writer.text(sid, &sender.sid);
+        identity.into_iter().for_each(|number| writer.text(number, &sender.identity));
+    }
+}
+
+fn bounded(packet: Vec<u8>) -> Result<Arc<[u8]>, DropReason> {
+    if packet.len() > MAX_MESSAGE_BYTES { Err(DropReason::MalformedData) } else { Ok(packet.into()) }
+}
+
+const fn is_known_content(number: u32) -> bool {
+    matches!(number, 2 | 3 | 6..=15 | 18)
+}
+
+fn is_unknown_content(field: &Field<'_>) -> bool {
+    field.number > packet::PARTICIPANT_SID && field.bytes().is_some()
+}
+
+fn text_header<'a>(stream_header: &Field<'a>) -> Option<&'a [u8]> {
+    last(&read(stream_header.bytes()?)?, STREAM_TEXT_HEADER)?.bytes()
+}
+
+/// The last of repeated scalars counts (Protocol Buffers encoding, "Last One Wins").
+fn last<'f, 'a>(fields: &'f [Field<'a>], number: u32) -> Option<&'f Field<'a>> {
+    fields.iter().rev().find(|field| field.number == number)
+}
+
+fn texts(fields: &[Field<'_>], number: u32) -> Vec<String> {
+    fields.iter().filter(|field| field.number == number).filter_map(Field::text).map(str::to_owned).collect()
+}
+
+/// A message with one of its fields set to a number.
+fn with_number<'a>(fields: &[Field<'a>], number: u32, value: u64) -> Writer<'a> {
+    let mut writer = without(fields, number);
+    writer.varint(number, value);
+    writer
+}
+
+/// A message with one of its fields set to bytes.
+fn with_bytes<'a>(fields: &[Field<'a>], number: u32, value: Vec<u8>) -> Writer<'a> {
+    let mut writer = without(fields, number);
+    writer.bytes(number, value);
+    writer
+}
+
+fn without<'a>(fields: &[Field<'a>], number: u32) -> Writer<'a> {
+    let mut writer = Writer::default();
+    fields.iter().filter(|field| field.number != number).for_each(|field| writer.copy(field));
+    writer
 }

@@ -6,6 +6,7 @@
 mod envelope;
 mod filter;
 mod queue;
+mod schema;
 mod wire;
 
 pub use envelope::{Content, Destinations, Envelope, Restamped, restamp, wrap_raw};
