@@ -1,0 +1,167 @@
+"""What clients say when they connect: parameters, join requests, and hostile ones."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from livekit.protocol import models, rtc
+
+from signaling.join_request import JoinWish, WishRefused, parse_join_request, parse_query
+
+GZIP = rtc.WrappedJoinRequest.Compression.GZIP
+
+
+def wrap(request: rtc.JoinRequest, *, packed: bool = False, padded: bool = True) -> str:
+    """`join_request` as SDKs make it."""
+    body = request.SerializeToString()
+    wrapped = (
+        rtc.WrappedJoinRequest(compression=GZIP, join_request=gzip.compress(body))
+        if packed
+        else rtc.WrappedJoinRequest(join_request=body)
+    )
+    text = base64.urlsafe_b64encode(wrapped.SerializeToString()).decode()
+    return text if padded else text.rstrip("=")
+
+
+def read(text: str) -> JoinWish:
+    """Parses without headers."""
+    return parse_join_request(text, address="192.0.2.1", user_agent="")
+
+
+def refusal(text: str) -> str:
+    """The text with which it is refused."""
+    with pytest.raises(WishRefused) as caught:
+        read(text)
+    return caught.value.message
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("padded", [False, True])
+def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) -> None:
+    request = rtc.JoinRequest(
+        client_info=models.ClientInfo(sdk=models.ClientInfo.SDK.REACT_NATIVE, version="2.1", protocol=16, os="ios"),
+        connection_settings=rtc.ConnectionSettings(auto_subscribe=True, adaptive_stream=True),
+        metadata="m",
+        participant_attributes={"a": "1"},
+        add_track_requests=[rtc.AddTrackRequest(cid="c")],
+        publisher_offer=rtc.SessionDescription(type="offer", sdp="v=0", id=4),
+    )
+    wish = read(wrap(request, packed=packed, padded=padded))
+    assert wish.single_peer_connection
+    assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (True, True, False)
+    assert (wish.metadata, dict(wish.attributes)) == ("m", {"a": "1"})
+    assert [track.cid for track in wish.add_tracks] == ["c"]
+    assert wish.offer is not None
+    assert (wish.offer.sdp, wish.offer.id) == ("v=0", 4)
+    assert (wish.client.sdk, wish.client.version, wish.client.address) == ("reactnative", "2.1", "192.0.2.1")
+
+
+def test_absent_settings_are_false_and_an_absent_offer_is_none() -> None:
+    wish = read(wrap(rtc.JoinRequest()))
+    assert (wish.auto_subscribe, wish.adaptive_stream, wish.offer) == (False, False, None)
+    assert wish.client.sdk == "unknown"
+
+
+def test_refusals_have_the_references_texts() -> None:
+    assert refusal("!!!") == "cannot base64 decode wrapped join request"
+    assert refusal(base64.urlsafe_b64encode(b"\xff\xff").decode()) == "cannot unmarshal wrapped join request"
+    broken = rtc.WrappedJoinRequest(join_request=b"\xff\xff").SerializeToString()
+    assert refusal(base64.urlsafe_b64encode(broken).decode()) == "cannot unmarshal join request"
+    no_gzip = rtc.WrappedJoinRequest(compression=GZIP, join_request=b"not gzip").SerializeToString()
+    assert refusal(base64.urlsafe_b64encode(no_gzip).decode()) == "cannot read decompressed join request"
+    cut = rtc.WrappedJoinRequest(compression=GZIP, join_request=gzip.compress(bytes(4096))[:-12]).SerializeToString()
+    assert refusal(base64.urlsafe_b64encode(cut).decode()) == "cannot read decompressed join request"
+    long = rtc.WrappedJoinRequest(join_request=bytes(1024 * 1024 + 1)).SerializeToString()
+    assert refusal(base64.urlsafe_b64encode(long).decode()) == "join request too large"
+
+
+def test_a_bomb_is_not_inflated() -> None:
+    bomb = gzip.compress(bytes(64 * 1024 * 1024), 9)
+    wrapped = rtc.WrappedJoinRequest(compression=GZIP, join_request=bomb).SerializeToString()
+    text = base64.urlsafe_b64encode(wrapped).decode()
+    tracemalloc.start()
+    assert refusal(text) == "join request too large"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+def test_whatever_comes_is_read_or_refused(text: str) -> None:
+    try:
+        assert isinstance(read(text), JoinWish)
+    except WishRefused as refused:
+        assert refused.message  # noqa: PT017 - either way is fine, nothing else is
+
+
+def ask(query: dict[str, str], *, strict: bool = False, user_agent: str = "") -> JoinWish:
+    """Parses parameters of `/rtc`."""
+    return parse_query(query, address="", user_agent=user_agent, strict=strict)
+
+
+def test_parameters_of_the_older_path() -> None:
+    attributes = base64.urlsafe_b64encode(json.dumps({"a": "ü"}).encode()).decode()
+    wish = ask(
+        {
+            "auto_subscribe": "0",
+            "adaptive_stream": "true",
+            "reconnect": "1",
+            "publish": "screen",
+            "attributes": attributes,
+            "protocol": "16",
+            "sdk": "ios",
+            "capabilities": "CAP_PACKET_TRAILER, nonsense",
+        }
+    )
+    assert not wish.single_peer_connection
+    assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (False, True, True)
+    assert (wish.publish, dict(wish.attributes)) == ("screen", {"a": "ü"})
+    assert (wish.client.sdk, wish.client.protocol, wish.client.capabilities) == ("swift", 16, (1,))
+
+
+def test_defaults_of_the_older_path() -> None:
+    wish = ask({"protocol": "many", "sdk": "toaster"})
+    assert wish.auto_subscribe
+    assert (wish.client.protocol, wish.client.sdk) == (0, "unknown")
+
+
+@pytest.mark.parametrize("text", ["###", base64.urlsafe_b64encode(b"[1]").decode(), "e30"[:2]])
+def test_attributes_that_cannot_be_read(text: str) -> None:
+    assert ask({"attributes": text}).attributes == {}
+    with pytest.raises(WishRefused, match="cannot decode attributes"):
+        ask({"attributes": text}, strict=True)
+
+
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.1 Safari/537.36"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "browser", "system"),
+    [
+        (CHROME, ("Chrome", "156.0.1"), ("Linux", "")),
+        (CHROME + " Edg/156.0.2", ("Edge", "156.0.2"), ("Linux", "")),
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605 Version/18.3 Safari/605",
+            ("Safari", "18.3"),
+            ("Mac OS X", "10.15.7"),
+        ),
+        ("Mozilla/5.0 (Windows NT 10.0; rv:153.0) Gecko/1 Firefox/153.0", ("Firefox", "153.0"), ("Windows", "10.0")),
+        ("curl/8", ("", ""), ("", "")),
+    ],
+)  # fmt: skip
+def test_browsers_are_known_by_their_header(user_agent: str, browser: tuple[str, str], system: tuple[str, str]) -> None:
+    client = ask({"sdk": "js"}, user_agent=user_agent).client
+    assert (client.browser, client.browser_version) == browser
+    assert (client.os, client.os_version) == system
+
+
+def test_what_a_client_says_counts_more_than_its_header() -> None:
+    client = ask({"sdk": "js", "browser": "Mine", "os": "Ours"}, user_agent=CHROME).client
+    assert (client.browser, client.os) == ("Mine", "Ours")
+    assert ask({"sdk": "python"}, user_agent=CHROME).client.browser == ""

@@ -1,0 +1,55 @@
+"""Counting what a connection asks against its caps."""
+
+from __future__ import annotations
+
+from sfu.control.requests import ClientCandidate, ClientOffer
+from sfu.ids import SessionId
+from sfu.room.inputs import UpdateOwnMetadata
+from signaling.limits import Cap, SignalLimits, SignalMeter, TokenBucket
+
+SESSION = SessionId(1)
+
+
+def test_a_bucket_allows_its_burst_then_its_rate() -> None:
+    bucket = TokenBucket(rate=2, burst=4)
+    assert [bucket.take(1, 10.0) for _ in range(5)] == [True] * 4 + [False]
+    assert not bucket.take(1, 10.4)
+    assert bucket.take(1, 10.5)
+    assert [bucket.take(1, 100.0) for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_a_rate_of_zero_is_no_limit() -> None:
+    bucket = TokenBucket(rate=0, burst=0)
+    assert all(bucket.take(1_000_000, 0.0) for _ in range(10))
+
+
+def test_messages_are_capped_over_ten_seconds() -> None:
+    meter = SignalMeter(SignalLimits(max_messages_per_s=10))
+    assert [meter.frame(0.0) for _ in range(101)] == [None] * 100 + [Cap.MESSAGES]
+    assert meter.frame(0.2) is None
+
+
+def test_offers_are_capped_over_a_minute() -> None:
+    meter = SignalMeter(SignalLimits(max_offers_per_minute=6))
+    offer = ClientOffer(SESSION, "v=0", 1)
+    assert [meter.request(offer, 0.0) for _ in range(7)] == [None] * 6 + [Cap.OFFERS]
+    assert meter.request(offer, 10.0) is None
+
+
+def test_candidates_are_capped_for_life() -> None:
+    meter = SignalMeter(SignalLimits(max_candidates=2))
+    candidate = ClientCandidate(SESSION, "candidate:1", subscriber=False)
+    assert [meter.request(candidate, at) for at in (0.0, 1e6, 2e6)] == [None, None, Cap.CANDIDATES]
+
+
+def test_one_oversize_metadata_reaches_the_room_but_not_a_stream_of_them() -> None:
+    meter = SignalMeter(SignalLimits())
+    update = UpdateOwnMetadata(SESSION, metadata="x" * 600_000)
+    verdicts = [meter.request(update, 0.0) for _ in range(10)]
+    assert verdicts[0] is None
+    assert verdicts[-1] is Cap.METADATA
+
+
+def test_a_few_bad_frames_are_tolerated() -> None:
+    meter = SignalMeter(SignalLimits(max_bad_frames=3))
+    assert [meter.bad_frame() for _ in range(3)] == [None, None, Cap.BAD_FRAMES]
