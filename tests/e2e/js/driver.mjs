@@ -3,7 +3,7 @@
 // Owns the browser process, the pages and the small web server they load from. Knows nothing of LiveKit: what happens in
 // a page is in page.js and in the tests. The first argument is `chromium` or `firefox`.
 //
-// Command:  {"id": 1, "do": "open"|"run"|"close"|"quit", "page": "p1", "body": "<js>", "args": {}}
+// Command:  {"id": 1, "do": "open"|"run"|"close"|"quit", "page": "p1", "body": "<js>", "args": {}}, and visitor.mjs's
 // Answer:   {"id": 1, "value": …} or {"id": 1, "error": "…"};   event: {"page": "p1", "event": "<name>", "args": […]}
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -12,6 +12,8 @@ import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import puppeteer from 'puppeteer-core';
+
+import { visitorCommands } from './visitor.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const kind = process.argv[2];
@@ -69,6 +71,7 @@ async function open(name) {
 }
 
 const commands = {
+  ...visitorCommands(browser, pages, write),
   open: ({ page }) => open(page),
   run: async ({ page, body, args }) => pages.get(page).evaluate((text, given) => window.e2e.run(text, given), body, args ?? {}),
   close: async ({ page }) => { await pages.get(page)?.close(); pages.delete(page); },

@@ -7,7 +7,6 @@ fails prints what was seen last, since a time-out without that is a riddle.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -70,9 +69,8 @@ class Journal:
                 raise AssertionError(f"{self.who}: no {what} within {timeout_s:.1f} s; {self.tail()}")
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
-            try:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(waiter, left_s)
+            try:  # not `wait_for`: that of Python 3.11 swallows a cancellation that meets the awaited event
+                await asyncio.wait({waiter}, timeout=left_s)
             finally:
                 self._waiters.discard(waiter)
         return value

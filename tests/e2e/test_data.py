@@ -1,0 +1,359 @@
+"""Data packets: bytes, order, addressing, truth about the sender; RPC and streams on top (protocol.md §2.10)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from base64 import b64encode
+
+import pytest
+from livekit import api, rtc
+from livekit.protocol import models
+
+from tests.e2e.support.api_client import twirp
+from tests.e2e.support.browser import Browser
+from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.peer_client import PeerClient, peer
+from tests.e2e.support.sdk_client import SdkClient, sdk
+from tests.e2e.support.wire_client import wire
+
+
+def _user_packet(payload: bytes, **fields: object) -> models.DataPacket:
+    return models.DataPacket(user=models.UserPacket(payload=payload), **fields)
+
+
+async def _ready(*clients: SdkClient | PeerClient) -> None:
+    """All SDK clients know all others, so that a message to everyone is one to all of them."""
+    for client in clients:
+        for other in clients:
+            if isinstance(client, SdkClient) and other is not client:
+                await client.remote_here(other.identity)
+
+
+@pytest.mark.parametrize("reliable", [True, False], ids=["reliable", "lossy"])
+async def test_bytes_and_topic_pass_between_browser_and_sdk(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, reliable: bool
+) -> None:
+    room = unique("data")
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await web.remote_here("py")
+        await py.remote_here("web")
+        body = """const bytes = new TextEncoder().encode(text);
+            await e2e.room.localParticipant.publishData(bytes, { reliable, topic: 'chess' });"""
+        await web.run(body, text="from the web – ä", reliable=reliable)
+        packet = (await py.journal.wait("data_received")).args[0]
+        assert bytes(packet.data) == "from the web – ä".encode()
+        assert packet.topic == "chess"
+        assert packet.participant.identity == "web"
+        kind = rtc.DataPacketKind.KIND_RELIABLE if reliable else rtc.DataPacketKind.KIND_LOSSY
+        assert packet.kind == kind
+        await py.local.publish_data(b"from python", reliable=reliable, topic="go")
+        heard = await web.journal.wait("dataReceived")
+        assert heard.args[0] == "from python"
+        assert heard.args[1]["identity"] == "py"
+        assert heard.args[3] == "go"
+
+
+async def test_only_the_named_destinations_receive(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("dest")
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        sdk(endpoint, "bob", room, path) as bob,
+        sdk(endpoint, "carol", room, path) as carol,
+    ):
+        await _ready(alice, bob, carol)
+        await alice.local.publish_data(b"secret", destination_identities=["bob"])
+        await alice.local.publish_data(b"all")
+        assert bytes((await bob.journal.wait("data_received")).args[0].data) == b"secret"
+        # The second message travelled behind the first one, so carol having it shows that she never gets the first.
+        assert bytes((await carol.journal.wait("data_received")).args[0].data) == b"all"
+        assert not alice.journal.seen("data_received"), "a message came back to its sender"
+
+
+async def test_destination_by_sid_reaches_that_participant_only(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("dest-sid")
+    async with (
+        peer(endpoint, "old", room, path) as old,
+        sdk(endpoint, "bob", room, path) as bob,
+        sdk(endpoint, "carol", room, path) as carol,
+    ):
+        await _ready(bob, carol)
+        packet = _user_packet(b"secret")
+        packet.user.destination_sids.append(bob.local.sid)
+        old.send_packet(packet)
+        old.send_packet(_user_packet(b"all"))
+        assert bytes((await bob.journal.wait("data_received")).args[0].data) == b"secret"
+        assert bytes((await carol.journal.wait("data_received")).args[0].data) == b"all"
+
+
+async def test_a_forged_sender_is_overwritten(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("forge")
+    async with (
+        peer(endpoint, "mallory", room, path) as mallory,
+        sdk(endpoint, "bob", room, path) as bob,
+        peer(endpoint, "wiretap", room, path) as tap,
+    ):
+        await bob.remote_here("mallory")
+        packet = _user_packet(b"trust me", participant_identity="bob", participant_sid="PA_forged")
+        packet.user.participant_identity = "bob"
+        packet.user.participant_sid = bob.local.sid
+        packet.kind = models.DataPacket.LOSSY
+        mallory.send_packet(packet)
+        assert (await bob.journal.wait("data_received")).args[0].participant.identity == "mallory"
+        _, raw = (await tap.journal.wait("packet")).args
+        own = (await mallory.response("join")).participant
+        assert (raw.participant_identity, raw.participant_sid) == ("mallory", own.sid)
+        assert raw.user.participant_identity in ("", "mallory")
+        assert raw.user.participant_sid in ("", own.sid)
+        assert raw.kind == models.DataPacket.RELIABLE
+
+
+async def test_a_hidden_sender_stays_nameless(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("hidden-data")
+    async with (
+        peer(endpoint, "ghost", room, path, grants={"hidden": True}) as ghost,
+        peer(endpoint, "bob", room, path) as bob,
+    ):
+        ghost.send_packet(_user_packet(b"boo"))
+        _, raw = (await bob.journal.wait("packet")).args
+        assert raw.user.payload == b"boo"
+        assert raw.participant_identity == ""
+
+
+async def test_without_the_grant_data_is_dropped_and_the_sender_stays(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("nodata")
+    async with (
+        peer(endpoint, "mute", room, path, grants={"canPublishData": False}) as mute,
+        sdk(endpoint, "talker", room, path) as talker,
+        sdk(endpoint, "bob", room, path) as bob,
+    ):
+        await _ready(talker, bob)
+        since = bob.journal.mark()
+        mute.send_packet(_user_packet(b"not allowed"))
+        await bob.journal.never(
+            "data_received", lambda p: bytes(p.data) == b"not allowed", since=since, window_s=1.0
+        )
+        await talker.local.publish_data(b"allowed")
+        await bob.journal.wait("data_received", lambda p: bytes(p.data) == b"allowed")
+        assert not mute.journal.seen("leave")
+        assert not mute.journal.seen("closed")
+
+
+async def test_a_repeated_sequence_number_is_delivered_once(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("dedup")
+    async with peer(endpoint, "alice", room, path) as alice, peer(endpoint, "bob", room, path) as bob:
+        for sequence, payload in ((1, b"one"), (2, b"two"), (1, b"one"), (2, b"two"), (3, b"three")):
+            alice.send_packet(_user_packet(payload, sequence=sequence))
+        await bob.journal.wait("packet", lambda _, p: p.user.payload == b"three")
+        got = [e.args[1].user.payload for e in bob.journal.seen("packet")]
+        assert got == [b"one", b"two", b"three"]
+
+
+async def test_one_message_of_60000_bytes(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    room = unique("large")
+    payload = random.Random(7).randbytes(60_000)
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await web.remote_here("py")
+        await py.remote_here("web")
+        body = """const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+            await e2e.room.localParticipant.publishData(bytes, { reliable: true });"""
+        await web.run(body, text=b64encode(payload).decode())
+        packet = (await py.journal.wait("data_received")).args[0]
+        assert hashlib.sha256(bytes(packet.data)).digest() == hashlib.sha256(payload).digest()
+
+
+async def test_a_subscriber_that_stops_reading_delays_nobody(endpoint: Endpoint, path: JoinPath) -> None:
+    """4 MB pass a participant that takes nothing any more; the other one gets all of it, in order."""
+    room = unique("slow")
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        sdk(endpoint, "bob", room, path) as bob,
+        peer(endpoint, "stuck", room, path) as stuck,
+    ):
+        await _ready(alice, bob)
+        await alice.remote_here("stuck")
+        # Closing the UDP sockets without a word is what a suspended phone looks like.
+        for connection in (stuck.publisher, stuck.subscriber):
+            transports = {t.receiver.transport.transport for t in connection.getTransceivers()}
+            transports |= {connection.sctp.transport.transport} if connection.sctp else set()
+            for transport in transports:
+                await transport._connection.close()
+        count = 400
+        for number in range(count):
+            await alice.local.publish_data(number.to_bytes(4) + bytes(10_000))
+        await bob.journal.until(
+            lambda: len(bob.journal.seen("data_received")) == count, f"{count} messages", timeout_s=30
+        )
+        order = [int.from_bytes(bytes(e.args[0].data)[:4]) for e in bob.journal.seen("data_received")]
+        assert order == list(range(count))
+
+
+async def test_rpc_between_browser_and_sdk(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    room = unique("rpc")
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await web.remote_here("py")
+        await py.remote_here("web")
+
+        @py.local.register_rpc_method("greet")
+        async def greet(data: rtc.RpcInvocationData) -> str:
+            return f"hello {data.payload} from {data.caller_identity}"
+
+        await web.run("e2e.room.registerRpcMethod('double', async (d) => String(2 * Number(d.payload)))")
+        call = "return e2e.room.localParticipant.performRpc({destinationIdentity: 'py', method: 'greet', payload: 'you'})"
+        assert await web.run(call) == "hello you from web"
+        assert await py.local.perform_rpc(destination_identity="web", method="double", payload="21") == "42"
+
+
+async def test_rpc_errors_carry_their_codes(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("rpc-errors")
+    async with sdk(endpoint, "alice", room, path) as alice, sdk(endpoint, "bob", room, path) as bob:
+        await _ready(alice, bob)
+
+        @bob.local.register_rpc_method("fail")
+        async def fail(data: rtc.RpcInvocationData) -> str:
+            raise ValueError("no")
+
+        @bob.local.register_rpc_method("hang")
+        async def hang(data: rtc.RpcInvocationData) -> str:
+            await asyncio.Event().wait()
+            return ""
+
+        async def code(method: str, to: str = "bob", **options: float) -> int:
+            with pytest.raises(rtc.RpcError) as caught:
+                await alice.local.perform_rpc(destination_identity=to, method=method, payload="", **options)
+            return int(caught.value.code)
+
+        assert await code("nothing-here") == 1400
+        assert await code("fail") == 1500
+        assert await code("hang", response_timeout=2.0) in (1501, 1502)
+        assert await code("greet", to="nobody") in (1401, 1501)
+
+
+async def test_text_and_byte_streams(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    room = unique("streams")
+    text = "".join(random.Random(3).choices("abcdefghij äöü€", k=120_000))
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await web.remote_here("py")
+        await py.remote_here("web")
+        loop = asyncio.get_running_loop()
+        got_text: asyncio.Future[tuple[str, str]] = loop.create_future()
+        got_file: asyncio.Future[bytes] = loop.create_future()
+        tasks = []
+
+        async def read_text(reader: rtc.TextStreamReader, who: str) -> None:
+            got_text.set_result((await reader.read_all(), who))
+
+        async def read_file(reader: rtc.ByteStreamReader) -> None:
+            got_file.set_result(b"".join([chunk async for chunk in reader]))
+
+        py.room.register_text_stream_handler("chat", lambda r, who: tasks.append(loop.create_task(read_text(r, who))))
+        py.room.register_byte_stream_handler("file", lambda r, who: tasks.append(loop.create_task(read_file(r))))
+        await web.run("await e2e.room.localParticipant.sendText(text, { topic: 'chat' })", text=text)
+        assert await asyncio.wait_for(got_text, 15) == (text, "web")
+        digest = await web.run(
+            """const bytes = new Uint8Array(200_000);
+            for (let i = 0; i < bytes.length; i += 65536) crypto.getRandomValues(bytes.subarray(i, i + 65536));
+            await e2e.room.localParticipant.sendFile(new File([bytes], 'x.bin'), { topic: 'file' });
+            return e2e.digest(bytes);"""
+        )
+        assert hashlib.sha256(await asyncio.wait_for(got_file, 15)).hexdigest() == digest
+        await web.run(
+            """e2e.room.registerTextStreamHandler('back', async (reader, who) => {
+                const text = await reader.readAll();
+                e2e.notify('text', who.identity, text.length, await e2e.digest(new TextEncoder().encode(text)));
+            })"""
+        )
+        await py.local.send_text(text, topic="back")
+        who, length, digest = (await web.journal.wait("text", timeout_s=15)).args
+        assert (who, length) == ("py", len(text))
+        assert digest == hashlib.sha256(text.encode()).hexdigest()
+
+
+async def test_an_agent_speaks_for_somebody_else(endpoint: Endpoint, path: JoinPath) -> None:
+    """A text stream in the name of a user keeps that name when an agent sends it, and is marked as generated."""
+    room = unique("agent-text")
+    agent_token = endpoint.sign(endpoint.claims("robot", room, agent=True) | {"kind": "agent"})
+    async with (
+        peer(endpoint, "robot", room, path, token=agent_token) as robot,
+        peer(endpoint, "mallory", room, path) as mallory,
+        peer(endpoint, "bob", room, path) as bob,
+        sdk(endpoint, "user", room, path),
+    ):
+        for sender in (robot, mallory):
+            packet = models.DataPacket(participant_identity="user")
+            packet.stream_header.stream_id = f"s-{sender.identity}"
+            packet.stream_header.topic = "lk.transcription"
+            packet.stream_header.text_header.SetInParent()
+            sender.send_packet(packet)
+        by_agent = (await bob.journal.wait("packet", lambda _, p: p.stream_header.stream_id == "s-robot")).args[1]
+        assert by_agent.participant_identity == "user"
+        assert by_agent.stream_header.text_header.generated
+        forged = (await bob.journal.wait("packet", lambda _, p: p.stream_header.stream_id == "s-mallory")).args[1]
+        assert forged.participant_identity == "mallory"
+        assert not forged.stream_header.text_header.generated
+
+
+async def test_transcriptions_pass_from_agents_only(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("transcription")
+    agent_token = endpoint.sign(endpoint.claims("robot", room, agent=True) | {"kind": "agent"})
+    async with (
+        peer(endpoint, "robot", room, path, token=agent_token) as robot,
+        peer(endpoint, "mallory", room, path) as mallory,
+        peer(endpoint, "bob", room, path) as bob,
+    ):
+        for sender in (mallory, robot):
+            packet = models.DataPacket()
+            packet.transcription.transcribed_participant_identity = "bob"
+            packet.transcription.segments.add(id=sender.identity, text="hello", final=True)
+            sender.send_packet(packet)
+            sender.send_packet(_user_packet(sender.identity.encode()))
+        for sender in (mallory, robot):
+            await bob.journal.wait("packet", lambda _, p, who=sender.identity: p.user.payload == who.encode())
+        said = [e.args[1].transcription.segments[0].id for e in bob.journal.seen("packet") if e.args[1].HasField("transcription")]
+        assert said == ["robot"]
+
+
+async def test_send_data_from_the_server_api_once_per_nonce(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("api-data")
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        sdk(endpoint, "bob", room, path) as bob,
+        api.LiveKitAPI(endpoint.http_url, endpoint.key, endpoint.secret) as lk,
+    ):
+        await _ready(alice, bob)
+        # The API client invents a nonce for each call, so the repetition is made by hand.
+        news = {"room": room, "data": b64encode(b"news").decode(), "kind": "RELIABLE", "topic": "radio"}
+        news["nonce"] = b64encode(bytes(range(16))).decode()
+        for _ in range(2):
+            assert (await twirp(endpoint, "SendData", news, token=endpoint.admin(room))).status == 200
+        only_bob = api.SendDataRequest(
+            room=room, data=b"last", kind=models.DataPacket.RELIABLE, destination_identities=["bob"]
+        )
+        await lk.room.send_data(only_bob)
+        await bob.journal.wait("data_received", lambda p: bytes(p.data) == b"last")
+        packets = [e.args[0] for e in bob.journal.seen("data_received")]
+        assert [bytes(p.data) for p in packets] == [b"news", b"last"]
+        assert packets[0].participant is None
+        assert packets[0].topic == "radio"
+        await alice.journal.wait("data_received", lambda p: bytes(p.data) == b"news")
+        assert len(alice.journal.seen("data_received")) == 1
+
+
+async def test_unlabelled_channels_and_unknown_kinds_harm_nobody(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("odd")
+    async with peer(endpoint, "alice", room, path) as alice, peer(endpoint, "bob", room, path) as bob:
+        alice.channels["_reliable"].send(b"\xff\xff\xff not protobuf")
+        alice.channels["_reliable"].send(b"")
+        alice.send_packet(models.DataPacket())
+        alice.send_packet(_user_packet(b"still here"))
+        await bob.journal.wait("packet", lambda _, p: p.user.payload == b"still here")
+        assert not alice.journal.seen("leave")
+
+
+async def test_the_wire_client_sees_who_may_send(endpoint: Endpoint, path: JoinPath) -> None:
+    grants = {"canPublish": False}
+    async with wire(endpoint, "w", unique("perm"), path, grants=grants) as client:
+        permission = (await client.response("join")).participant.permission
+        assert not permission.can_publish
+        assert not permission.can_publish_data, "unset canPublishData follows canPublish"

@@ -1,0 +1,212 @@
+"""Subscribing: by itself, by wish, by permission, by the server, and what late joiners are told (protocol.md §4.11)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from livekit import api, rtc
+from livekit.protocol import rtc as wire_rtc
+
+from tests.e2e.support.browser import Browser
+from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.media import assert_tone, publish_bars, publish_tone
+from tests.e2e.support.sdk_client import sdk
+from tests.e2e.support.wire_client import wire
+
+
+async def test_existing_and_new_tracks_come_by_themselves(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("auto")
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        publish_tone(alice.room, 440) as (existing, _),
+        sdk(endpoint, "bob", room, path) as bob,
+    ):
+        assert (await bob.subscribed("alice", rtc.TrackSource.SOURCE_MICROPHONE)).sid == existing.sid
+        async with publish_bars(alice.room) as (new, _):
+            assert (await bob.subscribed("alice", rtc.TrackSource.SOURCE_CAMERA)).sid == new.sid
+        await assert_tone(await bob.subscribed("alice", rtc.TrackSource.SOURCE_MICROPHONE), 440)
+
+
+async def test_unpublishing_unsubscribes(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("unpub")
+    async with sdk(endpoint, "alice", room, path) as alice, sdk(endpoint, "bob", room, path) as bob:
+        async with publish_tone(alice.room) as (publication, _):
+            await bob.subscribed("alice")
+            await alice.local.unpublish_track(publication.sid)
+            await bob.journal.wait("track_unsubscribed", lambda t, *_: t.sid == publication.sid)
+            await bob.journal.wait("track_unpublished", lambda pub, _: pub.sid == publication.sid)
+
+
+async def test_unsubscribe_and_subscribe_again(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    room = unique("sub")
+    async with (
+        sdk(endpoint, "py", room, path) as py,
+        publish_tone(py.room, 440),
+        chromium.client(endpoint, "web", room, path) as web,
+        sdk(endpoint, "bob", room, path) as bob,
+    ):
+        await web.hear("py", 440)
+        await bob.subscribed("py")
+        choose = "[...e2e.room.remoteParticipants.get('py').trackPublications.values()][0].setSubscribed(on)"
+        since_web, since_bob = web.journal.mark(), bob.journal.mark()
+        await web.run(choose, on=False)
+        await web.journal.wait("trackUnsubscribed", since=since_web)
+        publication = next(iter(bob.remote("py").track_publications.values()))
+        publication.set_subscribed(False)
+        await bob.journal.wait("track_unsubscribed", since=since_bob)
+        await web.run(choose, on=True)
+        await web.journal.wait("trackSubscribed", since=since_web)
+        await web.hear("py", 440)
+        publication.set_subscribed(True)
+        await assert_tone(await bob.subscribed("py", since=since_bob), 440)
+
+
+async def test_the_publisher_chooses_who_may_subscribe(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    room = unique("permit")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "carol", room, path) as carol,
+        sdk(endpoint, "bob", room, path) as bob,
+    ):
+        for other in ("bob", "carol"):
+            await alice.remote_here(other)
+        permit = "e2e.room.localParticipant.setTrackSubscriptionPermissions(all, list)"
+        await alice.run(permit, all=False, list=[{"participantIdentity": "bob", "allowAll": True}])
+        await alice.publish_tone(440)
+        await assert_tone(await bob.subscribed("alice"), 440)
+        await carol.journal.never("trackSubscribed", since=0, window_s=1.5)
+        await carol.journal.wait("trackSubscriptionPermissionChanged", lambda _pub, status, _who: status == "not_allowed")
+        since = bob.journal.mark()
+        await alice.run(permit, all=False, list=[])
+        await bob.journal.wait("track_unsubscribed", since=since)
+        await alice.run(permit, all=True, list=[])
+        await carol.journal.wait("trackSubscribed")
+        await carol.hear("alice", 440)
+        await bob.subscribed("alice", since=since)
+
+
+async def test_permission_by_track_and_before_anyone_is_there(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("permit-track")
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        publish_tone(alice.room, 440) as (open_to_bob, _),
+        publish_tone(alice.room, 550, source=rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO) as (closed, _),
+    ):
+        alice.local.set_track_subscription_permissions(
+            allow_all_participants=False,
+            participant_permissions=[
+                rtc.ParticipantTrackPermission(
+                    participant_identity="bob", allow_all=False, allowed_track_sids=[open_to_bob.sid]
+                )
+            ],
+        )
+        async with sdk(endpoint, "bob", room, path) as bob:
+            await assert_tone(await bob.subscribed("alice", rtc.TrackSource.SOURCE_MICROPHONE), 440)
+            assert not bob.journal.seen("track_subscribed", lambda t, *_: t.sid == closed.sid)
+
+
+async def test_without_the_grant_nothing_is_subscribed(endpoint: Endpoint, path: JoinPath) -> None:
+    room, grants = unique("nosub"), {"canSubscribe": False}
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        publish_tone(alice.room),
+        sdk(endpoint, "bob", room, path, grants=grants) as bob,
+    ):
+        await bob.remote_here("alice")
+        await bob.journal.never("track_subscribed", since=0, window_s=1.5)
+
+
+async def test_the_server_subscribes_and_unsubscribes_for_others(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("force")
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        publish_tone(alice.room, 440) as (publication, _),
+        sdk(endpoint, "bob", room, path, auto_subscribe=False) as bob,
+        api.LiveKitAPI(endpoint.http_url, endpoint.key, endpoint.secret) as lk,
+    ):
+        await bob.journal.until(
+            lambda: "alice" in bob.room.remote_participants and bob.remote("alice").track_publications, "the track"
+        )
+
+        async def force(subscribe: bool) -> None:
+            await lk.room.update_subscriptions(
+                api.UpdateSubscriptionsRequest(
+                    room=room, identity="bob", track_sids=[publication.sid], subscribe=subscribe
+                )
+            )
+
+        await force(True)
+        await assert_tone(await bob.subscribed("alice"), 440)
+        await force(False)
+        await bob.journal.wait("track_unsubscribed")
+
+
+async def test_the_publisher_hears_of_its_first_subscriber(endpoint: Endpoint, path: JoinPath) -> None:
+    room = unique("first")
+    async with sdk(endpoint, "alice", room, path) as alice, publish_tone(alice.room) as (publication, _):
+        await alice.journal.never("local_track_subscribed", since=0, window_s=0.5)
+        async with sdk(endpoint, "bob", room, path):
+
+
+            await asyncio.wait_for(publication.wait_for_subscription(), 10)
+            await alice.journal.wait("local_track_subscribed")
+
+
+async def test_a_late_joiner_knows_what_is_muted(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    room = unique("late")
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        sdk(endpoint, "early", room, path) as early,
+        publish_tone(alice.room, 440) as (publication, track),
+    ):
+        await early.subscribed("alice")
+        track.mute()
+        await early.journal.wait("track_muted")
+        async with chromium.client(endpoint, "web", room, path) as web:
+            muted = await web.run(
+                "return [...e2e.room.remoteParticipants.get('alice').trackPublications.values()].map((p) => p.isMuted)"
+            )
+            assert muted == [True]
+            await web.journal.wait("trackSubscribed")
+            track.unmute()
+            await web.journal.wait("trackUnmuted", lambda pub, _: pub["publication"] == publication.sid)
+            await web.hear("alice", 440)
+
+
+async def test_wishes_for_unknown_tracks_harm_nobody(endpoint: Endpoint, path: JoinPath) -> None:
+
+    async with wire(endpoint, "w", unique("wish"), path) as client:
+        await client.response("join")
+        await client.send(subscription=wire_rtc.UpdateSubscription(track_sids=["TR_nothing"], subscribe=True))
+        await client.send(track_setting=wire_rtc.UpdateTrackSettings(track_sids=["TR_nothing"], disabled=True))
+        await client.send(ping=1)
+        await client.response("pong")
+        assert not client.journal.seen("leave")
+
+
+async def test_a_disabled_track_sends_nothing_until_enabled(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    room = unique("disable")
+    async with (
+        sdk(endpoint, "py", room, path) as py,
+        publish_bars(py.room),
+        chromium.client(endpoint, "web", room, path) as web,
+    ):
+        await web.see("py")
+        count = """const r = await e2e.stats('inbound-rtp', (s) => s.kind === 'video');
+            return r.reduce((n, s) => n + s.packetsReceived, 0);"""
+        publication = "[...e2e.room.remoteParticipants.get('py').trackPublications.values()][0]"
+        await web.run(f"{publication}.setEnabled(false)")
+        stopped = await web.run(
+            f"""const count = async () => {{ {count} }};
+            let last = await count();
+            return e2e.until(async () => {{
+                await new Promise((r) => setTimeout(r, 700));
+                const now = await count();
+                const still = now - last <= 2;
+                last = now;
+                return still;
+            }}, 'standstill of the packets');"""
+        )
+        assert stopped
+        await web.run(f"{publication}.setEnabled(true)")
+        assert (await web.see("py"))["moved"]
