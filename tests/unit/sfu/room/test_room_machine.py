@@ -1,0 +1,273 @@
+"""Random lives of a room: the ledger checks every effect, and what clients believe must become the truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from sfu.ids import TrackSid
+from sfu.room import inputs, messages
+from sfu.room.enums import DisconnectReason, ParticipantState, TrackSource, TrackType
+from sfu.room.room import RoomSettings
+from sfu.room.views import PermissionView
+from tests.unit.sfu.room.conftest import Client, Stage
+
+if TYPE_CHECKING:
+    from sfu.room.participant import Participant
+    from sfu.room.views import ParticipantView
+
+_NAMES = st.sampled_from(["alice", "bob", "carol", "dave"])
+_SOURCES = st.sampled_from([TrackSource.MICROPHONE, TrackSource.CAMERA, TrackSource.SCREEN_SHARE])
+_MAYBE = st.booleans()
+_PICK = st.integers(0, 1 << 16)
+
+
+class RoomMachine(RuleBasedStateMachine):
+    """Clients that do what clients can do, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = Stage(RoomSettings(update_burst=2, max_participants=3, max_pending_tracks=4))
+        self.clients: dict[str, Client] = {}
+        self.cids = 0
+
+    # ------------------------------------------------------------ clients
+
+    @rule(
+        name=_NAMES,
+        single=_MAYBE,
+        hidden=_MAYBE,
+        kind=st.sampled_from(["standard", "standard", "agent", "egress"]),
+        can_subscribe=st.sampled_from([None, False]),
+        auto_subscribe=_MAYBE,
+        protocol=st.sampled_from([2, 11, 16]),
+    )
+    def join(self, name: str, single: bool, **options: Any) -> None:
+        client = self.stage.try_join(name, single_peer_connection=single, **options)
+        if client.joined is not None:
+            self.clients[name] = client
+
+    @rule(pick=_PICK, how=st.sampled_from(["leave", "lose", "fail", "closed", "refused", "broke"]))
+    def go(self, pick: int, how: str) -> None:
+        client = self._one(pick)
+        if client is None:
+            return
+        transport = list(client.transports.values())[pick % len(client.transports)]
+        if how == "leave":
+            client.leave()
+        elif how == "lose" and client.session in self.stage.ledger.sessions:
+            client.lose()
+        elif how == "fail":
+            self.stage.do(inputs.TransportFailed(transport, "ice_timeout"))
+        elif how == "closed":
+            self.stage.do(inputs.TransportFailed(transport, "closed_by_peer"))
+        elif how == "refused":
+            self.stage.do(inputs.NegotiationFailed(transport, "no"))
+        elif how == "broke":
+            self.stage.do(inputs.SessionFailed(client.session, DisconnectReason.STATE_MISMATCH))
+
+    @rule(pick=_PICK)
+    def connect(self, pick: int) -> None:
+        client = self._one(pick)
+        if client is not None:
+            for transport in client.transports.values():
+                self.stage.do(inputs.TransportConnected(transport))
+
+    # ------------------------------------------------------------ tracks
+
+    @rule(pick=_PICK, source=_SOURCES)
+    def publish(self, pick: int, source: TrackSource) -> None:
+        """Announces and offers, as most clients do; some of it may be refused."""
+        client = self._one(pick)
+        if client is not None:
+            self.cids += 1
+            cid = f"cid{self.cids}"
+            client.try_announce(cid, source)
+            client.add_line(cid, TrackType.AUDIO if source is TrackSource.MICROPHONE else TrackType.VIDEO)
+            client.offer()
+
+    @rule(pick=_PICK, source=_SOURCES, again=_MAYBE, muted=_MAYBE)
+    def announce(self, pick: int, source: TrackSource, again: bool, muted: bool) -> None:
+        client = self._one(pick)
+        if client is not None:
+            self.cids += not again
+            client.try_announce(f"cid{self.cids}", source, muted=muted)
+
+    @rule(pick=_PICK, change=st.sampled_from(["none", "add", "rewritten", "stop", "resume", "reassign"]))
+    def offer(self, pick: int, change: str) -> None:
+        client = self._one(pick)
+        if client is None:
+            return
+        announced = client.got(messages.TrackPublished)
+        if change in ("add", "rewritten") and announced:
+            newest = announced[pick % len(announced)]
+            track_id = newest.cid if change == "add" else f"{{{pick}}}"
+            client.add_line(track_id, TrackType(newest.track.type))
+        elif client.lines:
+            line = client.lines[pick % len(client.lines)]
+            if change in ("stop", "resume"):
+                client.change_line(line.mid, sends=change == "resume")
+            elif change == "reassign" and announced:
+                client.change_line(line.mid, track_id=announced[-1].cid)
+        client.offer()
+
+    @rule(pick=_PICK, muted=_MAYBE, by_server=_MAYBE)
+    def mute(self, pick: int, muted: bool, by_server: bool) -> None:
+        client, sid = self._one(pick), self._sid(pick)
+        if client is None:
+            return
+        if by_server:
+            self.stage.ask(lambda request: inputs.MutePublishedTrack(request, client.identity, sid, muted))
+        else:
+            self.stage.do(inputs.MuteOwnTrack(client.session, sid, muted))
+
+    @rule(pick=_PICK, subscribe=_MAYBE)
+    def wish(self, pick: int, subscribe: bool) -> None:
+        client = self._one(pick)
+        if client is not None:
+            sids = (self._sid(pick), self._sid(pick + 1))
+            self.stage.do(inputs.UpdateSubscription(client.session, sids, subscribe))
+
+    @rule(pick=_PICK, disabled=_MAYBE)
+    def configure(self, pick: int, disabled: bool) -> None:
+        client = self._one(pick)
+        if client is not None:
+            self.stage.do(inputs.UpdateTrackSettings(client.session, (self._sid(pick),), disabled))
+
+    @rule(pick=_PICK, everybody=_MAYBE, name=_NAMES, all_tracks=_MAYBE)
+    def restrict(self, pick: int, everybody: bool, name: str, all_tracks: bool) -> None:
+        client = self._one(pick)
+        if client is not None:
+            sids = (self._sid(pick),)
+            permission = inputs.TrackPermission(participant_identity=name, all_tracks=all_tracks, track_sids=sids)
+            self.stage.do(inputs.SetSubscriptionPermission(client.session, everybody, (permission,)))
+
+    @rule(pick=_PICK, unsupported=_MAYBE)
+    def negotiate(self, pick: int, unsupported: bool) -> None:
+        down_tracks = list(self.stage.ledger.down_tracks)
+        if down_tracks and unsupported:
+            self.stage.do(inputs.DownTrackCodecUnsupported(down_tracks[pick % len(down_tracks)]))
+        else:
+            self.stage.bind_all()
+
+    @rule(loud=_MAYBE)
+    def hear(self, loud: bool) -> None:
+        up_tracks = list(self.stage.room._state.up_tracks) if loud else []
+        levels = tuple(inputs.AudioActivity(up_track, 10, 400) for up_track in up_tracks)
+        self.stage.do(inputs.AudioLevelsMeasured(levels))
+
+    # ------------------------------------------------------------ administrators and time
+
+    @rule(
+        name=_NAMES,
+        permission=st.builds(
+            PermissionView, can_subscribe=_MAYBE, can_publish=_MAYBE, hidden=_MAYBE, recorder=_MAYBE, agent=_MAYBE
+        ),
+        attributes=st.dictionaries(st.sampled_from("ab"), st.sampled_from(["", "1"])),
+    )
+    def permit(self, name: str, permission: PermissionView, attributes: dict[str, str]) -> None:
+        def make(request: inputs.RequestId) -> inputs.RoomInput:  # type: ignore[name-defined]
+            return inputs.UpdateParticipant(request, name, permission=permission, attributes=attributes)
+
+        self.stage.ask(make)
+
+    @rule(name=_NAMES)
+    def remove(self, name: str) -> None:
+        self.stage.ask(lambda request: inputs.RemoveParticipant(request, name))
+
+    @rule(seconds=st.sampled_from([0.1, 2.0, 4.0]))
+    def wait(self, seconds: float) -> None:
+        self.stage.wait(seconds)
+
+    @precondition(lambda self: self.clients)
+    @rule()
+    def settle(self) -> None:
+        """Once everything gathered was told, each client believes what is true."""
+        self.stage.wait(6)
+        participants = self.stage.room._state.participants.values()
+        for client in self.clients.values():
+            if client.session in self.stage.ledger.sessions:
+                truth = {p.identity: p.view() for p in participants if not p.hidden and p.identity != client.identity}
+                assert _believed(client) == truth
+
+    # ------------------------------------------------------------ what always holds
+
+    @invariant()
+    def the_ledger_and_the_room_agree(self) -> None:
+        state, ledger = self.stage.room._state, self.stage.ledger
+        assert not ledger.questions
+        assert set(ledger.participants) == set(state.participants)
+        assert ledger.sessions == set(state.by_session)
+        assert ledger.up_tracks == set(state.up_tracks)
+        assert set(ledger.down_tracks) == set(state.down_tracks)
+        assert set(state.by_transport) <= ledger.transports
+
+    @invariant()
+    def the_counts_are_right(self) -> None:
+        participants = self.stage.room._state.participants.values()
+        view = self.stage.room.view()
+        assert view.num_participants == sum(not p.dependent for p in participants)
+        assert view.num_publishers == sum(p.is_publisher and not p.dependent for p in participants)
+        assert view.active_recording == any(p.recording for p in participants)
+
+    @invariant()
+    def forwarded_is_what_is_wanted_and_granted(self) -> None:
+        state = self.stage.room._state
+        for participant in state.participants.values():
+            for sid, subscription in participant.subscriptions.items():
+                publication = state.publications.get(sid)
+                assert subscription.publication is publication
+                assert (subscription.down_track is not None) == _is_due(participant, subscription)
+
+    @invariant()
+    def a_client_id_has_one_live_track(self) -> None:
+        for participant in self.stage.room._state.participants.values():
+            mids = [publication.mid for publication in participant.publications.values()]
+            assert len(mids) == len(set(mids))
+
+    # ------------------------------------------------------------ choice
+
+    def _one(self, pick: int) -> Client | None:
+        """A living client, or now and then one whose session is dead."""
+        clients = [self.clients[name] for name in sorted(self.clients)]
+        living = [client for client in clients if client.session in self.stage.ledger.sessions]
+        among = living if living and pick % 8 else clients
+        return among[pick % len(among)] if among else None
+
+    def _sid(self, pick: int) -> TrackSid:
+        sids = sorted(self.stage.room._state.publications)
+        return sids[pick % len(sids)] if sids else TrackSid("TR_unknown")
+
+
+def _is_due(participant: Participant, subscription: Any) -> bool:
+    publication = subscription.publication
+    if publication is None or participant.transports.subscriber is None:
+        return False
+    owner = publication.owner
+    allowed = participant.recording or owner.allowance.allows(participant.identity, participant.sid, publication.sid)
+    wanted = subscription.desired and not subscription.codec_unsupported and participant.permission.can_subscribe
+    return bool(allowed and wanted and not owner.hidden)
+
+
+def _believed(client: Client) -> dict[str, ParticipantView]:
+    """The others as a client's SDK keeps them."""
+    assert client.joined is not None
+    known = {view.identity: view for view in client.joined.other_participants}
+    for update in client.got(messages.ParticipantUpdate):
+        for view in update.participants:
+            before = known.get(view.identity)
+            if view.state is ParticipantState.DISCONNECTED:
+                known.pop(view.identity, None)
+            elif before is None or before.sid != view.sid or before.version <= view.version:
+                known[view.identity] = view
+    known.pop(client.identity, None)
+    return known
+
+
+TestRoomMachine = RoomMachine.TestCase
+TestRoomMachine.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
