@@ -85,7 +85,8 @@ fn a_packet_must_still_fit_when_stamped() {
 
 /// A length from 16384 to 2097151 as a varint.
 fn push_length(out: &mut Vec<u8>, length: usize) {
-    out.extend([(length & 0x7f) as u8 | 0x80, (length >> 7 & 0x7f) as u8 | 0x80, (length >> 14) as u8]);
+    let group = |shift: u32| u8::try_from(length >> shift & 0x7f).unwrap();
+    out.extend([group(0) | 0x80, group(7) | 0x80, group(14)]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::schema::DATA_PACKET;
 use super::wire::{Field, Writer, read};
 use crate::DropReason;
 use crate::command::{DataKind, DataProfile};
+use crate::rtp::seq::low_32_bits;
 
 /// Field numbers of `DataPacket`.
 mod packet {
@@ -160,8 +161,9 @@ impl<'a> Envelope<'a> {
             sids = texts(&user_fields, user::DESTINATION_SIDS);
             nonce = last(&user_fields, user::NONCE).and_then(Field::bytes).unwrap_or_default();
         }
-        // A 32-bit field is the low half of its varint.
-        let sequence = last(&fields, packet::SEQUENCE).and_then(Field::varint).unwrap_or_default() as u32;
+        let sequence = last(&fields, packet::SEQUENCE).and_then(Field::varint).unwrap_or_default();
+        // Decoders take the low half of a varint for a 32-bit field.
+        let sequence = low_32_bits(sequence.into());
         let participant_identity =
             last(&fields, packet::PARTICIPANT_IDENTITY).and_then(Field::text).unwrap_or_default();
         let destinations = Destinations { identities, sids };
@@ -291,7 +293,9 @@ fn kind_number(kind: DataKind) -> u64 {
 fn stamp<'a>(writer: &mut Writer<'a>, sender: &'a DataProfile, sid: u32, identity: Option<u32>) {
     if !sender.hidden {
         writer.text(sid, &sender.sid);
-        identity.into_iter().for_each(|number| writer.text(number, &sender.identity));
+        if let Some(number) = identity {
+            writer.text(number, &sender.identity);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::picture::PictureIds;
 use super::{Packet, Rewrite};
 use crate::DropReason;
 use crate::layers::StreamIndex;
-use crate::rtp::seq::timestamp_delta;
+use crate::rtp::seq::{low_32_bits, timestamp_delta};
 
 /// Closed gaps remembered for packets that come late.
 const MAX_GAPS: usize = 64;
@@ -150,8 +150,7 @@ impl Munger {
             .map_or(elapsed.max(i64::from(self.clock_rate_hz / FRAMES_PER_S)), |delta| {
                 i64::from(delta).max(1)
             });
-        // Modulo 2³², as timestamps are.
-        sent.timestamp.wrapping_add(step.cast_unsigned() as u32)
+        sent.timestamp.wrapping_add(low_32_bits(i128::from(step).cast_unsigned()))
     }
 
     fn ticks(&self, duration: Duration) -> i64 {

@@ -255,18 +255,19 @@ fn random_input_gives_an_unbroken_stream() {
         for _ in 0..600 {
             bench.now += Duration::from_millis(random.below(20));
             if random.below(40) == 0 {
-                bench.live = streams(&[0, 1, 2][random.below(3) as usize..]);
+                bench.live = streams(&[0, 1, 2]).iter().skip(usize::from(random.byte_below(3))).collect();
             }
             if random.below(60) == 0 {
                 bench.track.set_enabled(random.below(2) == 0);
             }
-            let stream = random.below(3) as usize;
-            heads[stream] += 1 + random.below(2);
-            let seq = heads[stream] - random.below(4).min(heads[stream]);
+            let stream = random.byte_below(3);
+            let head = &mut heads[usize::from(stream)];
+            *head += 1 + random.below(2);
+            let seq = *head - random.below(4);
             let input = Packet {
                 starts_key_frame: random.below(5) == 0,
-                is_padding: seq % 6 == stream as u64,
-                ..packet(stream as u8, seq, (seq * 3000) as u32)
+                is_padding: seq % 6 == u64::from(stream),
+                ..packet(stream, seq, u32::try_from(seq * 3000).unwrap())
             };
             if let Ok(rewrite) = bench.give(input).outcome {
                 assert!(rewrite.seq >= 100, "seed {seed}");
@@ -285,5 +286,9 @@ impl Random {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
+    }
+
+    fn byte_below(&mut self, limit: u8) -> u8 {
+        u8::try_from(self.below(limit.into())).unwrap()
     }
 }

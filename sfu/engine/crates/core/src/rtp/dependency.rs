@@ -142,7 +142,7 @@ mod tests {
             .flat_map(|(value, count)| (0..*count).rev().map(move |bit| value >> bit & 1))
             .collect();
         all.chunks(8)
-            .map(|byte| byte.iter().enumerate().fold(0, |sum, (i, bit)| sum | (*bit as u8) << (7 - i)))
+            .map(|byte| byte.iter().enumerate().fold(0, |sum, (i, bit)| sum | u8::from(*bit == 1) << (7 - i)))
             .collect()
     }
 

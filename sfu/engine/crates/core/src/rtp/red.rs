@@ -33,14 +33,14 @@ mod tests {
     fn finds_the_primary_block() {
         for (payload, expected) in [
             (&[111, 1, 2, 3][..], Some(&[1, 2, 3][..])),
-            (&[0x80 | 111, 0x0f, 0x00, 2, 111, 9, 9, 1, 2], Some(&[1, 2])),
-            (&[0x80 | 111, 0x1e, 0x00, 1, 0x80 | 111, 0x0f, 0x00, 2, 111, 8, 9, 9, 7], Some(&[7])),
-            (&[0x80 | 111, 0x0f, 0x00, 0, 111, 5], Some(&[5])),
+            (&[0xef, 0x0f, 0x00, 2, 111, 9, 9, 1, 2], Some(&[1, 2])),
+            (&[0xef, 0x1e, 0x00, 1, 0xef, 0x0f, 0x00, 2, 111, 8, 9, 9, 7], Some(&[7])),
+            (&[0xef, 0x0f, 0x00, 0, 111, 5], Some(&[5])),
             (&[], None),
             (&[111], None),
-            (&[0x80 | 111, 0x0f, 0x00], None),
-            (&[0x80 | 111, 0x0f, 0x00, 2, 111, 9, 9], None),
-            (&[0x80 | 111, 0x0f, 0x03, 0xff, 111, 9, 9, 1], None),
+            (&[0xef, 0x0f, 0x00], None),
+            (&[0xef, 0x0f, 0x00, 2, 111, 9, 9], None),
+            (&[0xef, 0x0f, 0x03, 0xff, 111, 9, 9, 1], None),
         ] {
             assert_eq!(primary(payload), expected, "{payload:?}");
         }

@@ -1,5 +1,12 @@
 //! Arithmetic on wrapping counters: timestamps, picture ids.
 
+/// The low 32 bits: a count of ticks on the circle of timestamps.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the point of it")]
+pub const fn low_32_bits(value: u128) -> u32 {
+    value as u32
+}
+
 /// Signed distance from `earlier` to `later` on a 32-bit circle.
 #[must_use]
 pub const fn timestamp_delta(earlier: u32, later: u32) -> i32 {

@@ -143,7 +143,7 @@ impl Filtered {
                 let kept = formats.keep(policy, h264);
                 filtered.add_media(section, formats, kept)?;
                 filtered.media.last_mut().into_iter().for_each(|media| {
-                    media.mid = mid.to_owned();
+                    mid.clone_into(&mut media.mid);
                     // Port 0 means rejected, unless the line is bundled (RFC 9143 §7.2.1: `bundle-only`).
                     if section.media.text.split(' ').nth(1) == Some("0") && !bundled.contains(&mid) {
                         media.direction = Direction::Inactive;
@@ -207,7 +207,8 @@ fn filter_lines(section: &Section<'_>, payload_types: &[u8]) -> (String, String)
     let head: Vec<&str> = section.media.text.splitn(4, ' ').take(3).collect();
     text.push_str(&head.join(" "));
     for payload_type in payload_types {
-        text.push_str(&format!(" {payload_type}"));
+        text.push(' ');
+        text.push_str(&payload_type.to_string());
     }
     text.push_str("\r\n");
     for line in &section.lines {

@@ -11,7 +11,7 @@ pub use clock::WallClock;
 pub use level::AudioWindow;
 
 use crate::layers::{MAX_STREAMS, StreamIndex, StreamSet};
-use crate::rtp::seq::timestamp_delta;
+use crate::rtp::seq::{low_32_bits, timestamp_delta};
 use key_frames::KeyFrameRequests;
 
 /// A stream that is silent for longer is dead, if others of its track go on meanwhile.
@@ -148,8 +148,7 @@ impl UpTrack {
         let report = self.stream(stream)?.report?;
         let since_epoch = report.ntp_time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         let ticks = since_epoch.as_nanos() * u128::from(self.config.clock_rate_hz) / 1_000_000_000;
-        // Modulo 2³², as timestamps are.
-        Some((ticks as u32).wrapping_add(timestamp.wrapping_sub(report.rtp_timestamp)))
+        Some(low_32_bits(ticks).wrapping_add(timestamp.wrapping_sub(report.rtp_timestamp)))
     }
 
     /// Publisher's NTP time of a timestamp, by the stream's last sender report.
@@ -246,8 +245,8 @@ mod tests {
         let start = Instant::now();
         let (low, high) = (track.stream_for(Some("q")).unwrap(), track.stream_for(Some("h")).unwrap());
         for second in 0..10 {
-            for (index, stream) in [low, high].into_iter().enumerate() {
-                track.observe(start + 1200 * MS * second + 5 * MS * index as u32, stream, false);
+            for (index, stream) in [(0, low), (1, high)] {
+                track.observe(start + 1200 * MS * second + 5 * MS * index, stream, false);
                 assert!(second == 0 || track.live_streams(start + 1200 * MS * second).contains(high));
             }
         }

@@ -5,7 +5,7 @@ use super::{PayloadFacts, Vp8Ids};
 /// Reads descriptor and first byte of the VP8 data; `None` when cut short, or when TL0PICIDX comes without TID.
 pub(super) fn inspect(payload: &[u8]) -> Option<PayloadFacts> {
     let first = *payload.first()?;
-    let starts_frame = first & 0x10 != 0 && first & 0x07 == 0;
+    let starts_frame = first & 0x17 == 0x10;
     let mut at = 1;
     let mut ids = Vp8Ids::default();
     let mut temporal = 0;
@@ -39,7 +39,7 @@ pub(super) fn inspect(payload: &[u8]) -> Option<PayloadFacts> {
     })
 }
 
-/// Reads a PictureID of 7 or 15 bits; how many bytes it took.
+/// Reads a picture id of 7 or 15 bits; how many bytes it took.
 fn read_picture_id(bytes: &[u8], ids: &mut Vp8Ids) -> Option<usize> {
     let high = *bytes.first()?;
     if high & 0x80 == 0 {
@@ -55,14 +55,8 @@ fn read_picture_id(bytes: &[u8], ids: &mut Vp8Ids) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn facts(key: bool, start: bool, temporal: u8, ids: Vp8Ids) -> Option<PayloadFacts> {
-        Some(PayloadFacts {
-            starts_key_frame: key,
-            starts_frame: start,
-            spatial: 0,
-            temporal,
-            vp8: Some(ids),
-        })
+    fn facts(key: bool, start: bool, temporal: u8, ids: Vp8Ids) -> PayloadFacts {
+        PayloadFacts { starts_key_frame: key, starts_frame: start, spatial: 0, temporal, vp8: Some(ids) }
     }
 
     #[test]
@@ -74,18 +68,18 @@ mod tests {
         };
         let none = Vp8Ids::default();
         for (payload, expected) in [
-            (&[0x10, 0x00][..], facts(true, true, 0, none)),
-            (&[0x10, 0x01], facts(false, true, 0, none)),
-            (&[0x00, 0x00], facts(false, false, 0, none)),
-            (&[0x11, 0x00], facts(false, false, 0, none)),
-            (&[0x90, 0x80, 0x11, 0x00], facts(true, true, 0, ids(Some(0x11), false, None))),
-            (&[0x90, 0x80, 0x92, 0x34, 0x00], facts(true, true, 0, ids(Some(0x1234), true, None))),
+            (&[0x10, 0x00][..], Some(facts(true, true, 0, none))),
+            (&[0x10, 0x01], Some(facts(false, true, 0, none))),
+            (&[0x00, 0x00], Some(facts(false, false, 0, none))),
+            (&[0x11, 0x00], Some(facts(false, false, 0, none))),
+            (&[0x90, 0x80, 0x11, 0x00], Some(facts(true, true, 0, ids(Some(0x11), false, None)))),
+            (&[0x90, 0x80, 0x92, 0x34, 0x00], Some(facts(true, true, 0, ids(Some(0x1234), true, None)))),
             (
                 &[0x90, 0xe0, 0x92, 0x34, 0x07, 0x80, 0x01],
-                facts(false, true, 2, ids(Some(0x1234), true, Some(7))),
+                Some(facts(false, true, 2, ids(Some(0x1234), true, Some(7)))),
             ),
-            (&[0x90, 0x20, 0x40, 0x00], facts(true, true, 1, none)),
-            (&[0x90, 0x10, 0x5f, 0x00], facts(true, true, 0, none)),
+            (&[0x90, 0x20, 0x40, 0x00], Some(facts(true, true, 1, none))),
+            (&[0x90, 0x10, 0x5f, 0x00], Some(facts(true, true, 0, none))),
             (&[0x90, 0x40, 0x07, 0x00], None),
             (&[], None),
             (&[0x10], None),
