@@ -90,7 +90,7 @@ class Permitting:
         participant.is_publisher = participant.is_publisher and permission.can_publish
         participant.touch()
         self._publishing.end_forbidden(participant)
-        if permission.can_subscribe and participant.transports.subscriber is None:
+        if permission.can_subscribe and participant.transports.subscriber is None and participant.reachable:
             self._open_subscriber(participant)
         if permission.hidden != old.hidden:
             self._announcer.hidden_changed(participant)

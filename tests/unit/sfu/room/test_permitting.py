@@ -196,3 +196,11 @@ def test_an_unreachable_participant_can_be_changed(stage: Stage) -> None:
     alice.lose()
     assert isinstance(_permit(stage, "alice", can_publish=False), ParticipantView)
     assert not bob.told_of("alice")[-1].permission.can_publish
+
+
+def test_an_unreachable_participant_gets_no_new_connection(stage: Stage) -> None:
+    alice = stage.active("alice", single_peer_connection=False, can_subscribe=False)
+    alice.lose()
+    request = RequestId(next_id())
+    effects = stage.do(inputs.UpdateParticipant(request, "alice", permission=PermissionView()))
+    assert not [effect for effect in effects if isinstance(effect, fx.OpenTransport)]
