@@ -1,64 +1,289 @@
 //! Media through a whole shard: real WebRTC clients in virtual time.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, missing_docs)]
+
+mod common;
 
 use std::time::Duration;
 
-use plenum_core::MediaKind;
-use plenum_netem::{Mode, World, WorldConfig};
+use common::{Camera, FRAME, TAG, is_key, picture_id, vp8};
+use plenum_core::{Command, DropReason, Event, MediaKind};
+use plenum_netem::{ClientId, LinkConfig, Mode, World, WorldConfig};
 
-/// One VP8 packet: descriptor with 15-bit picture id, then a frame header whose first bit says key frame or not.
-fn vp8(picture_id: u16, is_key: bool) -> Vec<u8> {
-    let mut payload = vec![0x90, 0x80, 0x80 | (picture_id >> 8) as u8, picture_id as u8];
-    payload.extend([u8::from(!is_key), 2, 0, 0x9d, 0x01, 0x2a, 64, 1, 64, 1]);
-    payload.resize(200, 0xab);
-    payload
+fn room(mode: Mode) -> (World, ClientId, ClientId) {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(mode);
+    let bob = world.join_connected(mode);
+    (world, alice, bob)
 }
-
-const FRAME: Duration = Duration::from_millis(33);
 
 #[test]
 fn audio_reaches_a_subscriber_in_both_modes() {
     for mode in [Mode::Single, Mode::Dual] {
-        let mut world = World::new(WorldConfig::default());
-        let alice = world.join_connected(mode);
-        let bob = world.join_connected(mode);
+        let (mut world, alice, bob) = room(mode);
         let mic = world.publish(alice, MediaKind::Audio, &[]);
-        world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+        let down = world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
         world.run_for(Duration::from_secs(1));
+        assert!(common::is_bound(&world, down));
         for n in 0..50_u32 {
             world.send_audio(alice, 0, n * 960, &[n as u8; 60]);
             world.run_for(Duration::from_millis(20));
         }
         world.run_for(Duration::from_secs(1));
         let packets = world.clients[bob.0].packets_of("TR_mic");
-        assert_eq!(packets.len(), 50, "{mode:?}: {:?} {:#?}", world.events, world.shard.counters());
+        assert_eq!(packets.len(), 50, "{mode:?}");
         assert!(packets.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1));
         assert!(packets.windows(2).all(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp) == 960));
         assert_eq!(&*packets[7].payload, [7; 60]);
+        let started = |event: &Event| matches!(event, Event::UpTrackStarted { up_track, mime_type: "audio/opus" } if *up_track == mic);
+        assert_eq!(world.events.iter().filter(|event| started(event)).count(), 1);
     }
 }
 
 #[test]
 fn video_starts_at_a_key_frame_that_the_engine_asks_for() {
     for mode in [Mode::Single, Mode::Dual] {
-        let mut world = World::new(WorldConfig::default());
-        let alice = world.join_connected(mode);
-        let bob = world.join_connected(mode);
+        let (mut world, alice, bob) = room(mode);
         let camera = world.publish(alice, MediaKind::Video, &[]);
         world.run_for(Duration::from_secs(1));
-        for n in 0..10_u16 {
-            world.send_video(alice, 0, None, u32::from(n) * 3_000, &vp8(n, n == 0));
-            world.run_for(FRAME);
-        }
+        let mut filming = Camera::new(alice, 0, None);
+        filming.film(&mut world, 10);
         world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
-        let asked = world.clients[alice.0].key_frame_requests.len();
-        for n in 10..40_u16 {
-            let is_key = world.clients[alice.0].key_frame_requests.len() > asked && n == 30;
-            world.send_video(alice, 0, None, u32::from(n) * 3_000, &vp8(n, is_key));
-            world.run_for(FRAME);
-        }
+        filming.film(&mut world, 40);
         let packets = world.clients[bob.0].packets_of("TR_cam");
-        assert_eq!(packets.len(), 10, "{mode:?} {:#?}", world.shard.counters());
-        assert_eq!(packets[0].payload[4] & 1, 0, "the first packet starts a key frame");
+        assert!(packets.len() > 25, "{mode:?}: {}", packets.len());
+        assert!(is_key(&packets[0].payload), "the first packet starts a key frame");
+        assert!(packets.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1));
+        assert!(packets[0].seq < 65_536, "a rollover count above 0 could not be known to the receiver");
+        assert_eq!(world.clients[alice.0].key_frame_requests.len(), 1);
     }
+}
+
+#[test]
+fn a_key_frame_that_does_not_come_is_asked_for_again() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    world.run_for(Duration::from_secs(1));
+    let mut filming = Camera::new(alice, 0, None);
+    filming.obeys = false;
+    filming.film(&mut world, 5);
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    filming.film(&mut world, 90);
+    let asked = world.clients[alice.0].key_frame_requests.len();
+    assert!((3..=15).contains(&asked), "{asked} requests in three seconds");
+    filming.obeys = true;
+    filming.film(&mut world, 60);
+    assert!(!world.clients[bob.0].packets_of("TR_cam").is_empty());
+}
+
+#[test]
+fn requests_of_many_subscribers_reach_the_publisher_as_one() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let carol = world.join_connected(Mode::Dual);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    for client in [bob, carol] {
+        world.subscribe(client, camera, MediaKind::Video, "TR_cam");
+    }
+    let mut filming = Camera::new(alice, 0, None);
+    filming.film(&mut world, 60);
+    world.run_for(Duration::from_secs(2));
+    let before = world.clients[alice.0].key_frame_requests.len();
+    let counted = world.shard.counters().plis;
+    for _ in 0..5 {
+        for client in [bob, carol] {
+            world.request_key_frame(client, "TR_cam");
+        }
+        world.run_for(Duration::from_millis(10));
+    }
+    assert!(world.shard.counters().plis > counted + 1, "both asked");
+    assert_eq!(world.clients[alice.0].key_frame_requests.len(), before + 1);
+}
+
+#[test]
+fn simulcast_forwards_the_best_live_layer_and_switches_at_key_frames() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let (mut world, alice, bob) = room(mode);
+        let camera = world.publish(alice, MediaKind::Video, &["q", "h", "f"]);
+        world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+        world.run_for(Duration::from_secs(1));
+        let mut layers = ["q", "h", "f"].map(|rid| Camera::new(alice, 0, Some(rid)));
+        for (index, layer) in layers.iter_mut().enumerate() {
+            layer.base = index as u32 * 1_000_000;
+            layer.tag = index as u8;
+        }
+        let mut film = |world: &mut World, live: std::ops::Range<usize>, frames: usize| {
+            for _ in 0..frames {
+                layers[live.clone()].iter_mut().for_each(|layer| layer.shoot(world));
+                world.run_for(FRAME);
+            }
+        };
+        film(&mut world, 0..3, 90);
+        film(&mut world, 0..1, 90); // the upper layers die
+        film(&mut world, 0..3, 90); // and come back
+        let packets = world.clients[bob.0].packets_of("TR_cam");
+        assert!(packets.len() > 180, "{mode:?}: {}", packets.len());
+        assert!(packets.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1), "no holes");
+        for pair in packets.windows(2) {
+            let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
+            let elapsed = pair[1].at.saturating_duration_since(pair[0].at);
+            assert!(step > 0 && step < 90_000 * 3, "{step} after {elapsed:?}");
+            let ids = (picture_id(&pair[0].payload), picture_id(&pair[1].payload));
+            assert_eq!(ids.0.wrapping_add(1) & 0x7fff, ids.1, "picture ids are continuous");
+            let switches = pair[0].payload[TAG] != pair[1].payload[TAG];
+            assert!(!switches || is_key(&pair[1].payload), "switches at key frames only");
+        }
+        let mut tags: Vec<u8> = packets.iter().map(|packet| packet.payload[TAG]).collect();
+        tags.dedup();
+        assert!(tags.ends_with(&[2, 0, 2]), "{mode:?}: best, what is left, best again: {tags:?}");
+        assert!(world.events.iter().all(|event| !matches!(event, Event::TransportFailed { .. })));
+    }
+}
+
+#[test]
+fn padding_leaves_no_gap() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    let mut filming = Camera::new(alice, 0, None);
+    filming.film(&mut world, 40);
+    for n in 0..20 {
+        world.send_video(alice, 0, None, n, &[]);
+        filming.film(&mut world, 1);
+    }
+    world.run_for(Duration::from_secs(1));
+    let packets = world.clients[bob.0].packets_of("TR_cam");
+    assert!(packets.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1));
+    assert!(packets.iter().all(|packet| !packet.payload.is_empty()));
+    assert_eq!(world.shard.counters().dropped(DropReason::PaddingOnly), 20);
+}
+
+#[test]
+fn losses_on_both_links_are_repaired() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.run_for(Duration::from_secs(1));
+    let mut filming = Camera::new(alice, 0, None);
+    filming.film(&mut world, 30);
+    let lossy = LinkConfig { loss: 0.05, ..LinkConfig::default() };
+    world.uplinks[alice.0].config = lossy;
+    world.downlinks[bob.0].config = lossy;
+    for _ in 0..60 {
+        for _ in 0..5 {
+            filming.shoot(&mut world);
+            world.run_for(Duration::from_millis(6));
+        }
+    }
+    for link in [&mut world.uplinks[alice.0], &mut world.downlinks[bob.0]] {
+        link.config.loss = 0.0;
+    }
+    filming.film(&mut world, 30);
+    let mut seqs: Vec<u64> =
+        world.clients[bob.0].packets_of("TR_cam").iter().map(|packet| packet.seq).collect();
+    seqs.sort_unstable();
+    seqs.dedup();
+    let missing = (seqs[seqs.len() - 1] - seqs[0] + 1) as usize - seqs.len();
+    assert!(missing <= 3, "{missing} of {} never arrived", seqs.len());
+    let counters = world.shard.counters();
+    assert!(counters.retransmitted > 5, "{counters:?}");
+    world.run_for(Duration::from_secs(6));
+    assert!(world.shard.counters().nacks > 0);
+}
+
+#[test]
+fn a_disabled_track_is_silent_and_comes_back_with_a_key_frame() {
+    let (mut world, alice, bob) = room(Mode::Dual);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    let down_track = world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.run_for(Duration::from_secs(1));
+    let mut filming = Camera::new(alice, 0, None);
+    filming.film(&mut world, 30);
+    world.command(Command::EnableDownTrack { down_track, enabled: false });
+    world.run_for(Duration::from_millis(100));
+    let before = world.clients[bob.0].packets_of("TR_cam").len();
+    filming.film(&mut world, 30);
+    assert_eq!(world.clients[bob.0].packets_of("TR_cam").len(), before);
+    assert!(world.shard.counters().dropped(DropReason::DownTrackDisabled) >= 29);
+    world.command(Command::EnableDownTrack { down_track, enabled: true });
+    filming.film(&mut world, 30);
+    let packets = world.clients[bob.0].packets_of("TR_cam");
+    assert!(packets.len() > before + 20);
+    assert!(is_key(&packets[before].payload));
+    assert_eq!(packets[before].seq, packets[before - 1].seq + 1);
+}
+
+#[test]
+fn a_muted_publication_is_dropped_at_its_source() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.run_for(Duration::from_secs(1));
+    world.command(Command::MuteUpTrack { up_track: mic, muted: true });
+    for n in 0..10 {
+        world.send_audio(alice, 0, n * 960, &[1; 50]);
+        world.run_for(Duration::from_millis(20));
+    }
+    assert_eq!(world.clients[bob.0].packets_of("TR_mic").len(), 0);
+    assert_eq!(world.shard.counters().dropped(DropReason::UpTrackMuted), 10);
+    assert_eq!(world.shard.counters().packets_out, 0);
+}
+
+#[test]
+fn red_goes_to_those_who_have_it() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.run_for(Duration::from_secs(1));
+    let mut red = vec![0x80 | 0x6f, 0, 0, 4, 0x6f]; // one redundant block of 4 bytes, then the primary
+    red.extend([1, 2, 3, 4]);
+    red.extend([9; 30]);
+    for n in 0..10 {
+        world.send_red(alice, 0, n * 960, &red);
+        world.run_for(Duration::from_millis(20));
+    }
+    world.run_for(Duration::from_millis(200));
+    let packets = world.clients[bob.0].packets_of("TR_mic");
+    assert_eq!(packets.len(), 10);
+    assert_eq!(&*packets[0].payload, &*red);
+    let started = |event: &Event| matches!(event, Event::UpTrackStarted { mime_type: "audio/red", .. });
+    assert!(world.events.iter().any(started));
+}
+
+#[test]
+fn oversized_payloads_end_at_the_publisher() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.run_for(Duration::from_secs(1));
+    let mut huge = vp8(0, true);
+    huge.resize(1_900, 0);
+    world.send_video(alice, 0, None, 0, &huge);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.shard.counters().dropped(DropReason::Oversized), 1);
+    let mut filming = Camera::new(alice, 0, None);
+    filming.film(&mut world, 30);
+    assert!(world.clients[bob.0].packets_of("TR_cam").len() > 20, "nobody else suffers");
+}
+
+#[test]
+fn levels_are_reported_while_somebody_is_heard() {
+    let (mut world, alice, _bob) = room(Mode::Single);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.run_for(Duration::from_secs(1));
+    for n in 0..50 {
+        world.send_audio(alice, 0, n * 960, &[1; 50]); // at −20 dBov
+        world.run_for(Duration::from_millis(20));
+    }
+    world.run_for(Duration::from_secs(2));
+    let reports: Vec<_> = world
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::AudioLevels { levels, .. } => Some(levels),
+            _ => None,
+        })
+        .collect();
+    assert!((3..=5).contains(&reports.len()), "{reports:?}");
+    assert_eq!((reports[0][0].up_track, reports[0][0].level), (mic, 20));
+    assert!((360..=420).contains(&reports[0][0].active_ms), "{reports:?}");
+    assert!(reports[reports.len() - 1].is_empty(), "one empty report when all fell silent");
 }

@@ -8,6 +8,8 @@ use std::time::Instant;
 use plenum_core::{MediaKind, TransportId};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::config::DtlsCert;
+use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequestKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{ExtensionValues, RtpWrite};
@@ -106,9 +108,15 @@ pub struct Client {
 }
 
 impl PeerConnection {
-    pub(crate) fn new(now: Instant, transport: TransportId, address: SocketAddr, server: SocketAddr) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        transport: TransportId,
+        address: SocketAddr,
+        certificate: &DtlsCert,
+    ) -> Self {
         let mut builder = Rtc::builder()
             .set_rtp_mode(true)
+            .set_dtls_cert(certificate.clone())
             .clear_codecs()
             .enable_opus(true, true)
             .enable_vp8(true)
@@ -117,7 +125,6 @@ impl PeerConnection {
         extensions.set(6, str0m::rtp::Extension::AbsoluteCaptureTime);
         let mut rtc = builder.build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("a host candidate"));
-        let _ = server;
         Self {
             transport,
             address,
@@ -134,7 +141,7 @@ impl PeerConnection {
     pub(crate) fn offer(
         &mut self,
         more: (u32, u32),
-        publish: &mut Vec<MediaLine>,
+        publish: &mut [MediaLine],
         restart_ice: bool,
     ) -> Option<String> {
         let mut api = self.rtc.sdp_api();
@@ -230,7 +237,7 @@ impl PeerConnection {
     }
 
     pub(crate) fn red_payload_type(&self) -> Option<u8> {
-        self.rtc.codec_config().iter().find_map(|params| params.red()).map(|pt| *pt)
+        self.rtc.codec_config().iter().find_map(PayloadParams::red).map(|pt| *pt)
     }
 
     pub(crate) fn request_key_frame(&mut self, mid: &str) {

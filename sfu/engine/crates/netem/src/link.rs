@@ -11,11 +11,13 @@ pub struct LinkConfig {
     pub jitter: Duration,
     /// Share of datagrams lost, 0 to 1.
     pub loss: f64,
+    /// Share of datagrams with one byte changed, 0 to 1.
+    pub damage: f64,
 }
 
 impl Default for LinkConfig {
     fn default() -> Self {
-        Self { delay: Duration::from_millis(5), jitter: Duration::ZERO, loss: 0.0 }
+        Self { delay: Duration::from_millis(5), jitter: Duration::ZERO, loss: 0.0, damage: 0.0 }
     }
 }
 
@@ -41,6 +43,19 @@ impl Link {
         }
         let jitter = self.config.jitter.mul_f64(self.fraction());
         Some(self.config.delay + jitter)
+    }
+
+    /// Damages a datagram, or not.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    pub fn damage(&mut self, payload: &mut [u8]) {
+        if payload.is_empty() || self.fraction() >= self.config.damage {
+            return;
+        }
+        let position = (self.fraction() * payload.len() as f64) as usize;
+        let change = 1 + (self.fraction() * 255.0) as u8;
+        if let Some(byte) = payload.get_mut(position) {
+            *byte ^= change;
+        }
     }
 
     /// Xorshift64* (Vigna 2016), scaled to 0..1.

@@ -13,6 +13,8 @@ use plenum_core::{
     TransportOptions, TransportRole, TransportSeed, UpTrackId,
 };
 use str0m::Input;
+use str0m::config::DtlsCert;
+use str0m::crypto::from_feature_flags;
 
 use crate::client::{Client, MediaLine, Mode, OutPacket, PeerConnection};
 use crate::link::{Link, LinkConfig};
@@ -84,6 +86,7 @@ pub struct World {
     pub downlinks: Vec<Link>,
     config: WorldConfig,
     options: TransportOptions,
+    client_certificate: DtlsCert,
     server: SocketAddr,
     in_flight: BinaryHeap<Reverse<InFlight>>,
     order: u64,
@@ -116,6 +119,10 @@ impl World {
             downlinks: Vec::new(),
             config,
             options,
+            client_certificate: from_feature_flags()
+                .dtls_provider
+                .generate_certificate()
+                .expect("a certificate"),
             server,
             in_flight: BinaryHeap::new(),
             order: 0,
@@ -166,14 +173,9 @@ impl World {
             let transport = TransportId(self.fresh_id());
             let port = u16::try_from(1_000 + id.0 * 2 + index).expect("few clients");
             let address = SocketAddr::from(([198, 51, 100, 7], port));
-            self.clients[id.0].connections.push(PeerConnection::new(
-                self.now,
-                transport,
-                address,
-                self.server,
-            ));
-            let seed = TransportSeed::build(transport, *role, &self.options, self.now);
-            self.command(Command::OpenTransport { participant, seed: Box::new(seed) });
+            let connection = PeerConnection::new(self.now, transport, address, &self.client_certificate);
+            self.clients[id.0].connections.push(connection);
+            self.open_as(participant, transport, *role);
         }
         let lines = if mode == Mode::Single { self.config.first_lines } else { (0, 0) };
         self.offer(id, lines, false);
@@ -364,6 +366,23 @@ impl World {
         self.clients[client.0].connections[connection].address = address;
     }
 
+    /// Opens a transport behind which there is no client.
+    pub fn open_transport(&mut self, participant: ParticipantId, role: TransportRole) -> TransportId {
+        let transport = TransportId(self.fresh_id());
+        self.open_as(participant, transport, role);
+        transport
+    }
+
+    fn open_as(&mut self, participant: ParticipantId, transport: TransportId, role: TransportRole) {
+        let seed = TransportSeed::build(transport, role, &self.options, self.now);
+        self.command(Command::OpenTransport { participant, seed: Box::new(seed) });
+    }
+
+    /// Forgets the connections of a client that has left.
+    pub fn forget(&mut self, client: ClientId) {
+        self.clients[client.0].connections.clear();
+    }
+
     /// Runs for a span of virtual time.
     pub fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
@@ -433,8 +452,10 @@ impl World {
         let _ = client.connections[index].rtc.handle_input(Input::Timeout(now));
         let source = client.connections[index].address;
         for transmit in client.drain(now, index) {
+            let mut payload = transmit.contents.to_vec();
+            self.uplinks[id.0].damage(&mut payload);
             if let Some(transit) = self.uplinks[id.0].transit() {
-                self.launch(transit, source, transmit.destination, transmit.contents.to_vec());
+                self.launch(transit, source, transmit.destination, payload);
             }
         }
     }

@@ -16,6 +16,9 @@ use crate::input::{Carrier, Datagram};
 use crate::output::Transmit;
 use crate::stats::Counters;
 
+/// Rounds in which a closing association may say goodbye.
+const CLOSE_ROUNDS: usize = 4;
+
 /// What running a transport brought up, in order.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a packet is moved once; boxing it would allocate per packet")]
@@ -79,12 +82,17 @@ impl Transport {
         };
         let rtc = &mut self.rtc;
         match guard(move || rtc.handle_input(Input::Receive(now, receive))) {
-            // A datagram that the association does not like is the datagram's fault.
             Ok(accepted) => {
-                if accepted.is_err() {
+                let signals_before = outlet.signals.len();
+                self.drain(now, outlet);
+                let brought_rtp = || {
+                    let brought = &outlet.signals[signals_before..];
+                    brought.iter().any(|(_, signal)| matches!(signal, Signal::Rtp(_)))
+                };
+                // A datagram that the association does not like is the datagram's fault. Bad RTP it drops in silence.
+                if accepted.is_err() || is_rtp(datagram.payload) && !brought_rtp() {
                     outlet.counters.count_drop(DropReason::Rejected);
                 }
-                self.drain(now, outlet);
             }
             Err(_) => outlet.signal(Signal::Failed(TransportFailure::Fault)),
         }
@@ -121,18 +129,23 @@ impl Transport {
         }
     }
 
-    /// Starts a close: alerts leave with this run. The transport is of no use afterwards.
+    /// Closes the association: its alerts leave with this call, nothing is waited for. It is of no use afterwards.
     pub(crate) fn close(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        let signals_before = outlet.signals.len();
         let rtc = &mut self.rtc;
-        let closed = guard(move || {
-            let _ = rtc.close(); // an association that cannot even say goodbye is closed all the same
-            let _ = rtc.handle_input(Input::Timeout(now));
-        });
-        if closed.is_ok() {
-            let signals_before = outlet.signals.len();
-            self.drain(now, outlet);
-            outlet.signals.truncate(signals_before);
+        if guard(move || rtc.close()).is_err() {
+            return;
         }
+        // Each layer's goodbye makes the next one's possible.
+        for _ in 0..CLOSE_ROUNDS {
+            self.drain(now, outlet);
+            let rtc = &mut self.rtc;
+            let ran = guard(move || rtc.handle_input(Input::Timeout(now)));
+            if !matches!(ran, Ok(Ok(()))) || !self.rtc.is_alive() {
+                break;
+            }
+        }
+        outlet.signals.truncate(signals_before);
     }
 
     /// Polls until the association has nothing more to say before its next timeout.
@@ -161,18 +174,14 @@ impl Transport {
     fn send(&mut self, now: Instant, transmit: str0m::net::Transmit, outlet: &mut Outlet<'_>) {
         let carrier = if transmit.proto == Protocol::Udp { Carrier::Udp } else { Carrier::Tcp };
         let contents = &transmit.contents;
-        match contents.first() {
-            Some(0..=3) => {
-                let path = (carrier, transmit.destination);
-                outlet.demux.observe_transmit(now, outlet.index, path, contents);
-            }
-            first => {
-                self.last_protocol = transmit.proto;
-                let is_rtp = matches!(first, Some(128..=191));
-                let payload_type = contents.get(1).map_or(0, |byte| byte & 0x7f);
-                if is_rtp && self.resend_types.contains(payload_type) {
-                    outlet.counters.retransmitted += 1;
-                }
+        if let Some(0..=3) = contents.first() {
+            let path = (carrier, transmit.destination);
+            outlet.demux.observe_transmit(now, outlet.index, path, contents);
+        } else {
+            self.last_protocol = transmit.proto;
+            let payload_type = contents.get(1).map_or(0, |byte| byte & 0x7f);
+            if is_rtp(contents) && self.resend_types.contains(payload_type) {
+                outlet.counters.retransmitted += 1;
             }
         }
         outlet.counters.datagrams_out += 1;
@@ -252,4 +261,9 @@ impl Transport {
             _ => {}
         }
     }
+}
+
+/// Whether a datagram is RTP, not RTCP (RFC 5761 §4, RFC 7983 §7).
+fn is_rtp(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..=191, second, ..] if !matches!(second & 0x7f, 64..=95))
 }

@@ -1,0 +1,222 @@
+//! Data packets between clients: stamping, destinations, isolation of a receiver that does not read.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, missing_docs)]
+
+mod common;
+
+use std::time::Duration;
+
+use plenum_core::{Command, DataKind, DropReason, Event, RoomId, ShardConfig, TransportFailure};
+use plenum_netem::{ClientId, LinkConfig, Mode, World, WorldConfig};
+
+/// A length-delimited protobuf field.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut encoded = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        encoded.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    encoded.push(length as u8);
+    encoded.extend(bytes);
+    encoded
+}
+
+/// `DataPacket{user: UserPacket{payload}, destination_identities}`.
+fn user_packet(payload: &[u8], to: &[&str]) -> Vec<u8> {
+    let mut packet = field(2, &field(2, payload));
+    for identity in to {
+        packet.extend(field(5, identity.as_bytes()));
+    }
+    packet
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+fn texts(world: &World, client: ClientId, label: &str) -> Vec<Vec<u8>> {
+    world.clients[client.0]
+        .messages
+        .iter()
+        .filter(|(of, _)| of == label)
+        .map(|(_, bytes)| bytes.clone())
+        .collect()
+}
+
+#[test]
+fn packets_reach_everybody_else_once_and_stamped() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Dual);
+    let carol = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    for (label, text) in [("_reliable", "hello-reliable"), ("_lossy", "hello-lossy")] {
+        for sender in [alice, bob] {
+            assert!(world.send_message(sender, label, &user_packet(text.as_bytes(), &[])));
+            world.run_for(Duration::from_millis(100));
+        }
+        assert_eq!(texts(&world, alice, label).len(), 1, "no echo");
+        assert_eq!(texts(&world, bob, label).len(), 1);
+        let both = texts(&world, carol, label);
+        assert_eq!(both.len(), 2);
+        assert!(contains(&both[0], text.as_bytes()) && contains(&both[0], b"user-0"));
+        assert!(contains(&both[1], b"user-1") && contains(&both[1], b"PA_1"));
+    }
+    assert_eq!(world.shard.counters().data_messages_in, 4);
+    assert_eq!(world.shard.counters().data_messages_out, 8);
+}
+
+#[test]
+fn destinations_and_permissions_are_obeyed() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let carol = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    world.send_message(alice, "_reliable", &user_packet(b"for carol", &["user-2"]));
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(texts(&world, bob, "_reliable").len(), 0);
+    assert_eq!(texts(&world, carol, "_reliable").len(), 1);
+    let mut profile = plenum_core::DataProfile {
+        sid: "PA_0".into(),
+        identity: "user-0".into(),
+        can_publish_data: false,
+        hidden: false,
+        agent: false,
+    };
+    world.command(Command::UpdateParticipant {
+        participant: World::participant(alice),
+        profile: profile.clone(),
+    });
+    world.send_message(alice, "_reliable", &user_packet(b"no", &[]));
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.shard.counters().dropped(DropReason::DataNotPermitted), 1);
+    profile.can_publish_data = true;
+    world.command(Command::UpdateParticipant { participant: World::participant(alice), profile });
+    world.send_message(alice, "_reliable", b"\xff\xff\xff\xff not protobuf");
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.shard.counters().dropped(DropReason::MalformedData), 1);
+    assert_eq!(texts(&world, bob, "_reliable").len(), 0);
+}
+
+#[test]
+fn the_server_sends_to_all_or_some() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Dual);
+    world.run_for(Duration::from_secs(1));
+    world.server_data(DataKind::Reliable, b"to all");
+    world.command(Command::SendData {
+        room: RoomId(1),
+        kind: DataKind::Lossy,
+        payload: b"to bob".as_slice().into(),
+        destinations: Some(vec![World::participant(bob)]),
+    });
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(texts(&world, alice, "_reliable"), [b"to all".to_vec()]);
+    assert_eq!(texts(&world, bob, "_reliable"), [b"to all".to_vec()]);
+    assert_eq!(texts(&world, alice, "_lossy").len(), 0);
+    assert_eq!(texts(&world, bob, "_lossy"), [b"to bob".to_vec()]);
+    let before = world.shard.counters().stale_commands;
+    world.command(Command::SendData {
+        room: RoomId(99),
+        kind: DataKind::Lossy,
+        payload: b"x".as_slice().into(),
+        destinations: None,
+    });
+    assert_eq!(world.shard.counters().stale_commands, before + 1);
+}
+
+#[test]
+fn what_comes_before_the_channel_opens_is_kept_for_a_while() {
+    let mut world = World::new(WorldConfig::default());
+    let early = world.join(Mode::Single);
+    world.server_data(DataKind::Reliable, b"early");
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(texts(&world, early, "_reliable"), [b"early".to_vec()]);
+
+    let slow = LinkConfig { delay: Duration::from_millis(900), ..LinkConfig::default() };
+    let mut world = World::new(WorldConfig { link: slow, ..WorldConfig::default() });
+    let late = world.join(Mode::Single);
+    world.server_data(DataKind::Reliable, b"expired");
+    assert!(world.run_until(Duration::from_secs(60), |world| world.clients[late.0].open_channels.len() >= 3));
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(texts(&world, late, "_reliable").len(), 0);
+    assert_eq!(world.shard.counters().dropped(DropReason::ChannelNotOpen), 1);
+}
+
+#[test]
+fn a_channel_with_another_label_carries_raw_bytes_as_user_packets() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    world.open_channel(alice, "telemetry", true);
+    world.run_for(Duration::from_secs(1));
+    assert!(world.send_message(alice, "telemetry", b"raw bytes"));
+    world.run_for(Duration::from_millis(100));
+    let got = texts(&world, bob, "_reliable");
+    assert_eq!(got.len(), 1);
+    assert!(contains(&got[0], b"raw bytes") && contains(&got[0], b"user-0"));
+}
+
+#[test]
+fn a_receiver_that_does_not_read_is_closed_and_holds_up_nobody() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let stuck = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    world.uplinks[stuck.0].config.loss = 1.0; // its acknowledgements do not come back
+    let big = user_packet(&vec![7; 60_000], &[]);
+    let mut sent = 0;
+    for _ in 0..400 {
+        sent += usize::from(world.send_message(alice, "_reliable", &big));
+        world.run_for(Duration::from_millis(20));
+        if world.shard.counters().dropped(DropReason::ReliableQueueFull) > 0 {
+            break;
+        }
+    }
+    world.run_for(Duration::from_secs(2));
+    let transport = world.transports(stuck)[0];
+    let failed: Vec<_> =
+        world.events.iter().filter(|event| matches!(event, Event::TransportFailed { .. })).collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(
+        matches!(failed[0], Event::TransportFailed { transport: t, failure: TransportFailure::Fault } if *t == transport)
+    );
+    assert_eq!(texts(&world, bob, "_reliable").len(), sent, "the other one got everything");
+}
+
+#[test]
+fn lossy_data_for_a_slow_receiver_is_dropped_not_queued() {
+    let mut world = World::new(WorldConfig { sctp_buffer_bytes: 64 * 1024, ..WorldConfig::default() });
+    let alice = world.join_connected(Mode::Single);
+    let slow = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    world.downlinks[slow.0].config.loss = 1.0;
+    for _ in 0..100 {
+        world.send_message(alice, "_lossy", &user_packet(&[7; 10_000], &[]));
+        world.run_for(Duration::from_millis(20));
+    }
+    assert!(world.shard.counters().dropped(DropReason::LossyQueueFull) > 0);
+    assert!(!world.events.iter().any(|event| matches!(event, Event::TransportFailed { .. })));
+}
+
+#[test]
+fn a_flood_of_messages_is_capped() {
+    let shard = ShardConfig { data_messages_per_s: Some(10), ..WorldConfig::default().shard };
+    let mut world = World::new(WorldConfig { shard, ..WorldConfig::default() });
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    for _ in 0..50 {
+        world.send_message(alice, "_reliable", &user_packet(b"x", &[]));
+    }
+    world.run_for(Duration::from_millis(500));
+    assert_eq!(texts(&world, bob, "_reliable").len(), 10);
+    assert_eq!(world.shard.counters().dropped(DropReason::DataRateExceeded), 40);
+    world.run_for(Duration::from_secs(1));
+    world.send_message(alice, "_reliable", &user_packet(b"y", &[]));
+    world.run_for(Duration::from_millis(200));
+    assert_eq!(texts(&world, bob, "_reliable").len(), 11);
+}

@@ -1,0 +1,266 @@
+//! Hostile and unlucky peers: only the one concerned may suffer, and nothing may remain.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, missing_docs)]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::Camera;
+use plenum_core::sdp::{CodecPolicy, RemoteOffer};
+use plenum_core::{
+    Command, DataProfile, DownTrackId, DropReason, Event, MediaKind, ParticipantId, RequestId, RoomId,
+    TransportFailure, TransportRole, UpTrackId,
+};
+use plenum_netem::{ClientId, LinkConfig, Mode, World, WorldConfig};
+
+fn failures(world: &World) -> Vec<TransportFailure> {
+    world
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::TransportFailed { failure, .. } => Some(*failure),
+            _ => None,
+        })
+        .collect()
+}
+
+fn leave(world: &mut World, client: ClientId) {
+    world.command(Command::RemoveParticipant { participant: World::participant(client) });
+}
+
+#[test]
+fn full_ice_and_lite_connect_in_both_modes_over_a_bad_link() {
+    for ice_lite in [true, false] {
+        for mode in [Mode::Single, Mode::Dual] {
+            let link = LinkConfig { loss: 0.2, delay: Duration::from_millis(40), ..LinkConfig::default() };
+            let mut world = World::new(WorldConfig { ice_lite, link, ..WorldConfig::default() });
+            world.join_connected(mode);
+            let connected = |world: &World| {
+                let is_connected =
+                    |event: &&Event| matches!(event, Event::TransportConnected { tcp: false, .. });
+                world.events.iter().filter(is_connected).count()
+            };
+            let expected = if mode == Mode::Single { 1 } else { 2 };
+            assert!(world.run_until(Duration::from_secs(20), |world| connected(world) == expected));
+            assert!(failures(&world).is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_client_that_restarts_ice_keeps_its_media() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.run_for(Duration::from_secs(1));
+    let mut filming = Camera::new(alice, 0, None);
+    for round in 0..3 {
+        filming.film(&mut world, 30);
+        let before = world.clients[bob.0].packets_of("TR_cam").len();
+        for client in [alice, bob] {
+            world.restart_ice(client);
+        }
+        filming.film(&mut world, 60);
+        let after = world.clients[bob.0].packets_of("TR_cam").len();
+        assert!(after - before > 40, "round {round}: {before} to {after}");
+    }
+    world.run_for(Duration::from_secs(40));
+    assert!(failures(&world).is_empty(), "{:?}", failures(&world));
+}
+
+#[test]
+fn a_client_may_come_from_another_address() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.run_for(Duration::from_secs(1));
+    let elsewhere: SocketAddr = "203.0.113.9:40000".parse().unwrap();
+    world.inject(elsewhere, &[22, 254, 253, 0, 0]);
+    assert_eq!(world.shard.counters().dropped(DropReason::UnknownSource), 1, "not before its check");
+    world.move_to(alice, 0, elsewhere);
+    world.run_for(Duration::from_secs(6)); // the next check comes from there
+    world.send_audio(alice, 0, 0, &[5; 30]);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.clients[bob.0].packets_of("TR_mic").len(), 1);
+}
+
+#[test]
+fn a_client_that_falls_silent_is_reported_within_fifteen_seconds() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(5));
+    world.uplinks[alice.0].config.loss = 1.0;
+    let is_gone = |world: &World| !failures(world).is_empty();
+    assert!(world.run_until(Duration::from_secs(16), is_gone));
+    assert_eq!(failures(&world), [TransportFailure::IceTimeout]);
+    assert_eq!(world.shard.counters().transports, 0);
+}
+
+#[test]
+fn one_payload_type_for_two_codecs_is_refused_and_harms_nobody() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let transport = world.transports(alice)[0];
+    let sdp = include_str!("hostile/duplicate_payload_type.sdp").replace('\n', "\r\n");
+    let request = RequestId(world.fresh_id());
+    match RemoteOffer::parse(&sdp, &CodecPolicy::default()) {
+        Err(_) => {}
+        Ok(offer) => {
+            world.command(Command::AcceptOffer {
+                transport,
+                request,
+                offer: Box::new(offer),
+                publish: Vec::new(),
+            });
+            assert!(world.events.iter().any(|event| matches!(event, Event::NegotiationFailed { .. })));
+        }
+    }
+    let bob = world.join_connected(Mode::Single);
+    let mic = world.publish(bob, MediaKind::Audio, &[]);
+    world.run_for(Duration::from_millis(500));
+    world.send_audio(bob, 0, 0, &[1; 20]);
+    let _ = mic;
+    world.run_for(Duration::from_millis(500));
+    assert!(failures(&world).is_empty());
+}
+
+#[test]
+fn random_bytes_from_anywhere_are_dropped_with_a_reason() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Dual);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.run_for(Duration::from_secs(1));
+    let stranger: SocketAddr = "203.0.113.66:6666".parse().unwrap();
+    let mut state = 0x1234_5678_9abc_def1_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let sources = [stranger, world.address(alice, 0), world.address(bob, 1)];
+    for round in 0..20_000_usize {
+        let length = (next() % 200) as usize;
+        let mut bytes: Vec<u8> = (0..length).map(|_| next() as u8).collect();
+        if let Some(first) = bytes.first_mut() {
+            // Half of them look like something: STUN, DTLS, RTP, RTCP.
+            *first = [*first, 0, 22, 0x80, 0x90, *first][round % 6];
+        }
+        if round % 6 == 4 && bytes.len() > 1 {
+            bytes[1] = [111, 63, 96, 200, 201, 205, 206][round % 7];
+        }
+        world.inject(sources[round % 3], &bytes);
+    }
+    let counters = world.shard.counters();
+    assert!(counters.dropped(DropReason::UnknownSource) > 1_000);
+    assert!(counters.dropped(DropReason::Rejected) > 1_000);
+    assert!(failures(&world).is_empty(), "{:?}", failures(&world));
+    for n in 0..10 {
+        world.send_audio(alice, 0, n * 960, &[3; 30]);
+        world.run_for(Duration::from_millis(20));
+    }
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.clients[bob.0].packets_of("TR_mic").len(), 10, "the others do not notice");
+}
+
+#[test]
+fn damaged_datagrams_break_nothing() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &["q", "h", "f"]);
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.run_for(Duration::from_secs(1));
+    world.uplinks[alice.0].config.damage = 0.3;
+    world.uplinks[bob.0].config.damage = 0.3;
+    let mut filming = Camera::new(alice, 0, Some("q"));
+    filming.film(&mut world, 300);
+    assert!(world.clients[bob.0].packets_of("TR_cam").len() > 100);
+    assert!(world.shard.counters().dropped(DropReason::Rejected) > 20);
+    assert!(failures(&world).is_empty(), "{:?}", failures(&world));
+}
+
+#[test]
+fn a_close_is_told_to_the_client() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let transport = world.transports(alice)[0];
+    world.run_for(Duration::from_secs(1));
+    world.command(Command::CloseTransport { transport });
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.clients[alice.0].closed, 1, "the close alert arrived");
+    assert!(failures(&world).is_empty(), "who closed it needs no report");
+    let stale = world.shard.counters().stale_commands;
+    world.command(Command::CloseTransport { transport });
+    assert_eq!(world.shard.counters().stale_commands, stale + 1);
+}
+
+#[test]
+fn nothing_remains_of_those_who_left() {
+    let mut world = World::new(WorldConfig::default());
+    for mode in [Mode::Single, Mode::Dual] {
+        let alice = world.join_connected(mode);
+        let bob = world.join_connected(mode);
+        let camera = world.publish(alice, MediaKind::Video, &[]);
+        let mic = world.publish(bob, MediaKind::Audio, &[]);
+        world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+        world.subscribe(alice, mic, MediaKind::Audio, "TR_mic");
+        let mut filming = Camera::new(alice, 0, None);
+        world.run_for(Duration::from_millis(500));
+        filming.film(&mut world, 10);
+        world.send_audio(bob, 0, 0, &[1; 20]);
+        leave(&mut world, alice);
+        assert!(!world.shard.is_empty());
+        leave(&mut world, bob);
+        assert!(world.shard.is_empty());
+        world.run_for(Duration::from_secs(5));
+        assert_eq!(world.shard.counters().transports, 0);
+    }
+}
+
+#[test]
+fn a_thousand_visits_leave_empty_tables() {
+    let mut world = World::new(WorldConfig::default());
+    let participant = ParticipantId(7);
+    for round in 0..1_000 {
+        let profile = DataProfile {
+            sid: "PA_7".into(),
+            identity: "seven".into(),
+            can_publish_data: true,
+            hidden: false,
+            agent: false,
+        };
+        world.command(Command::AddParticipant { room: RoomId(round), participant, profile });
+        let roles = [TransportRole::Both, TransportRole::Publisher, TransportRole::Subscriber];
+        let transport = world.open_transport(participant, roles[round as usize % 3]);
+        let down_track = DownTrackId(world.fresh_id());
+        world.command(Command::AddDownTrack {
+            down_track,
+            transport,
+            up_track: UpTrackId(round),
+            kind: MediaKind::Video,
+            stream_id: "PA_x|TR_y".into(),
+            track_sid: "TR_y".into(),
+            stereo: false,
+            enabled: true,
+        });
+        match round % 4 {
+            0 => world.command(Command::CloseTransport { transport }),
+            1 => world.command(Command::CloseUpTrack { up_track: UpTrackId(round) }),
+            2 => world.command(Command::RemoveDownTrack { down_track }),
+            _ => {}
+        }
+        world.command(Command::RemoveParticipant { participant });
+    }
+    assert!(world.shard.is_empty());
+    assert_eq!(world.shard.counters().stale_commands, 0);
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.shard.next_timeout(), None, "no timer is left");
+}
