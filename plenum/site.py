@@ -15,6 +15,9 @@ from signaling.admission import Admission
 from signaling.counters import SignalCounters
 from signaling.http.app import HttpParts, make_app
 from signaling.http.page import DevTokens, Page
+from signaling.http.room_service import RoomService, room_service
+from signaling.http.twirp import TwirpEdge
+from signaling.http.unbuilt import unbuilt_services
 from signaling.wire import ServerFacts, WireEncoder
 from signaling.wire.responses import IceServer
 from signaling.ws import SignalEdge
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from sfu.control.registry import RoomRegistry
     from sfu.metrics import Metrics, Sample
 
-__all__ = ["build_site", "signal_samples"]
+__all__ = ["api_samples", "build_site", "signal_samples"]
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -42,8 +45,11 @@ def build_site(
     config = startup.config
     counters = SignalCounters()
     metrics.add_source(lambda: signal_samples(counters))
+    admission = Admission(startup.keys, clock, registry, name_limits(config))
+    twirp = TwirpEdge(admission, [room_service(_room_service(config, registry)), *unbuilt_services()])
+    metrics.add_source(lambda: api_samples(twirp))
     edge = SignalEdge(
-        admission=Admission(startup.keys, clock, registry, name_limits(config)),
+        admission=admission,
         registry=registry,
         clock=clock,
         encoder=WireEncoder(ServerFacts(node_id=node_id, region=config.region, ice_servers=_ice_servers(config))),
@@ -52,7 +58,14 @@ def build_site(
         rtc_v1=not config.plenum.disable_rtc_v1,
     )
     page = Page(_STATIC, version=__version__, dev=config.development) if config.plenum.web else None
-    return make_app(HttpParts(edge=edge, page=page, dev_tokens=_dev_tokens(startup, clock)))
+    dev_tokens = _dev_tokens(startup, clock)
+    return make_app(HttpParts(edge=edge, twirp=twirp.respond, page=page, dev_tokens=dev_tokens))
+
+
+def api_samples(twirp: TwirpEdge) -> Iterator[Sample]:
+    """The server API's totals as samples."""
+    for (service, method, status, code), total in twirp.answered.items():
+        yield names.TWIRP_STATUS, (service, method, str(status), code), total
 
 
 def signal_samples(counters: SignalCounters) -> Iterator[Sample]:
@@ -65,6 +78,15 @@ def signal_samples(counters: SignalCounters) -> Iterator[Sample]:
     yield names.REFUSED_JOINS, ("leave",), counters.turned_away
     for value in ("sessions", "frames_in", "frames_out", "bad_frames"):
         yield names.SIGNAL, (value,), getattr(counters, value)
+
+
+def _room_service(config: Config, registry: RoomRegistry) -> RoomService:
+    room, limit = config.room, config.limit
+    return RoomService(
+        registry,
+        max_room_name_length=room.max_room_name_length or limit.max_room_name_length,
+        max_metadata_bytes=room.max_metadata_size or limit.max_metadata_size,
+    )
 
 
 def _ice_servers(config: Config) -> tuple[IceServer, ...]:
