@@ -1,7 +1,7 @@
 // Drives one browser for the tests: one page per client, commands and events as JSON lines on stdin and stdout.
 //
 // Owns the browser process, the pages and the small web server they load from. Knows nothing of LiveKit: what happens in
-// a page is in page.js and in the tests. The first argument is `chromium` or `firefox`.
+// a page is in page.js and in the tests. The first argument is `chromium`, `chromium-refusing` or `firefox`.
 //
 // Command:  {"id": 1, "do": "open"|"run"|"close"|"quit", "page": "p1", "body": "<js>", "args": {}}, and visitor.mjs's
 // Answer:   {"id": 1, "value": …} or {"id": 1, "error": "…"};   event: {"page": "p1", "event": "<name>", "args": […]}
@@ -36,16 +36,20 @@ function serve() {
   return new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(server)); });
 }
 
+const chromiumWith = (...more) => ({
+  executablePath: process.env.PLENUM_E2E_CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox', '--disable-gpu', '--use-fake-device-for-media-stream',
+    '--auto-accept-this-tab-capture', '--autoplay-policy=no-user-gesture-required',
+    '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
+    '--disable-backgrounding-occluded-windows', '--disable-dev-shm-usage', ...more,
+  ],
+});
+
 const launchOptions = {
-  chromium: {
-    executablePath: process.env.PLENUM_E2E_CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      '--no-sandbox', '--disable-gpu', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
-      '--auto-accept-this-tab-capture', '--autoplay-policy=no-user-gesture-required',
-      '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
-      '--disable-backgrounding-occluded-windows', '--disable-dev-shm-usage',
-    ],
-  },
+  chromium: chromiumWith('--use-fake-ui-for-media-stream'),
+  // Nobody answers the question whether the page may use the devices but `visit`, with no.
+  'chromium-refusing': chromiumWith(),
   firefox: {
     browser: 'firefox',
     executablePath: process.env.PLENUM_E2E_FIREFOX ?? '/usr/bin/firefox-esr',

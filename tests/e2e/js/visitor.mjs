@@ -9,13 +9,20 @@ const PATIENCE_MS = 20_000;
 export function visitorCommands(browser, pages, write) {
   async function visit({ page: name, url, width = 1280, height = 800, refuseDevices = false }) {
     const context = await browser.createBrowserContext();
-    // An empty list refuses everything, whatever the fake permission prompt of the command line would say.
     if (refuseDevices) await context.overridePermissions(url, []);
     const page = await context.newPage();
     page.on('pageerror', (error) => write({ page: name, event: 'pageerror', args: [String(error)] }));
     await page.setViewport({ width, height });
     pages.set(name, page);
     await page.goto(url);
+  }
+
+  // Like a paste over what was there: React must see the browser change the field, not a script.
+  async function fill({ page: name, selector, text }) {
+    const field = await find(name, selector).waitHandle();
+    await field.focus();
+    await field.evaluate((element) => element.select());
+    await pages.get(name).keyboard.sendCharacter(text);
   }
 
   const find = (name, selector) => pages.get(name).locator(selector).setTimeout(PATIENCE_MS);
@@ -40,8 +47,8 @@ export function visitorCommands(browser, pages, write) {
   return {
     visit,
     look,
+    fill,
     click: ({ page, selector }) => find(page, selector).click(),
-    fill: ({ page, selector, text }) => find(page, selector).fill(text),
     press: ({ page, key }) => pages.get(page).keyboard.press(key),
     depart: async ({ page }) => { await pages.get(page)?.browserContext().close(); pages.delete(page); },
   };

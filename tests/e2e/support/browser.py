@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +91,23 @@ class Browser:
         """A fresh page, not yet in a room."""
         name = f"{who}-{next(self._ids)}"
         client = BrowserClient(self, name, who)
-        self._journals[name] = client.journal
-        await self.ask("open", page=name)
+        with self.listening(name, client.journal):
+            await self.ask("open", page=name)
+            try:
+                yield client
+            finally:
+                with contextlib.suppress(PageError, AssertionError):
+                    await client.run("if (e2e.room) await e2e.room.disconnect()", timeout_s=5)
+                with contextlib.suppress(PageError, AssertionError):
+                    await self.ask("close", page=name, timeout_s=10)
+
+    @contextlib.contextmanager
+    def listening(self, name: str, journal: Journal) -> Iterator[None]:
+        """Record the events of the page of that name."""
+        self._journals[name] = journal
         try:
-            yield client
+            yield
         finally:
-            with contextlib.suppress(PageError, AssertionError):
-                await client.run("if (e2e.room) await e2e.room.disconnect()", timeout_s=5)
-            with contextlib.suppress(PageError, AssertionError):
-                await self.ask("close", page=name, timeout_s=10)
             del self._journals[name]
 
     @contextlib.asynccontextmanager
