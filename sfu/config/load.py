@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-__all__ = ["ConfigError", "boolean_keys", "documented_keys", "ineffective_keys", "load", "scalar_keys"]
+__all__ = ["ConfigError", "boolean_keys", "documented_keys", "has_effect", "ineffective_keys", "load", "scalar_keys"]
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _PREFIX = "LIVEKIT_"
@@ -100,12 +100,13 @@ def ineffective_keys(config: Section, prefix: str = "") -> list[str]:
         name, value = f"{prefix}{field.alias or attribute}", getattr(config, attribute)
         if isinstance(value, Section):
             names += ineffective_keys(value, f"{name}.")
-        elif not _has_effect(field) and value != getattr(type(config)(), attribute):
+        elif not has_effect(field) and value != getattr(type(config)(), attribute):
             names.append(name)
     return names
 
 
-def _has_effect(field: FieldInfo) -> bool:
+def has_effect(field: FieldInfo) -> bool:
+    """Whether a key changes anything here."""
     extra = field.json_schema_extra
     return not (isinstance(extra, dict) and extra.get("effect") is False)
 
@@ -119,7 +120,7 @@ def _parse(text: str) -> dict[str, Any]:
         raise ConfigError(f"line {line} is not YAML: {error.problem}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"not YAML: {type(error).__name__}") from None
-    if tree in (None, ""):
+    if tree is None or tree in _NULLS:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError('not a configuration: it must be lines of "key: value"')
@@ -163,7 +164,9 @@ def nearest_key(prefix: str, name: str) -> str:
     paths = [path for path, _ in documented_keys()]
     sections = sorted({path.rpartition(".")[0] for path in paths} - {""})
     everything = [*paths, *sections]
-    same_name = [path for path in everything if path.rpartition(".")[2] == name]
+    # `debug_handler_port`, as the reference's sample file has it, is `debug_handler.port`.
+    flat = f"{prefix}{name}".replace(".", "_")
+    same_name = [path for path in everything if path.rpartition(".")[2] == name or path.replace(".", "_") == flat]
     if same_name:
         return same_name[0]
     siblings = [path for path in everything if path.startswith(prefix) and "." not in path[len(prefix) :]]

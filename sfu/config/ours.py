@@ -35,7 +35,6 @@ class Plenum(Section):
     )
     signal: SignalCaps = key(SignalCaps(), "")
     data_messages_per_s: UInt = key(0, "Data messages that one participant may send a second; 0: no limit.")
-    vanish_timeout: Duration = key("15s", "Silence after which a participant counts as gone.", effect=False)
     token_refresh_interval: Duration = key("5m", "Time between fresh tokens sent to connected clients.")
     tls_cert: str = key("", "Certificate (PEM) for HTTPS and WSS on port; empty: a proxy in front does TLS.")
     tls_key: str = key("", "Its key.")

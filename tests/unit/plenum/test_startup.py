@@ -1,0 +1,125 @@
+"""Start-up: dev mode's defaults, which keys count, and every refusal in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from plenum.startup import Flags, Startup, StartupError, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONG = "x" * 32
+
+
+def started(body: str = "", env: dict[str, str] | None = None, **flags: Any) -> Startup:
+    return prepare(Flags(config_body=body, **flags), env or {})
+
+
+def refusal(body: str = "", env: dict[str, str] | None = None, **flags: Any) -> str:
+    with pytest.raises(StartupError) as refused:
+        started(body, env, **flags)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_dev_mode_is_on_loopback_with_the_key_that_everybody_knows() -> None:
+    startup = started(dev=True)
+    assert startup.config.bind_addresses == ["127.0.0.1", "::1"]
+    assert startup.keys.secret("devkey") == "secret"
+    assert startup.config.rtc.enable_loopback_candidate
+    assert startup.generated is None
+    assert startup.on_loopback_only
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "192.0.2.5", "::", "example.com"])
+def test_dev_mode_elsewhere_makes_a_key(bind: str) -> None:
+    startup = started(dev=True, bind=(bind,))
+    assert startup.generated is not None
+    key, secret = startup.generated
+    assert startup.keys.secret(key) == secret
+    assert startup.keys.secret("devkey") is None
+    assert len(secret) >= 32
+    assert not startup.on_loopback_only
+
+
+def test_dev_mode_keeps_media_to_the_networks_that_http_is_bound_to() -> None:
+    assert started(dev=True, bind=("192.0.2.5",)).config.rtc.ips.includes == ["192.0.2.0/24"]
+    assert started(dev=True, bind=("0.0.0.0",)).config.rtc.ips.includes == []
+    given = started("rtc: {ips: {includes: [10.0.0.0/8]}}", dev=True, bind=("192.0.2.5",))
+    assert given.config.rtc.ips.includes == ["10.0.0.0/8"]
+
+
+def test_dev_mode_leaves_what_was_given() -> None:
+    startup = started(
+        "keys: {a: short}\nrtc: {enable_loopback_candidate: false}\nroom: {departure_timeout: 3}", dev=True
+    )
+    assert startup.config.bind_addresses == []
+    assert not startup.config.rtc.enable_loopback_candidate
+    assert startup.config.room.departure_timeout == 3
+    assert startup.keys.api_keys == ("a",)
+
+
+def test_dev_mode_by_configuration() -> None:
+    assert started("development: true").keys.api_keys == ("devkey",)
+
+
+def test_the_key_file_counts_before_texts_and_texts_before_the_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"file: {LONG}")
+    path.chmod(0o600)
+    body = f"keys: {{mapping: {LONG}}}"
+    text = f"text: {LONG}"
+    assert started(body).keys.api_keys == ("mapping",)
+    assert started(body, {"LIVEKIT_KEYS": text}).keys.api_keys == ("text",)
+    assert started(body, {"LIVEKIT_KEYS": f"env: {LONG}"}, keys=text).keys.api_keys == ("text",)
+    assert started(f"key_file: {path}\n{body}", {"LIVEKIT_KEYS": text}).keys.api_keys == ("file",)
+
+
+def test_several_keys_in_the_environment() -> None:
+    startup = started(env={"LIVEKIT_KEYS": f"a: {LONG}\nb: {LONG}"})
+    assert startup.keys.api_keys == ("a", "b")
+
+
+def test_the_whole_configuration_in_the_environment(tmp_path: Path) -> None:
+    env = {"LIVEKIT_CONFIG": f"port: 1\nkeys: {{a: {LONG}}}"}
+    assert prepare(Flags(), env).config.port == 1
+    path = tmp_path / "livekit.yaml"
+    path.write_text(f"port: 2\nkeys: {{a: {LONG}}}")
+    assert prepare(Flags(config=path), {}).config.port == 2
+
+
+def test_short_secrets_are_refused_outside_dev_mode() -> None:
+    message = refusal("keys: {devkey: secret}")
+    assert "'devkey' is shorter than 32 characters" in message
+    assert "plenum generate-keys" in message
+    assert "secret'" not in message
+    assert started("keys: {devkey: secret}", dev=True).keys.api_keys == ("devkey",)
+
+
+def test_no_keys_are_refused_with_the_way_out() -> None:
+    assert "plenum generate-keys" in refusal()
+    assert "plenum generate-keys" in refusal(env={"LIVEKIT_KEYS": "# none"})
+
+
+def test_unreadable_things_are_named(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    assert refusal(config=absent) == f'configuration "{absent}" cannot be read: No such file or directory'
+    assert refusal(config=tmp_path).endswith("Is a directory")
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff")
+    assert refusal(config=binary).endswith("is not UTF-8 text")
+    assert "cannot be read" in refusal(f"key_file: {absent}")
+
+
+def test_wrong_keys_and_values_are_named() -> None:
+    assert refusal("prot: 1").startswith('configuration: unknown key "prot"; did you mean "port"?')
+    assert refusal(values={"port": "x"}).startswith("configuration: port: ")
+    assert refusal(env={"LIVEKIT_KEYS": "a:b"}).startswith('LIVEKIT_KEYS must be "key: secret", including the space')
+
+
+def test_keys_without_effect_are_carried() -> None:
+    assert started("redis: {address: 'r:1'}", dev=True).ineffective == ("redis.address",)
+    assert started(dev=True).ineffective == ()

@@ -1,0 +1,197 @@
+"""Configuration: what is accepted, what is refused and in which words, and that the example says it all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu.config import Config, ConfigError, boolean_keys, ineffective_keys, load, scalar_keys
+from sfu.config.example import render
+from sfu.config.load import documented_keys, has_effect
+
+ROOT = Path(__file__).parents[3]
+
+# As an operator of livekit-server writes it.
+LIVEKIT_YAML = """
+port: 7880
+bind_addresses: [""]
+log_level: info
+rtc:
+  tcp_port: 7881
+  udp_port: 7882-7892
+  use_external_ip: true
+  stun_servers: [stun.example.com:3478]
+  turn_servers:
+    - host: turn.example.com
+      port: 443
+      protocol: tls
+      username: u
+      credential: 01234
+  pli_throttle: {low_quality: 250ms}
+  congestion_control:
+    send_side_bwe: {congestion_detector: {packet_group_max_age: 10s}}
+redis:
+  address: redis:6379
+keys:
+  key1: 0123456789
+room:
+  enabled_codecs:
+    - mime: audio/opus
+    - mime: video/vp8
+limit:
+  bytes_per_sec: 1_000_000_000
+webhook:
+  urls: ["https://example.com"]
+logging:
+  json: true
+turn:
+"""
+
+
+def refusal(text: str, **more: Any) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load(text, **more)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_livekit_yaml_is_accepted() -> None:
+    config = load(LIVEKIT_YAML)
+    assert config.rtc.udp_port == (7882, 7892)
+    assert config.rtc.pli_throttle.low_quality == 0.25
+    assert config.keys == {"key1": "0123456789"}
+    assert config.rtc.turn_servers[0].credential == "01234"
+    assert [codec.mime for codec in config.room.enabled_codecs] == ["audio/opus", "video/vp8"]
+    assert config.limit.bytes_per_sec == 1e9
+    assert config.logging.json_lines
+    assert config.turn == Config().turn
+
+
+def test_keys_without_effect_are_named() -> None:
+    assert set(ineffective_keys(load(LIVEKIT_YAML))) == {
+        "rtc.turn_servers",
+        "rtc.congestion_control.send_side_bwe",
+        "redis.address",
+        "webhook.urls",
+        "limit.bytes_per_sec",
+    }
+    assert ineffective_keys(load("redis: {db: 0}")) == []
+
+
+def test_nothing_gives_the_defaults() -> None:
+    for empty in ("", "# only a comment", "rtc:", "keys: {}", "null"):
+        assert load(empty) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rtc: {tpc_port: 1}", 'unknown key "rtc.tpc_port"; did you mean "rtc.tcp_port"?'),
+        ("tcp_port: 1", 'unknown key "tcp_port"; did you mean "rtc.tcp_port"?'),
+        ("prot: 1", 'unknown key "prot"; did you mean "port"?'),
+        ("debug_handler_port: 1", 'unknown key "debug_handler_port"; did you mean "debug_handler.port"?'),
+        ("rtc: {turn_servers: [{hots: a}]}", 'unknown key "rtc.turn_servers.0.hots"'),
+        ("rtc: 5", '"rtc" must be a section with keys of its own'),
+        ("port: 65536", "port: should be less than or equal to 65535 (is '65536')"),
+        ("port: -1", "port: should be greater than or equal to 0 (is '-1')"),
+        ("rtc: {udp_port: 9-8}", "rtc.udp_port: should be within 0 and 65535, the first port not above the last"),
+        ("rtc: {udp_port: many}", "rtc.udp_port: should be a port or a range such as 7882-7892"),
+        ("rtc: {node_ip: 1.2.3}", "rtc.node_ip: '1.2.3' is no IP address"),
+        ("rtc: {node_ip: '1.1.1.1,2.2.2.2'}", "rtc.node_ip: should be one IPv4 address, one IPv6 address or both"),
+        ("rtc: {ips: {includes: [10.0.0.0/33]}}", "rtc.ips.includes.0: '10.0.0.0/33' is no network"),
+        ("rtc: {use_external_ip: maybe}", "rtc.use_external_ip: should be a valid boolean"),
+        ("rtc: {pli_throttle: {low_quality: 5}}", "rtc.pli_throttle.low_quality: should be a duration with its unit"),
+        ("room: {empty_timeout: 5m}", "room.empty_timeout: should be a valid integer"),
+        ("audio: {active_level: 128}", "audio.active_level: should be less than or equal to 127"),
+        ("limit: {bytes_per_sec: .inf}", "limit.bytes_per_sec: should be a valid number"),
+        ("logging: {level: loud}", "logging.level: should be '', 'debug', 'info', 'warn' or 'error'"),
+        ("a: b: c", "line 1 is not YAML"),
+        ("port: 1\nport: 2", 'line 2: the key "port" is given twice'),
+        ("[1]: 2", "line 1: a key must be a text"),
+        ("- a", 'not a configuration: it must be lines of "key: value"'),
+        ("\0", "not YAML"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
+    assert refusal(text).startswith(message)
+
+
+@pytest.mark.parametrize("text", ["keys: {a: [topsecret]}", "redis: {password: {topsecret: 1}}"])
+def test_secrets_are_not_repeated(text: str) -> None:
+    assert "topsecret" not in refusal(text)
+
+
+def test_every_scalar_key_is_an_environment_variable() -> None:
+    env = {"LIVEKIT_RTC_TCP_PORT": "1", "LIVEKIT_LOGGING_JSON": "true", "LIVEKIT_ROOM_MAX_PARTICIPANTS": "7"}
+    config = load("rtc: {tcp_port: 2}", env={**env, "LIVEKIT_URL": "ws://h", "LIVEKIT_PORT": ""})
+    assert (config.rtc.tcp_port, config.logging.json_lines, config.room.max_participants) == (1, True, 7)
+    assert config.port == 7880
+
+
+def test_flags_win_over_the_environment() -> None:
+    assert load("port: 1", env={"LIVEKIT_PORT": "2"}, flags={"port": 3}).port == 3
+    assert refusal("", flags={"rtc.tcp_port": "x"}).startswith("rtc.tcp_port: should be a valid integer")
+    assert refusal("", env={"LIVEKIT_PORT": "x"}).startswith("port: should be a valid integer")
+
+
+def test_switches_are_scalars() -> None:
+    assert boolean_keys() < set(scalar_keys())
+    assert "rtc.use_ice_lite" in boolean_keys()
+    assert {"keys", "bind_addresses", "rtc.turn_servers"}.isdisjoint(scalar_keys())
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0", 0.0), ("500ms", 0.5), ("1m30s", 90.0), ("1.5h", 5400.0), ("10us", 1e-5)]
+)
+def test_durations_are_written_as_in_go(text: str, seconds: float) -> None:
+    assert load(f"plenum: {{token_refresh_interval: {text}}}").plenum.token_refresh_interval == pytest.approx(seconds)
+
+
+def test_the_example_is_what_the_models_say() -> None:
+    text = (ROOT / "config.example.yaml").read_text()
+    assert text == render(), "run: python -m sfu.config.example > config.example.yaml"
+    assert load(text) == Config()
+
+
+def test_every_key_of_the_example_is_documented() -> None:
+    for path, field in documented_keys():
+        assert field.description, path
+    for name in {path.rpartition(".")[2] for path, _ in documented_keys()}:
+        assert re.search(rf"^ *{name}:", render(), re.MULTILINE), name
+
+
+def test_keys_said_to_have_an_effect_are_read_somewhere() -> None:
+    sources = "".join(path.read_text() for folder in ("plenum", "sfu") for path in (ROOT / folder).rglob("*.py"))
+    for path, field in documented_keys():
+        name = path.rpartition(".")[2].replace("json", "json_lines")
+        if has_effect(field):
+            # An attribute's use; TURN servers' members come with `rtc.turn_servers`, which says for itself.
+            assert re.search(rf"\.{name}\b", sources), f"{path} is said to have an effect, but nobody reads it"
+
+
+yaml_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        load(text)
+    except ConfigError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - both outcomes are right
+
+
+@given(st.sampled_from(scalar_keys()), st.text(max_size=12))
+def test_any_value_of_any_key_is_read_or_refused(path: str, value: str) -> None:
+    try:
+        load("", flags={path: value})
+    except ConfigError as error:
+        assert str(error).startswith(path)  # noqa: PT017 - both outcomes are right
