@@ -77,6 +77,8 @@ pub(crate) struct Gathered {
     /// Capture time on our clock, never in the future.
     pub(crate) wallclock: Instant,
     pub(crate) packet: downtrack::Packet,
+    /// First packet of a stream that began anew under another SSRC.
+    pub(crate) is_restart: bool,
     pub(crate) marker: bool,
     /// Index into `UpEntry::formats`.
     pub(crate) format: usize,

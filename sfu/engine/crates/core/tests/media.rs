@@ -287,3 +287,72 @@ fn levels_are_reported_while_somebody_is_heard() {
     assert!((360..=420).contains(&reports[0][0].active_ms), "{reports:?}");
     assert!(reports[reports.len() - 1].is_empty(), "one empty report when all fell silent");
 }
+
+#[test]
+fn a_stream_that_begins_anew_under_another_ssrc_goes_on() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.run_for(Duration::from_secs(1));
+    let mut filming = Camera::new(alice, 0, None);
+    let mut talk = |world: &mut World, base: u32| {
+        for n in 0..30 {
+            world.send_audio(alice, 1, base.wrapping_add(n * 960), &[1; 40]);
+            filming.film(world, 1);
+        }
+    };
+    talk(&mut world, 0);
+    let before =
+        [world.clients[bob.0].packets_of("TR_cam").len(), world.clients[bob.0].packets_of("TR_mic").len()];
+    world.renew_ssrc(alice, 0);
+    world.renew_ssrc(alice, 1);
+    talk(&mut world, 0x8000_0000);
+    world.run_for(Duration::from_millis(100));
+    for (track, before, expected) in [("TR_cam", before[0], 15), ("TR_mic", before[1], 30)] {
+        let packets = world.clients[bob.0].packets_of(track);
+        assert!(packets.len() >= before + expected, "{track}: {before} then {}", packets.len());
+        for pair in packets.windows(2) {
+            assert_eq!(pair[1].seq, pair[0].seq + 1, "{track}");
+            let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
+            assert!(step > 0 && step < 90_000 * 3, "{track}: a jump of {step}");
+        }
+    }
+}
+
+#[test]
+fn sound_and_picture_stay_together() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Dual);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.run_for(Duration::from_secs(1));
+    world.uplinks[alice.0].config.jitter = Duration::from_millis(60);
+    // Both are captured at the same moments: 10 ms apart, on clocks that began at different values.
+    let (audio_base, video_base) = (123_456_u32, 4_000_000_000_u32);
+    for n in 0..1_500_u32 {
+        if n % 2 == 0 {
+            world.send_audio(alice, 1, audio_base.wrapping_add(n * 480), &[1; 40]);
+        }
+        if n % 4 == 0 {
+            world.send_video(alice, 0, None, video_base.wrapping_add(n * 900), &vp8(n as u16, n % 100 == 0));
+        }
+        world.run_for(Duration::from_millis(10));
+    }
+    let client = &world.clients[bob.0];
+    // The moment, on our NTP clock, at which a track's timestamp was its base; nothing shifts the first run of
+    // timestamps on their way.
+    let origin = |track: &str, base: u32, rate: f64| {
+        let mid = client.mid_to_track.iter().find(|(_, of)| *of == track).unwrap().0;
+        let (_, ntp, timestamp) = client.sender_reports.iter().rfind(|(of, _, _)| of == mid).unwrap();
+        let ticks = timestamp.wrapping_sub(base).cast_signed();
+        ntp.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64() - f64::from(ticks) / rate
+    };
+    let audio = origin("TR_mic", audio_base, 48_000.0);
+    let video = origin("TR_cam", video_base, 90_000.0);
+    assert!((audio - video).abs() < 0.010, "{:.1} ms apart", (audio - video) * 1_000.0);
+}

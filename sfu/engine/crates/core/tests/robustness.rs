@@ -264,3 +264,17 @@ fn a_thousand_visits_leave_empty_tables() {
     world.run_for(Duration::from_secs(60));
     assert_eq!(world.shard.next_timeout(), None, "no timer is left");
 }
+
+#[test]
+fn tcp_alone_is_enough() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let mut world = World::new(WorldConfig { tcp: true, ..WorldConfig::default() });
+        let alice = world.join_connected(mode);
+        let connected = |event: &Event| matches!(event, Event::TransportConnected { tcp: true, .. });
+        assert!(world.run_until(Duration::from_secs(5), |world| world.events.iter().any(connected)));
+        let closed = world.address(alice, 0);
+        world.shard.handle_tcp_closed(world.now, closed);
+        world.inject(closed, &[0x80; 40]);
+        assert_eq!(world.shard.counters().dropped(DropReason::UnknownSource), 1, "the path is forgotten");
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use plenum_core::{MediaKind, TransportId};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
@@ -11,7 +11,7 @@ use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::DtlsCert;
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequestKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
-use str0m::net::{Protocol, Receive, Transmit};
+use str0m::net::{Protocol, Receive, TcpType, Transmit};
 use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
@@ -63,6 +63,7 @@ pub(crate) struct PeerConnection {
     pub(crate) address: SocketAddr,
     pub(crate) rtc: Rtc,
     pub(crate) timeout: Instant,
+    protocol: Protocol,
     pending: Option<PendingOffer>,
     receiving: Vec<Mid>,
     channels: BTreeMap<String, ChannelId>,
@@ -90,6 +91,8 @@ pub struct Client {
     pub messages: Vec<(String, Vec<u8>)>,
     /// Key-frame requests received: mid, rid.
     pub key_frame_requests: Vec<(Instant, String, Option<String>)>,
+    /// Sender reports received: mid, NTP time, RTP timestamp.
+    pub sender_reports: Vec<(String, SystemTime, u32)>,
     /// Labels of open channels.
     pub open_channels: Vec<String>,
     /// mid → track of the last description from the server.
@@ -113,6 +116,7 @@ impl PeerConnection {
         transport: TransportId,
         address: SocketAddr,
         certificate: &DtlsCert,
+        tcp: bool,
     ) -> Self {
         let mut builder = Rtc::builder()
             .set_rtp_mode(true)
@@ -124,12 +128,18 @@ impl PeerConnection {
         let extensions = builder.extension_map();
         extensions.set(6, str0m::rtp::Extension::AbsoluteCaptureTime);
         let mut rtc = builder.build(now);
-        rtc.add_local_candidate(Candidate::host(address, "udp").expect("a host candidate"));
+        let candidate = if tcp {
+            Candidate::builder().tcp().host(address).tcptype(TcpType::Active).build()
+        } else {
+            Candidate::host(address, "udp")
+        };
+        rtc.add_local_candidate(candidate.expect("a host candidate"));
         Self {
             transport,
             address,
             rtc,
             timeout: now,
+            protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
             pending: None,
             receiving: Vec::new(),
             channels: BTreeMap::new(),
@@ -194,7 +204,7 @@ impl PeerConnection {
     }
 
     pub(crate) fn receive(&mut self, now: Instant, source: SocketAddr, payload: &[u8]) {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, self.address, payload) else { return };
+        let Ok(receive) = Receive::new(self.protocol, source, self.address, payload) else { return };
         let _ = self.rtc.handle_input(Input::Receive(now, receive));
     }
 
@@ -238,6 +248,19 @@ impl PeerConnection {
 
     pub(crate) fn red_payload_type(&self) -> Option<u8> {
         self.rtc.codec_config().iter().find_map(PayloadParams::red).map(|pt| *pt)
+    }
+
+    /// Goes on with another SSRC on a sending line, as after the sender was made anew.
+    pub(crate) fn renew_ssrc(&mut self, mid: &str) {
+        let mid = Mid::from(mid);
+        let mut api = self.rtc.direct_api();
+        let Some(old) = api.stream_tx_by_mid(mid, None).map(|stream| (stream.ssrc(), stream.rtx())) else {
+            return;
+        };
+        api.remove_stream_tx(old.0);
+        let (ssrc, resend) = (api.new_ssrc(), old.1.map(|_| api.new_ssrc()));
+        api.declare_stream_tx(ssrc, resend, mid, None);
+        self.sends.insert((mid.to_string(), None), 40_000);
     }
 
     pub(crate) fn request_key_frame(&mut self, mid: &str) {
@@ -293,6 +316,7 @@ impl Client {
             received: Vec::new(),
             messages: Vec::new(),
             key_frame_requests: Vec::new(),
+            sender_reports: Vec::new(),
             open_channels: Vec::new(),
             mid_to_track: BTreeMap::new(),
             last_description: String::new(),
@@ -368,6 +392,12 @@ impl Client {
             Event::KeyframeRequest(request) => {
                 let rid = request.rid.map(|rid| rid.to_string());
                 self.key_frame_requests.push((now, request.mid.to_string(), rid));
+            }
+            Event::SenderFeedback(feedback) => {
+                let report = feedback.sender_info;
+                #[expect(clippy::cast_possible_truncation, reason = "an RTP timestamp has 32 bits")]
+                let timestamp = report.rtp_time.numer() as u32;
+                self.sender_reports.push((feedback.mid.to_string(), report.ntp_time, timestamp));
             }
             Event::ChannelOpen(id, label) => {
                 self.connections[index].note_channel(&label, id);

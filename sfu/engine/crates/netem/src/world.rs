@@ -36,6 +36,8 @@ pub struct WorldConfig {
     pub shard: ShardConfig,
     /// Lines with which a single-mode client joins.
     pub first_lines: (u32, u32),
+    /// Server and clients have TCP only.
+    pub tcp: bool,
     /// Unacknowledged data per transport.
     pub sctp_buffer_bytes: usize,
 }
@@ -55,6 +57,7 @@ impl Default for WorldConfig {
                 data_messages_per_s: None,
             },
             first_lines: (3, 3),
+            tcp: false,
             sctp_buffer_bytes: 2 * 1024 * 1024,
         }
     }
@@ -103,7 +106,7 @@ impl World {
         let now = start_of_time();
         let server: SocketAddr = "192.0.2.1:7882".parse().expect("an address");
         let options = TransportOptions {
-            candidates: vec![LocalCandidate { local: server, advertised: Vec::new(), tcp: false }],
+            candidates: vec![LocalCandidate { local: server, advertised: Vec::new(), tcp: config.tcp }],
             ice_lite: config.ice_lite,
             video_cache_packets: 300,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
@@ -173,7 +176,8 @@ impl World {
             let transport = TransportId(self.fresh_id());
             let port = u16::try_from(1_000 + id.0 * 2 + index).expect("few clients");
             let address = SocketAddr::from(([198, 51, 100, 7], port));
-            let connection = PeerConnection::new(self.now, transport, address, &self.client_certificate);
+            let connection =
+                PeerConnection::new(self.now, transport, address, &self.client_certificate, self.config.tcp);
             self.clients[id.0].connections.push(connection);
             self.open_as(participant, transport, *role);
         }
@@ -326,6 +330,12 @@ impl World {
         self.run_connection(id, 0);
     }
 
+    /// Lets a client go on with another SSRC on a line.
+    pub fn renew_ssrc(&mut self, client: ClientId, line: usize) {
+        let mid = self.clients[client.0].lines[line].mid.clone();
+        self.clients[client.0].publisher().renew_ssrc(&mid);
+    }
+
     /// Sends a data message.
     pub fn send_message(&mut self, client: ClientId, label: &str, payload: &[u8]) -> bool {
         let sent = self.clients[client.0].publisher().send_message(label, payload);
@@ -350,7 +360,8 @@ impl World {
 
     /// Hands raw bytes to the server as if they came from `source`.
     pub fn inject(&mut self, source: SocketAddr, payload: &[u8]) {
-        let datagram = Datagram { carrier: Carrier::Udp, source, destination: self.server, payload };
+        let carrier = if self.config.tcp { Carrier::Tcp } else { Carrier::Udp };
+        let datagram = Datagram { carrier, source, destination: self.server, payload };
         self.shard.handle_datagram(self.now, datagram);
         self.settle();
     }

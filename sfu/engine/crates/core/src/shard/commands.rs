@@ -5,7 +5,7 @@ use std::time::Instant;
 use str0m::media::Mid;
 
 use super::Shard;
-use super::fanout::clock_rate_hz;
+use super::fanout::default_clock_rate_hz;
 use crate::command::{Command, DataProfile, MediaKind, PublishLine};
 use crate::demux::TransportIndex;
 use crate::event::{Event, TransportFailure};
@@ -242,7 +242,8 @@ impl Shard {
 
     fn up_track(&mut self, id: UpTrackId, kind: MediaKind) -> UpIndex {
         let pli_throttle = self.config.pli_throttle;
-        let make = || UpTrack::new(UpTrackConfig { clock_rate_hz: clock_rate_hz(kind), pli_throttle });
+        let make =
+            || UpTrack::new(UpTrackConfig { clock_rate_hz: default_clock_rate_hz(kind), pli_throttle });
         self.tables.up_or_insert(id, make)
     }
 

@@ -19,19 +19,15 @@ use crate::event::Event;
 use crate::ids::DownTrackId;
 use crate::layers::{StreamIndex, StreamSet};
 use crate::room::{Binding, DownEntry, Gathered};
-use crate::rtp::red;
+use crate::rtp::{Codec, red};
 use crate::stats::Counters;
 use crate::transport::{BoundLine, DownIndex, Format, Outlet, SendFormat, Transport, UpIndex};
 
-/// Clock rate of a down track before its codec is known; E.g. G.711 differs, and only its gaps are scaled by it.
-const AUDIO_CLOCK_RATE_HZ: u32 = 48_000;
-const VIDEO_CLOCK_RATE_HZ: u32 = 90_000;
-
-/// RTP clock rate of a kind of media, as far as timing across gaps needs it.
-pub(super) fn clock_rate_hz(kind: MediaKind) -> u32 {
+/// RTP clock rate of a track whose codec is not known yet.
+pub(super) const fn default_clock_rate_hz(kind: MediaKind) -> u32 {
     match kind {
-        MediaKind::Audio => AUDIO_CLOCK_RATE_HZ,
-        MediaKind::Video => VIDEO_CLOCK_RATE_HZ,
+        MediaKind::Audio => Codec::Opus.clock_rate_hz(),
+        MediaKind::Video => Codec::Vp8.clock_rate_hz(),
     }
 }
 
@@ -67,15 +63,14 @@ impl Shard {
         let live = up.track.live_streams(now);
         let mut wanted = StreamSet::EMPTY;
         for link in &up.links {
-            let (Some(down), Some(transport)) =
-                (self.tables.downs.get_mut(link.down), self.transports.get_mut(link.transport))
-            else {
-                continue;
-            };
-            let forwarded = forward(down, transport, &mut up.pending, &up.formats, live, &mut self.counters);
-            forwarded.key_frames.iter().for_each(|stream| wanted.insert(stream));
-            if let Some(down_track) = forwarded.unsupported {
-                self.events.push_back(Event::DownTrackCodecUnsupported { down_track });
+            let Some(transport) = self.transports.get_mut(link.transport) else { continue };
+            if let Some(down) = self.tables.downs.get_mut(link.down) {
+                let forwarded =
+                    forward(down, transport, &mut up.pending, &up.formats, live, &mut self.counters);
+                forwarded.key_frames.iter().for_each(|stream| wanted.insert(stream));
+                if let Some(down_track) = forwarded.unsupported {
+                    self.events.push_back(Event::DownTrackCodecUnsupported { down_track });
+                }
             }
             transport.feeds -= 1;
             if transport.feeds == 0 {
@@ -105,9 +100,10 @@ impl Shard {
     pub(super) fn bind_down_track(&mut self, now: Instant, line: BoundLine) {
         let Some(down) = self.tables.downs.get(line.down) else { return };
         let (up, kind, is_enabled, id) = (down.up, down.kind, down.is_enabled, down.id);
+        let format = self.tables.ups.get(up).and_then(|up| up.formats.first());
         let mut track = DownTrack::new(DownTrackConfig {
             kind,
-            clock_rate_hz: clock_rate_hz(kind),
+            clock_rate_hz: format.map_or(default_clock_rate_hz(kind), |format| format.codec.clock_rate_hz()),
             first_seq: self.random.next_u16(),
         });
         track.set_enabled(is_enabled);
@@ -208,6 +204,9 @@ fn forward(
                 forwarded.unsupported = Some(down.id);
             }
             continue;
+        }
+        if gathered.is_restart && binding.track.current() == Some(gathered.packet.stream) {
+            binding.track.restart();
         }
         let verdict = binding.track.handle(gathered.arrived_at, &gathered.packet, live);
         if let Some(stream) = verdict.key_frame_of {

@@ -49,14 +49,19 @@ impl Shard {
             .rx_stream(rtp.header.ssrc, |up, rid| ups.get_mut(up)?.track.stream_for(rid))
             .ok_or(DropReason::UnknownStream)?;
         let up = ups.get_mut(route.up).ok_or(DropReason::UnknownStream)?;
-        up.ssrcs[usize::from(route.stream.0)] = Some(rtp.header.ssrc);
+        let before = up.ssrcs[usize::from(route.stream.0)].replace(rtp.header.ssrc);
+        let is_restart = before.is_some_and(|before| before != rtp.header.ssrc);
+        if is_restart {
+            up.track.restart_stream(route.stream);
+        }
         if up.is_muted {
             return Err(DropReason::UpTrackMuted);
         }
         if rtp.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(DropReason::Oversized);
         }
-        let gathered = gather(now, transport, up, route.stream, rtp)?;
+        let mut gathered = gather(now, transport, up, route.stream, rtp)?;
+        gathered.is_restart = is_restart;
         if gathered.packet.is_padding {
             self.counters.count_drop(DropReason::PaddingOnly);
         } else {
@@ -71,7 +76,9 @@ impl Shard {
         up.track.observe(now, gathered.packet.stream, gathered.packet.starts_key_frame);
         if !up.has_started {
             up.has_started = true;
-            let mime_type = up.formats[gathered.format].codec.mime_type();
+            let codec = up.formats[gathered.format].codec;
+            up.track.set_clock_rate_hz(codec.clock_rate_hz());
+            let mime_type = codec.mime_type();
             self.events.push_back(Event::UpTrackStarted { up_track: up.id, mime_type });
         }
         let up = &mut self.tables.ups[index];
@@ -188,6 +195,7 @@ fn gather(
         arrived_at: now,
         wallclock: transport.clock.instant_of(up.track.ntp_time(stream, timestamp), now),
         packet,
+        is_restart: false,
         marker: rtp.header.marker,
         format,
         payload: rtp.payload,

@@ -7,7 +7,7 @@ use str0m::change::SdpOffer;
 use str0m::media::Mid;
 
 use super::lines::{LineState, SendLine, Subscription};
-use super::negotiation::{BoundLine, Negotiated, NegotiationError, without_candidates};
+use super::negotiation::{BoundLine, Negotiated, NegotiationError, split_candidates};
 use super::{Transport, guard};
 use crate::command::{MediaKind, PublishLine, TransportRole};
 use crate::sdp::{LineRole, LineUse, LocalLine, RemoteOffer, finish_description};
@@ -33,7 +33,6 @@ impl Transport {
         self.payload_types.adopt(offer)?;
         let assignments = self.assign(offer);
         let answer = self.answer_text(offer, publish, &assignments)?;
-        self.note_remote_ufrag(offer.ice_ufrag());
         let lost = self.release_withdrawn_lines(&assignments);
         let fresh = self.commit(assignments);
         let bound = fresh.into_iter().filter_map(|mid| self.bind(mid)).collect();
@@ -79,14 +78,19 @@ impl Transport {
         let assigned: Vec<&str> = assigned.iter().map(|mid| &**mid).collect();
         let published: Vec<&str> = publish.iter().map(|line| &*line.mid).collect();
         let text = offer.text_for(&LineUse { published: &published, assigned: &assigned });
-        let text = without_candidates(&text);
+        let (text, candidates) = split_candidates(&text);
         let rtc = &mut self.rtc;
-        guard(move || {
+        let answer = guard(move || {
             let offer = SdpOffer::from_sdp_string(&text).map_err(|_| NegotiationError::Unusable)?;
             let answer = rtc.sdp_api().accept_offer(offer).map_err(|_| NegotiationError::Contradiction)?;
             Ok(answer.to_sdp_string())
         })
-        .unwrap_or(Err(NegotiationError::Fault))
+        .unwrap_or(Err(NegotiationError::Fault))?;
+        self.note_remote_ufrag(offer.ice_ufrag());
+        for candidate in candidates {
+            self.add_remote_candidate(candidate);
+        }
+        Ok(answer)
     }
 
     /// Lines that served a subscription but that the client no longer offers to receive on.

@@ -57,9 +57,17 @@ pub(crate) struct Negotiated {
     pub(crate) refused: Vec<DownIndex>,
 }
 
-/// A description without its candidates: they go one by one through the cap, or nowhere at all when we only answer.
-pub(super) fn without_candidates(text: &str) -> String {
-    text.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:")).collect()
+/// A description without its candidates, and these. They go one by one through the cap, or nowhere when we only answer.
+pub(super) fn split_candidates(text: &str) -> (String, Vec<&str>) {
+    let mut kept = String::with_capacity(text.len());
+    let mut candidates = Vec::new();
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("a=candidate:") {
+            Some(_) => candidates.push(line[2..].trim_end()),
+            None => kept.push_str(line),
+        }
+    }
+    (kept, candidates)
 }
 
 impl Transport {

@@ -9,7 +9,7 @@ use str0m::media::{Direction, Mid};
 
 use super::channels::{DATA_TRACK_LABEL, LOSSY_LABEL, RELIABLE_LABEL};
 use super::lines::{LineState, SendLine, Subscription};
-use super::negotiation::{BoundLine, Negotiated, NegotiationError, without_candidates};
+use super::negotiation::{BoundLine, Negotiated, NegotiationError, split_candidates};
 use super::{Transport, guard, to_str0m_kind};
 use crate::command::TransportRole;
 use crate::ids::RequestId;
@@ -192,13 +192,17 @@ impl Transport {
 
     fn apply_answer(&mut self, pending: SdpPendingOffer, sdp: &str) -> Result<(), NegotiationError> {
         let answer = RemoteAnswer::parse(sdp, &self.codecs)?;
-        let text = without_candidates(answer.text());
+        let (text, candidates) = split_candidates(answer.text());
         let rtc = &mut self.rtc;
         guard(move || {
             let answer = SdpAnswer::from_sdp_string(&text).map_err(|_| NegotiationError::Unusable)?;
             rtc.sdp_api().accept_answer(pending, answer).map_err(|_| NegotiationError::Contradiction)
         })
-        .unwrap_or(Err(NegotiationError::Fault))
+        .unwrap_or(Err(NegotiationError::Fault))?;
+        for candidate in candidates {
+            self.add_remote_candidate(candidate);
+        }
+        Ok(())
     }
 
     /// Reads from the association what the answer made of the lines.

@@ -141,6 +141,18 @@ impl UpTrack {
         }
     }
 
+    /// A stream began anew under another SSRC: what its sender reports said is void.
+    pub fn restart_stream(&mut self, stream: StreamIndex) {
+        if let Some(stream) = self.stream_mut(stream) {
+            stream.report = None;
+        }
+    }
+
+    /// The codec is known now, and with it the clock rate.
+    pub const fn set_clock_rate_hz(&mut self, clock_rate_hz: u32) {
+        self.config.clock_rate_hz = clock_rate_hz;
+    }
+
     /// A timestamp of a stream on a timeline that all streams of the track share; `None` until the stream has a
     /// sender report. Only differences mean something; wraps like a timestamp.
     #[must_use]
