@@ -110,7 +110,12 @@ async def _serve(startup: Startup) -> int:
             encoder=ProtobufDataEncoder(),
             tokens=_Tokens(startup.keys, clock),
         )
-        async with RoomRegistry(services, room_settings(config), auto_create=config.room.auto_create) as registry:
+        async with RoomRegistry(
+            services,
+            room_settings(config),
+            auto_create=config.room.auto_create,
+            ask_timeout_s=config.api.execution_timeout,
+        ) as registry:
             app = build_site(startup, registry, clock, metrics, node_id)
             async with _sites(app, http, tls=tls), _scrape_sites(metrics, scrape, config):
                 _announce(startup, _endpoints(engine, http, scrape, secure=tls is not None))

@@ -59,7 +59,8 @@ def build_site(
     )
     page = Page(_STATIC, version=__version__, dev=config.development) if config.plenum.web else None
     dev_tokens = _dev_tokens(startup, clock)
-    return make_app(HttpParts(edge=edge, twirp=twirp.respond, page=page, dev_tokens=dev_tokens))
+    parts = HttpParts(edge=edge, twirp=twirp.respond, page=page, dev_tokens=dev_tokens)
+    return make_app(parts, max_body_bytes=config.limit.max_api_request_body_size)
 
 
 def api_samples(twirp: TwirpEdge) -> Iterator[Sample]:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RoomOverrides", "RoomRegistry", "overrides_from_config"]
 
-_ASK_TIMEOUT_S = 5.0
+_ASK_TIMEOUT_S = 2.0
+"""As the reference's `api.execution_timeout`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,18 @@ class RoomOverrides:
 class RoomRegistry:
     """All rooms; an asynchronous context whose end waits for their tasks."""
 
-    def __init__(self, services: ControlServices, settings: RoomSettings, *, auto_create: bool = True) -> None:
+    def __init__(
+        self,
+        services: ControlServices,
+        settings: RoomSettings,
+        *,
+        auto_create: bool = True,
+        ask_timeout_s: float = _ASK_TIMEOUT_S,
+    ) -> None:
         self._services = services
         self._settings = settings
         self._auto_create = auto_create
+        self._ask_timeout_s = ask_timeout_s
         self._rooms: dict[str, RoomActor] = {}
         self._tasks = asyncio.TaskGroup()
         self._closing = False
@@ -64,8 +73,9 @@ class RoomRegistry:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing = True
-        await self._tasks.__aexit__(kind, error, trace)
+        # Rooms end at their next turn; an error of the body passes as it is, not wrapped into the tasks' group.
+        self.stop()
+        await self._tasks.__aexit__(None, None, None)
 
     @property
     def accepting(self) -> bool:
@@ -125,17 +135,15 @@ class RoomRegistry:
             actor = self._start(name, overrides, explicit=True)
         return actor.view()
 
-    async def delete(self, name: str, reason: DisconnectReason, timeout_s: float = _ASK_TIMEOUT_S) -> None:
+    async def delete(self, name: str, reason: DisconnectReason) -> None:
         """Closes a room: everybody leaves with `reason`.
 
         Raises:
             SfuError: NOT_FOUND, or as `RoomActor.ask`.
         """
-        await self.ask(name, lambda request: CloseRoom(request, reason), timeout_s)
+        await self.ask(name, lambda request: CloseRoom(request, reason))
 
-    async def ask(
-        self, name: str, make_input: Callable[[RequestId], RoomInput], timeout_s: float = _ASK_TIMEOUT_S
-    ) -> object:
+    async def ask(self, name: str, make_input: Callable[[RequestId], RoomInput]) -> object:
         """Puts an administrator's request to a room and waits for its answer.
 
         Raises:
@@ -144,7 +152,7 @@ class RoomRegistry:
         actor = self.find(name)
         if actor is None:
             raise SfuError(ErrorCode.NOT_FOUND, "requested room does not exist")
-        return await actor.ask(make_input, timeout_s)
+        return await actor.ask(make_input, self._ask_timeout_s)
 
     async def shutdown(self, reason: DisconnectReason, timeout_s: float = 2.0) -> None:
         """Takes no more sessions and closes every room with `reason`; a room that does not answer is left behind."""

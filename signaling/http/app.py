@@ -25,7 +25,6 @@ __all__ = ["HttpParts", "make_app", "make_runner"]
 
 _MAX_REQUEST_LINE = 256 * 1024
 """Bytes; an offer and its tracks travel in the query (protocol.md §1.5)."""
-_MAX_BODY_BYTES = 2 * 1024 * 1024
 _ALLOWED_METHODS = "OPTIONS, HEAD, GET, POST, PATCH, DELETE"
 _EXACT = ("/rtc/v1/validate", "/rtc/validate", "/rtc/v1", "/rtc", "/page.json", "/token")
 _FOLDERS = ("/twirp/", "/assets/")
@@ -45,10 +44,10 @@ class HttpParts:
     dev_tokens: DevTokens | None = None
 
 
-def make_app(parts: HttpParts) -> web.Application:
-    """The application for the main port."""
+def make_app(parts: HttpParts, *, max_body_bytes: int = 10 * 1024 * 1024) -> web.Application:
+    """The application for the main port; bodies above `max_body_bytes` are refused (0: none is)."""
     dispatcher = _Dispatcher(parts)
-    app = web.Application(client_max_size=_MAX_BODY_BYTES)
+    app = web.Application(client_max_size=max_body_bytes)
     app.router.add_route("*", "/{path:.*}", dispatcher.respond)
     app.on_response_prepare.append(_add_cors_headers)
     return app

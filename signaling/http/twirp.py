@@ -34,7 +34,6 @@ _FOLDER = "/twirp/"
 _PACKAGE = "livekit."
 _JSON = "application/json"
 _PROTOBUF = ("application/protobuf", "application/x-protobuf")
-_MAX_BODY_BYTES = 1024 * 1024
 _MAX_SHOWN = 100
 _OWN_STATUS = {"bad_route": 404, "malformed": 400}
 """Twirp's own codes, which no part of ours uses."""
@@ -152,12 +151,10 @@ class TwirpEdge:
 
 async def _body(request: web.Request) -> bytes:
     try:
-        body = await request.read()
+        return await request.read()
     except web.HTTPRequestEntityTooLarge:
-        body = None
-    if body is None or len(body) > _MAX_BODY_BYTES:
-        raise SfuError(ErrorCode.RESOURCE_EXHAUSTED, f"the request has more than {_MAX_BODY_BYTES} bytes")
-    return body
+        text = f"the request has more than {request.client_max_size} bytes"
+        raise SfuError(ErrorCode.RESOURCE_EXHAUSTED, text) from None
 
 
 def _decode(body: bytes, method: MethodDescriptor, *, is_json: bool) -> Message:
