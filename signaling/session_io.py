@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from sfu.control.sinks import Outgoing
 from signaling.limits import Cap
@@ -159,7 +159,7 @@ class SessionIo:
             message = await self._socket.receive()
             self._heard_s = self._loop.time()
             if message.type in _OVER:
-                if self._socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
+                if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
                     self.cut(Cap.FRAME_SIZE)
                 return
             if message.type is WSMsgType.PING:

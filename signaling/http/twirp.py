@@ -161,13 +161,20 @@ def _decode(body: bytes, method: MethodDescriptor, *, is_json: bool) -> Message:
     message = GetMessageClass(method.input_type)()
     try:
         if is_json:
-            json_format.Parse(body.decode() or "{}", message, ignore_unknown_fields=True)
+            json_format.ParseDict(_json_object(body), message, ignore_unknown_fields=True)
         else:
             message.ParseFromString(body)
     except (DecodeError, json_format.ParseError, ValueError, TypeError, RecursionError):
         form = "json" if is_json else "protobuf"
         raise _Failure("malformed", f"the {form} request could not be decoded", _OWN_STATUS["malformed"]) from None
     return message
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    fields = json.loads(body or b"{}")
+    if not isinstance(fields, dict):
+        raise TypeError("not an object")
+    return fields
 
 
 def to_json(message: Message) -> dict[str, Any]:

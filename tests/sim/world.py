@@ -6,14 +6,15 @@ Owns the assembly. `serve` adds HTTP on a free port, for clients over real WebSo
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientSession, web
-from livekit import api
 
+from auth.grants import Claims, VideoGrants
 from auth.keys import KeyRing, mapping_source
-from auth.tokens import refresh
+from auth.tokens import issue, refresh
 from sfu.clock import SystemClock
 from sfu.control.effect_runner import ControlServices
 from sfu.control.registry import RoomRegistry
@@ -29,7 +30,6 @@ from tests.sim.fake_engine import FakeEngine
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from auth.grants import Claims
     from sfu.clock import Clock
     from sfu.room.effects import RoomEvent
 
@@ -80,10 +80,10 @@ class World:
     parts: dict[str, Any] = field(default_factory=dict)
 
 
-def make_token(identity: str = "ann", room: str = "lobby", **grants: Any) -> str:
-    """A token as users make them, with the published server SDK."""
-    token = api.AccessToken(KEY, SECRET).with_identity(identity)
-    return token.with_grants(api.VideoGrants(room_join=True, room=room, **grants)).to_jwt()
+def make_token(identity: str = "ann", room: str = "lobby", secret: str = SECRET, **grants: Any) -> str:
+    """A token; also such as no SDK would make."""
+    video = VideoGrants(**{"room_join": True, "room": room, **grants})
+    return issue(Claims(api_key=KEY, identity=identity, video=video), secret, now_s=time.time())
 
 
 @contextlib.asynccontextmanager
@@ -114,17 +114,16 @@ async def open_world(
             rtc_v1=rtc_v1,
         )
         world = World(engine, registry, edge, events, counters)
+        if not serve:
+            yield world
+            return
+        runner = make_runner(make_app(HttpParts(edge, **(parts or {}))), shutdown_timeout=0.1)
+        await runner.setup()
         try:
-            if not serve:
-                yield world
-                return
-            runner = make_runner(make_app(HttpParts(edge, **(parts or {}))), shutdown_timeout=0.1)
-            await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
             world.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             async with ClientSession() as world.http:
                 yield world
-            await runner.cleanup()
         finally:
-            registry.stop()
+            await runner.cleanup()

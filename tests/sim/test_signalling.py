@@ -1,0 +1,375 @@
+"""Signalling over real HTTP and WebSockets, with the engine replaced by a fake."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+import pytest
+from aiohttp import WSMsgType, WSServerHandshakeError
+from google.protobuf import json_format
+from livekit.protocol import models, rtc
+
+from auth.grants import Claims, VideoGrants
+from auth.tokens import issue
+from sfu.room.settings import RoomSettings
+from signaling import session_io
+from signaling.limits import Cap, SignalLimits
+from tests.sim.fake_engine import make_offer
+from tests.sim.raw_client import connect, join_request, read_all
+from tests.sim.world import KEY, SECRET, World, make_token, open_world
+
+LIMIT_S = 5
+pytestmark = pytest.mark.timeout(60)
+
+
+async def status_of(world: World, path: str, token: str | None = None, **query: str) -> tuple[int, str]:
+    """Status and body of a GET."""
+    assert world.http is not None
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with world.http.get(world.url + path, params=query, headers=headers) as response:
+        return response.status, await response.text()
+
+
+# ---------------------------------------------------------------- joining
+
+
+@pytest.mark.parametrize("v1", [False, True])
+async def test_join_is_the_first_message_then_a_fresh_token(*, v1: bool) -> None:
+    async with open_world() as world, connect(world, v1=v1) as ann:
+        first = await ann.next()
+        assert first.join.participant.identity == "ann"
+        assert first.join.subscriber_primary is not v1
+        assert (await ann.until("refresh_token")).refresh_token
+
+
+async def test_the_offer_in_the_join_request_is_answered_under_its_id() -> None:
+    offer = rtc.SessionDescription(type="offer", sdp=make_offer(("audio", "sendonly", "c1")), id=9)
+    tracks = [rtc.AddTrackRequest(cid="c1", type=models.TrackType.AUDIO)]
+    request = join_request(publisher_offer=offer, add_track_requests=tracks)
+    async with open_world() as world, connect(world, v1=True, join_request=request) as ann:
+        names = []
+        while "answer" not in names:
+            names.append(str((await ann.next()).WhichOneof("message")))
+        assert names[0] == "join"
+        assert "track_published" in names
+
+
+async def test_answers_carry_the_id_of_their_offer() -> None:
+    offer = rtc.SessionDescription(type="offer", sdp=make_offer(), id=9)
+    async with open_world() as world, connect(world, v1=True, join_request=join_request(publisher_offer=offer)) as ann:
+        assert (await ann.until("answer")).answer.id == 9
+        await ann.send(offer=rtc.SessionDescription(type="offer", sdp=make_offer(), id=0))
+        assert (await ann.until("answer")).answer.id == 0
+
+
+async def test_join_request_on_the_older_path_means_one_peer_connection() -> None:
+    async with open_world() as world, connect(world, join_request=join_request()) as ann:
+        assert not (await ann.next()).join.subscriber_primary
+
+
+async def test_json_frames_are_answered_by_json_frames() -> None:
+    async with open_world() as world, connect(world) as ann:
+        await ann.socket.send_str('{"pingReq": {"timestamp": "5"}}')
+        while (message := await ann.socket.receive()).type is WSMsgType.BINARY:
+            pass
+        assert message.type is WSMsgType.TEXT
+        assert json_format.Parse(message.data, rtc.SignalResponse()).pong_resp.last_ping_timestamp == 5
+
+
+async def test_a_reconnect_is_sent_to_a_full_one() -> None:
+    async with open_world() as world:
+        for v1, query in ((False, {"reconnect": "1"}), (True, {"join_request": join_request(reconnect=True)})):
+            async with connect(world, v1=v1, **query) as ann:
+                leave = (await ann.next()).leave
+                assert leave.reason == models.DisconnectReason.STATE_MISMATCH
+                assert leave.action == rtc.LeaveRequest.Action.RECONNECT
+                assert await read_all(ann) == ([], 1000)
+        assert len(world.registry) == 0
+
+
+async def test_a_full_room_says_so_at_once() -> None:
+    async with open_world(settings=RoomSettings(max_participants=1)) as world, connect(world) as ann:
+        await ann.next()
+        for v1 in (False, True):
+            async with connect(world, v1=v1, token=make_token("bob")) as bob:
+                leave = (await bob.next()).leave
+                assert leave.reason == models.DisconnectReason.JOIN_FAILURE
+                assert leave.action == rtc.LeaveRequest.Action.DISCONNECT
+                assert await read_all(bob) == ([], 1000)
+
+
+async def test_an_overloaded_engine_takes_no_session() -> None:
+    async with open_world() as world:
+        world.engine.accepting = False
+        async with connect(world) as ann:
+            assert (await ann.next()).leave.reason == models.DisconnectReason.JOIN_FAILURE
+        assert world.counters.turned_away == 1
+        assert await status_of(world, "/") == (406, "Not Ready")
+
+
+async def test_a_side_connection_publishes_only() -> None:
+    async with open_world() as world, connect(world, publish="screen") as ann:
+        join = (await ann.next()).join
+        assert join.participant.identity == "ann#screen"
+        assert not join.participant.permission.can_subscribe
+        assert not join.subscriber_primary
+
+
+async def test_attributes_of_the_join_override_the_tokens_but_delete_nothing() -> None:
+    video = VideoGrants(room_join=True, room="lobby", can_update_own_metadata=True)
+    claims = Claims(KEY, identity="ann", metadata="old", attributes={"a": "1", "b": "2"}, video=video)
+    token = issue(claims, SECRET, now_s=time.time())
+    request = join_request(metadata="new", participant_attributes={"a": "9", "b": "", "c": "3"})
+    async with open_world() as world, connect(world, v1=True, token=token, join_request=request) as ann:
+        participant = (await ann.next()).join.participant
+        assert dict(participant.attributes) == {"a": "9", "b": "2", "c": "3"}
+        assert participant.metadata == "new"
+
+
+async def test_leaving_closes_with_code_1000() -> None:
+    async with open_world() as world, connect(world) as ann:
+        await ann.next()
+        await ann.send(leave=rtc.LeaveRequest())
+        _, code = await read_all(ann)
+        assert code == 1000
+        assert world.events.names()[-1] == "ParticipantAborted"
+
+
+# ---------------------------------------------------------------- refusals before the upgrade
+
+
+NO_ACCESS = "no permissions to access the room"
+REFUSALS = {
+    "no token": (None, {}, 401, NO_ACCESS),
+    "garbage": ("garbage", {}, 401, "invalid authorization token"),
+    "no grants": (issue(Claims(KEY, identity="ann"), SECRET, now_s=time.time()), {}, 401, NO_ACCESS),
+    "unknown key": (issue(Claims("nobody"), SECRET, now_s=time.time()), {}, 401, "invalid API key: nobody"),
+    "no roomJoin": (make_token(room_join=False), {}, 401, "permissions denied"),
+    "empty identity": (make_token(""), {}, 400, "identity cannot be empty"),
+    "fine": (make_token(), {}, 200, "success"),
+    "long identity": (make_token("x" * 257), {}, 400, "participant identity length exceeds limits: max length 256"),
+    "no room": (make_token(room=""), {}, 400, "no room name"),
+    "long room": (make_token(room="x" * 257), {}, 400, "room name length exceeds limits: max length 256"),
+    "publish": (make_token(can_publish=False), {"publish": "x"}, 401, NO_ACCESS),
+    "attributes": (make_token(), {"attributes": "eyJhIjoiMSJ9"}, 401, NO_ACCESS),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+async def test_validate_tells_the_verdict_of_the_upgrade(case: str) -> None:
+    token, query, status, text = REFUSALS[case]
+    async with open_world() as world:
+        assert world.http is not None
+        assert await status_of(world, "/rtc/validate", token, **query) == (status, text)
+        if status == 200:
+            return
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with pytest.raises(WSServerHandshakeError) as caught:
+            await world.http.ws_connect(f"{world.url}/rtc", params=query, headers=headers)
+        assert caught.value.status == status
+        assert world.counters.refused[status] == 1
+
+
+async def test_no_refusal_repeats_the_token() -> None:
+    token = make_token(secret=SECRET + "x")
+    async with open_world() as world:
+        for path in ("/rtc/validate", "/nowhere"):
+            status, text = await status_of(world, path, token)
+            assert status == 401
+            assert text.startswith("invalid token")
+            assert token not in text
+
+
+async def test_a_header_must_be_a_bearers() -> None:
+    async with open_world() as world:
+        assert world.http is not None
+        async with world.http.get(f"{world.url}/rtc/validate", headers={"Authorization": "Basic x"}) as response:
+            assert response.status == 401
+            assert await response.text() == "invalid authorization header. Must start with Bearer "
+
+
+async def test_rooms_that_are_not_made_by_joining() -> None:
+    async with open_world(auto_create=False) as world:
+        missing = (404, "requested room does not exist")
+        assert await status_of(world, "/rtc/validate", make_token()) == missing
+        assert await status_of(world, "/rtc/validate", make_token(room_create=True)) == (200, "success")
+        world.registry.create("lobby")
+        assert await status_of(world, "/rtc/validate", make_token()) == (200, "success")
+
+
+async def test_v1_can_be_turned_off() -> None:
+    async with open_world(rtc_v1=False) as world:
+        assert await status_of(world, "/rtc/v1/validate", make_token(), join_request=join_request()) == (404, "")
+        with pytest.raises(WSServerHandshakeError) as caught:
+            async with connect(world, v1=True):
+                pass
+        assert caught.value.status == 404
+
+
+async def test_v1_needs_its_parameter() -> None:
+    async with open_world() as world:
+        assert await status_of(world, "/rtc/v1/validate", make_token()) == (400, "join_request is required")
+
+
+@pytest.mark.parametrize("path", ["/rtc", "/rtc/v1"])
+async def test_signalling_without_an_upgrade_is_an_empty_404(path: str) -> None:
+    async with open_world() as world:
+        assert await status_of(world, path, make_token()) == (404, "")
+
+
+# ---------------------------------------------------------------- paths and headers
+
+
+@pytest.mark.parametrize("path", ["//rtc/validate", "/base/rtc/validate", "/a/b//rtc/validate"])
+async def test_routes_are_found_under_base_paths_and_double_slashes(path: str) -> None:
+    async with open_world() as world:
+        assert await status_of(world, path, make_token()) == (200, "success")
+
+
+async def test_health_does_not_mind_a_stale_token_and_unknown_paths_are_404() -> None:
+    async with open_world() as world:
+        assert await status_of(world, "/", "stale") == (200, "OK")
+        assert (await status_of(world, "/nowhere"))[0] == 404
+        assert (await status_of(world, "/xrtc/validatex"))[0] == 404
+        assert (await status_of(world, "/agent", make_token()))[0] == 404
+
+
+async def test_every_answer_may_be_read_by_any_page() -> None:
+    async with open_world() as world:
+        assert world.http is not None
+        for path in ("/", "/rtc/validate", "/nowhere"):
+            async with world.http.get(world.url + path, headers={"Origin": "https://elsewhere"}) as response:
+                assert response.headers["Access-Control-Allow-Origin"] == "*"
+        wanted = {"Origin": "https://elsewhere", "Access-Control-Request-Headers": "authorization"}
+        async with world.http.options(f"{world.url}/twirp/x", headers=wanted) as response:
+            assert response.status == 204
+            assert response.headers["Access-Control-Allow-Headers"] == "authorization"
+            assert "POST" in response.headers["Access-Control-Allow-Methods"]
+
+
+async def test_long_request_lines_are_read() -> None:
+    async with open_world() as world:
+        padding = rtc.SessionDescription(type="offer", sdp="x" * 60_000)
+        text = join_request(publisher_offer=padding)
+        assert len(text) > 64 * 1024
+        assert await status_of(world, "/rtc/v1/validate", make_token(), join_request=text) == (200, "success")
+
+
+# ---------------------------------------------------------------- bad clients
+
+
+async def close_of(client: Any) -> int | None:
+    """The close code with which the server ends the connection."""
+    async with asyncio.timeout(LIMIT_S):
+        return (await read_all(client))[1]
+
+
+async def test_a_flood_of_messages_ends_its_sender_and_nobody_else() -> None:
+    limits = SignalLimits(max_messages_per_s=20)
+    async with open_world(limits=limits) as world, connect(world, token=make_token("bob")) as bob:
+        await bob.next()
+        async with connect(world) as ann:
+            for _ in range(300):
+                await ann.send(mute=rtc.MuteTrackRequest(sid="TR_x"))
+            assert await close_of(ann) == 1008
+        assert world.counters.capped[Cap.MESSAGES] == 1
+        await bob.send(ping=1)
+        assert (await bob.until("pong")).pong > 0
+        assert [view.num_participants for view in world.registry.list()] == [1]
+
+
+async def test_random_bytes_are_tolerated_a_few_times() -> None:
+    async with open_world(limits=SignalLimits(max_bad_frames=3)) as world, connect(world) as ann:
+        for _ in range(2):
+            await ann.socket.send_bytes(b"\xff\xfe\xfd")
+        await ann.send(ping=1)
+        await ann.until("pong")
+        await ann.socket.send_str("{nonsense")
+        assert await close_of(ann) == 1008
+        assert world.counters.bad_frames == 3
+
+
+async def test_an_oversize_frame_ends_its_sender() -> None:
+    async with open_world(limits=SignalLimits(max_frame_bytes=4096)) as world, connect(world) as ann:
+        await ann.socket.send_bytes(bytes(5000))
+        assert await close_of(ann) == 1009
+    assert world.counters.capped[Cap.FRAME_SIZE] == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "request_", "cap"),
+    [
+        (SignalLimits(max_offers_per_minute=3), {"offer": rtc.SessionDescription(sdp="v=0\r\n", id=1)}, Cap.OFFERS),
+        (
+            SignalLimits(max_candidates=3),
+            {"trickle": rtc.TrickleRequest(candidateInit='{"candidate":"candidate:1"}')},
+            Cap.CANDIDATES,
+        ),
+        (
+            SignalLimits(max_metadata_bytes_per_s=10),
+            {"update_metadata": rtc.UpdateParticipantMetadata(metadata="x" * 40)},
+            Cap.METADATA,
+        ),
+    ],
+    ids=["offers", "candidates", "metadata"],
+)
+async def test_each_cap_ends_its_sender(limits: SignalLimits, request_: dict[str, Any], cap: Cap) -> None:
+    async with open_world(limits=limits) as world, connect(world) as ann:
+        for _ in range(5):
+            await ann.send(**request_)
+        assert await close_of(ann) == 1008
+        assert world.counters.capped[cap] == 1
+
+
+async def test_a_client_that_stops_reading_is_cut_and_others_go_on() -> None:
+    limits = SignalLimits(send_queue_bytes=1024 * 1024, max_messages_per_s=0, max_metadata_bytes_per_s=0)
+    async with open_world(limits=limits) as world:
+        connection = socket.create_connection(("127.0.0.1", int(world.url.rsplit(":", 1)[1])))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        upgrade = (
+            f"GET /rtc?access_token={make_token('deaf')} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        connection.sendall(upgrade.encode())
+        token = make_token("ann", can_update_own_metadata=True)
+        async with asyncio.timeout(30), connect(world, token=token) as ann:
+            number = 0
+            while not world.counters.capped[Cap.SLOW_READER]:
+                number += 1
+                metadata = str(number) + "x" * 200_000
+                await ann.send(update_metadata=rtc.UpdateParticipantMetadata(metadata=metadata))
+                while (await ann.until("update")).update.participants[0].metadata != metadata:
+                    pass
+            await ann.send(ping=1)
+            assert (await ann.until("pong")).pong > 0
+        connection.close()
+
+
+async def test_a_silent_client_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_io, "SILENCE_S", 0.2)
+    async with open_world() as world:
+        async with connect(world) as ann:
+            assert await close_of(ann) == 1006
+        assert world.counters.vanished == 1
+
+
+async def test_pings_are_sent_and_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_io, "PING_INTERVAL_S", 0.05)
+    monkeypatch.setattr(session_io, "SILENCE_S", 0.3)
+    async with open_world() as world:
+        assert world.http is not None
+        headers = {"Authorization": f"Bearer {make_token()}"}
+        async with world.http.ws_connect(f"{world.url}/rtc", headers=headers, autoping=False) as client:
+            await client.ping(b"mine")
+            seen: set[Any] = set()
+            while not {WSMsgType.PING, WSMsgType.PONG} <= seen:
+                message = await client.receive()
+                seen.add(message.type)
+                if message.type is WSMsgType.PING:
+                    await client.pong(message.data)
+                if message.type is WSMsgType.PONG:
+                    assert message.data == b"mine"
+        assert world.counters.vanished == 0
