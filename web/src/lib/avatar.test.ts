@@ -22,6 +22,12 @@ describe('hueOf', () => {
       expect(hueOf(text)).toBeGreaterThanOrEqual(0);
       expect(hueOf(text)).toBeLessThan(360);
     }
-    expect(hueOf('ana')).not.toBe(hueOf('bo'));
+  });
+
+  it('tells numbered guests apart', () => {
+    for (let number = 1; number < 9; number += 1) {
+      const apart = Math.abs(hueOf(`guest-${number}`) - hueOf(`guest-${number + 1}`));
+      expect(Math.min(apart, 360 - apart)).toBeGreaterThan(60);
+    }
   });
 });

@@ -6,7 +6,7 @@ import { Icon } from '../components/icons';
 import { fitGrid, tilesPerPage } from '../lib/fitGrid';
 import { Tile } from './Tile';
 import { focusOf, trackKey } from './trackKey';
-import { type Size, useElementSize } from './useElementSize';
+import { useElementSize } from './useElementSize';
 
 const GAP_PX = 8;
 const SOURCES = [
@@ -15,38 +15,30 @@ const SOURCES = [
 ];
 
 export function Stage() {
-  const area = useRef<HTMLDivElement>(null);
-  const size = useElementSize(area);
   const refs = useTracks(SOURCES, { onlySubscribed: false });
   const [pinnedKey, setPinnedKey] = useState<string>();
   const focus = focusOf(refs, pinnedKey);
-  const layout = { refs, size, pinnedKey, onPin: setPinnedKey };
-  return (
-    <div className="stage" ref={area}>
-      {focus ? <FocusLayout {...layout} focus={focus} /> : <GridLayout {...layout} />}
-    </div>
-  );
+  const layout = { refs, pinnedKey, onPin: setPinnedKey };
+  return <div className="stage">{focus ? <FocusLayout {...layout} focus={focus} /> : <GridLayout {...layout} />}</div>;
 }
 
 interface LayoutProps {
   refs: TrackReferenceOrPlaceholder[];
-  size: Size;
   pinnedKey: string | undefined;
   onPin: (key: string | undefined) => void;
 }
 
-function GridLayout({ refs, size, onPin }: LayoutProps) {
-  const pages = usePagination(tilesPerPage(size.width, size.height, GAP_PX), refs);
-  const grid = fitGrid(size.width, size.height, pages.tracks.length, GAP_PX);
+function GridLayout({ refs, onPin }: LayoutProps) {
+  const area = useRef<HTMLDivElement>(null);
+  const { width, height } = useElementSize(area);
+  const pages = usePagination(tilesPerPage(width, height, GAP_PX), refs);
+  const grid = fitGrid(width, height, pages.tracks.length, GAP_PX);
   return (
     <>
       <div
+        ref={area}
         className="grid"
-        style={{
-          '--columns': grid.columns,
-          '--tile-width': `${grid.tileWidth}px`,
-          '--tile-height': `${grid.tileHeight}px`,
-        }}
+        style={{ '--tile-width': `${grid.tileWidth}px`, '--tile-height': `${grid.tileHeight}px` }}
       >
         {pages.tracks.map((ref) => (
           <Tile key={trackKey(ref)} trackRef={ref} pinned={false} onPin={() => onPin(trackKey(ref))} />
@@ -69,12 +61,13 @@ function GridLayout({ refs, size, onPin }: LayoutProps) {
   );
 }
 
-function FocusLayout({ refs, size, pinnedKey, onPin, focus }: LayoutProps & { focus: TrackReferenceOrPlaceholder }) {
+function FocusLayout({ refs, pinnedKey, onPin, focus }: LayoutProps & { focus: TrackReferenceOrPlaceholder }) {
+  const area = useRef<HTMLDivElement>(null);
+  const { width, height } = useElementSize(area);
   const focusKey = trackKey(focus);
   const others = refs.filter((ref) => trackKey(ref) !== focusKey);
-  const upright = size.height > size.width;
   return (
-    <div className={`focus ${upright ? 'focus-upright' : ''}`}>
+    <div ref={area} className={`focus ${height > width ? 'focus-upright' : ''}`}>
       <Tile
         key={focusKey}
         trackRef={focus}
