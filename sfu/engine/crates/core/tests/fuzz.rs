@@ -1,0 +1,214 @@
+//! Every fuzz target without a fuzzer: kept crashes, seeds, and seeded random mutations of the seeds.
+//!
+//! `FUZZ_ITERATIONS` scales the work (mutations per target, default 300), `FUZZ_SEED` changes the mutations. A failure
+//! prints the input in hex: keep it as a file in `fuzz/regressions/<target>/`.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../../fuzz/src/targets.rs"]
+#[allow(clippy::pedantic, unreachable_pub)]
+mod targets;
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use targets::{TARGETS, Target};
+
+const DEFAULT_ITERATIONS: u64 = 300;
+const DEFAULT_SEED: u64 = 0x05ee_d0f9_1e21;
+/// Building an association costs a millisecond and more.
+const SLOW: &[&str] = &["sdp_negotiation"];
+const SLOWNESS: u64 = 10;
+
+/// Pieces worth inserting into text.
+const WORDS: &[&str] = &[
+    "a=mid:0\r\n",
+    "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n",
+    "m=audio 0 UDP/TLS/RTP/SAVPF 0\r\n",
+    "a=rtpmap:96 VP8/90000\r\n",
+    "a=rtpmap:127 H264/90000\r\n",
+    "a=fmtp:97 apt=96\r\n",
+    "a=fmtp:96 packetization-mode=1;profile-level-id=42e01f\r\n",
+    "a=rtpmap:63 red/48000/2\r\n",
+    "a=fmtp:63 111/111\r\n",
+    "a=sendrecv\r\n",
+    "a=inactive\r\n",
+    "a=extmap:255 urn:x\r\n",
+    "a=extmap:0 urn:ietf:params:rtp-hdrext:sdes:mid\r\n",
+    "a=rid:q send pt=96\r\n",
+    "a=simulcast:send q;~h,f recv x\r\n",
+    "a=ssrc-group:SIM 1 2 3\r\n",
+    "a=ssrc:4294967296 cname:x\r\n",
+    "a=group:BUNDLE 0 0 1\r\n",
+    "a=ice-ufrag:\r\n",
+    "a=setup:passive\r\n",
+    "a=candidate:1 1 udp 1 192.0.2.2 53194 typ host\r\n",
+    "a=sctp-port:0\r\n",
+    "a=max-message-size:18446744073709551616\r\n",
+    "\u{e4}\u{1f600}",
+    "\0",
+];
+
+fn main_folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn files(folder: &Path) -> Vec<Vec<u8>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> =
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Inputs to begin with: valid ones, so that mutations get deep.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "sdp_offer" | "sdp_finish" => files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/offers"))),
+        "sdp_negotiation" => {
+            let offers = seeds("sdp_offer");
+            offers.iter().map(|offer| [&offers[0][..], b"\0", offer].concat()).collect()
+        }
+        "data_packet" => include_str!("data/vectors.txt")
+            .lines()
+            .filter_map(|line| line.split('\t').nth(3))
+            .map(|packet| [vec![0], unhex(packet)].concat())
+            .collect(),
+        "datagram" => vec![
+            unhex(
+                "000100302112a442000102030405060708090a0b00060009616263643a77787900000000802900080000000000000001",
+            ),
+            unhex("16feff0000000000000000005a0100004e"),
+            unhex("80e00001000000010000000112345678"),
+        ],
+        "red" => vec![vec![0xef, 0x0f, 0x00, 2, 0x6f, 9, 9, 1, 2], vec![0x6f, 1, 2, 3]],
+        "payload" => {
+            ["0490e092340780010203", "05780002674200026865", "06a8010000ff", "07180a", "08400142014401"]
+                .map(unhex)
+                .to_vec()
+        }
+        "dependency_descriptor" => vec![unhex("c0000180009214"), unhex("8012348000e9a8a0")],
+        _ => vec![(0..=255).collect(), (0..255_u8).rev().map(|byte| byte.wrapping_mul(37)).collect()],
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(limit.max(1)).unwrap()).unwrap()
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[0]
+    }
+}
+
+/// One to four random changes.
+fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = seeds[random.below(seeds.len())].clone();
+    for _ in 0..=random.below(4) {
+        let at = random.below(input.len());
+        let end = (at + random.below(40)).min(input.len());
+        match random.below(8) {
+            0 if at < input.len() => input[at] ^= 1 << random.below(8),
+            1 if at < input.len() => input[at] = random.byte(),
+            2 => input.truncate(at),
+            3 => drop(input.drain(at..end)),
+            4 => input.splice(at..at, WORDS[random.below(WORDS.len())].bytes()).for_each(drop),
+            5 => {
+                let copy = input[at..end].to_vec();
+                let to = random.below(input.len());
+                input.splice(to..to, copy).for_each(drop);
+            }
+            6 => {
+                let other = &seeds[random.below(seeds.len())];
+                let cut = random.below(other.len());
+                input.truncate(at);
+                input.extend_from_slice(&other[cut..]);
+            }
+            _ => swap_lines(random, &mut input),
+        }
+    }
+    input
+}
+
+/// Exchanges two lines: well-formed text in the wrong order.
+fn swap_lines(random: &mut Random, input: &mut Vec<u8>) {
+    let mut lines: Vec<Vec<u8>> = input.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let (one, other) = (random.below(lines.len()), random.below(lines.len()));
+    if one < lines.len() && other < lines.len() {
+        lines.swap(one, other);
+        *input = lines.concat();
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+fn run(target: &Target, origin: &str, input: &[u8]) {
+    let (name, body) = target;
+    let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(catch_unwind(|| body(input)).is_ok(), "{name} broke on {origin}: {hex}");
+}
+
+fn replay(name: &str) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name).unwrap();
+    for (index, input) in files(&main_folder().join("fuzz/regressions").join(name)).iter().enumerate() {
+        run(target, &format!("kept crash {index}"), input);
+    }
+    let seeds = seeds(name);
+    seeds.iter().enumerate().for_each(|(index, seed)| run(target, &format!("seed {index}"), seed));
+    let slowness = if SLOW.contains(&name) { SLOWNESS } else { 1 };
+    let seed = number("FUZZ_SEED", DEFAULT_SEED);
+    let mut random = Random(seed);
+    for iteration in 0..number("FUZZ_ITERATIONS", DEFAULT_ITERATIONS) / slowness {
+        let input = mutate(&mut random, &seeds);
+        run(target, &format!("mutation {iteration} of FUZZ_SEED={seed}"), &input);
+    }
+}
+
+macro_rules! replays {
+    ($($test:ident => $target:literal,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                replay($target);
+            }
+        )*
+
+        #[test]
+        fn fuzz_covers_every_target() {
+            let replayed = [$($target),*];
+            assert_eq!(replayed.len(), TARGETS.len());
+            assert!(TARGETS.iter().all(|(name, _)| replayed.contains(name)));
+        }
+    };
+}
+
+replays! {
+    fuzz_payload => "payload",
+    fuzz_red => "red",
+    fuzz_dependency_descriptor => "dependency_descriptor",
+    fuzz_data_packet => "data_packet",
+    fuzz_data_queue => "data_queue",
+    fuzz_sdp_offer => "sdp_offer",
+    fuzz_sdp_negotiation => "sdp_negotiation",
+    fuzz_sdp_finish => "sdp_finish",
+    fuzz_datagram => "datagram",
+    fuzz_down_track => "down_track",
+    fuzz_up_track => "up_track",
+}

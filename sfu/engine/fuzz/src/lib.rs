@@ -1,0 +1,3 @@
+//! Fuzz targets of the packet engine. See `targets` for what each one promises.
+
+pub mod targets;

@@ -1,0 +1,373 @@
+//! What is fuzzed: one function per parser, one per state machine. Each takes any bytes and panics when a promise is
+//! broken. Shared by the coverage-guided targets (`fuzz_targets/`) and by the replay that needs no special toolchain
+//! (`crates/core/tests/fuzz.rs`).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant, SystemTime};
+
+use plenum_core::data::{DataQueue, Envelope, NonceRing, Pushed, SequenceFilter, restamp, wrap_raw};
+use plenum_core::downtrack::{DownTrack, DownTrackConfig, Packet};
+use plenum_core::layers::{MAX_STREAMS, StreamIndex, StreamSet};
+use plenum_core::rtp::codec::{Codec, inspect};
+use plenum_core::rtp::dependency::DependencyDescriptor;
+use plenum_core::rtp::{Vp8Ids, red};
+use plenum_core::sdp::{
+    CodecPolicy, LineRole, LineUse, LocalLine, PayloadTypes, RemoteAnswer, RemoteOffer, announce_candidate,
+    finish_description,
+};
+use plenum_core::uptrack::{UpTrack, UpTrackConfig};
+use plenum_core::{
+    Carrier, DataKind, DataProfile, Datagram, LocalCandidate, MediaKind, PublishLine, Shard, ShardConfig,
+    UpTrackId,
+};
+use str0m::Rtc;
+use str0m::change::SdpOffer;
+
+/// A target by name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("payload", payload),
+    ("red", redundant),
+    ("dependency_descriptor", dependency_descriptor),
+    ("data_packet", data_packet),
+    ("data_queue", data_queue),
+    ("sdp_offer", sdp_offer),
+    ("sdp_negotiation", sdp_negotiation),
+    ("sdp_finish", sdp_finish),
+    ("datagram", datagram),
+    ("down_track", down_track),
+    ("up_track", up_track),
+];
+
+/// Payload descriptor of every codec; the first byte picks the codec.
+pub fn payload(input: &[u8]) {
+    let Some((pick, payload)) = input.split_first() else { return };
+    let codec = Codec::ALL[usize::from(*pick) % Codec::ALL.len()];
+    let Some(facts) = inspect(codec, payload) else { return };
+    assert!(!payload.is_empty(), "an empty payload has no descriptor");
+    assert!(facts.starts_frame || !facts.starts_key_frame, "a key frame is a frame");
+    assert_eq!(facts.vp8.is_some(), codec == Codec::Vp8);
+    if let Some(Vp8Ids { picture_id: Some(id), picture_id_is_long, .. }) = facts.vp8 {
+        assert!(id < if picture_id_is_long { 1 << 15 } else { 1 << 7 });
+    }
+}
+
+/// RED headers.
+pub fn redundant(input: &[u8]) {
+    if let Some(primary) = red::primary(input) {
+        assert!(!primary.is_empty() && input.ends_with(primary) && primary.len() < input.len());
+    }
+}
+
+/// Dependency descriptor with and without structure.
+pub fn dependency_descriptor(input: &[u8]) {
+    let Some(descriptor) = DependencyDescriptor::parse(input) else { return };
+    if let Some(structure) = descriptor.structure {
+        assert!((1..=32).contains(&structure.decode_targets) && structure.layers.len() <= 64);
+        assert!(structure.layers.iter().all(|(spatial, temporal)| *spatial < 4 && *temporal < 8));
+        assert_eq!(structure.layer_of(structure.template_id_offset), Some((0, 0)));
+    }
+}
+
+fn profile(bits: u8) -> DataProfile {
+    DataProfile {
+        sid: "PA_sender".into(),
+        identity: "sender".into(),
+        can_publish_data: true,
+        hidden: bits & 1 != 0,
+        agent: bits & 2 != 0,
+    }
+}
+
+/// `livekit.DataPacket`: what is sent on is well-formed, carries the sender's names and is stable.
+pub fn data_packet(input: &[u8]) {
+    let Some((bits, packet)) = input.split_first() else { return };
+    let sender = profile(*bits);
+    let kind = if bits & 4 != 0 { DataKind::Lossy } else { DataKind::Reliable };
+    if let Ok(wrapped) = wrap_raw(packet, kind, &sender) {
+        assert_eq!(restamp(&wrapped.payload, kind, &sender).as_ref(), Ok(&wrapped));
+    }
+    let Ok(once) = restamp(packet, kind, &sender) else { return };
+    let sent = Envelope::parse(&once.payload).unwrap_or_else(|| panic!("sent on what no client can read"));
+    assert_eq!((sent.sequence, sent.nonce), (once.sequence, &*once.nonce));
+    let own_name = if sender.hidden { "" } else { "sender" };
+    assert!(sender.agent || sent.participant_identity == own_name);
+    let twice = restamp(&once.payload, kind, &sender);
+    assert_eq!(twice.as_ref(), Ok(&once), "stamping again changes nothing");
+    let mut nonces = NonceRing::default();
+    assert!(nonces.accept(&once.nonce) && (once.nonce.is_empty() || !nonces.accept(&once.nonce)));
+    let mut sequences = SequenceFilter::default();
+    assert!(sequences.accept(once.sequence) && (once.sequence == 0 || !sequences.accept(once.sequence)));
+}
+
+/// A data queue never holds more than its limit and never loses order.
+pub fn data_queue(input: &[u8]) {
+    let Some((head, operations)) = input.split_first() else { return };
+    let kind = if head & 1 != 0 { DataKind::Lossy } else { DataKind::Reliable };
+    let limit_bytes = usize::from(head >> 1);
+    let mut queue = DataQueue::new(kind, limit_bytes);
+    let mut model: std::collections::VecDeque<Vec<u8>> = std::collections::VecDeque::new();
+    for (mark, operation) in operations.iter().enumerate() {
+        if operation & 0x80 != 0 {
+            assert_eq!(queue.pop().map(|message| message.to_vec()), model.pop_front());
+        } else {
+            let message = vec![mark.to_le_bytes()[0]; usize::from(*operation)];
+            match queue.push(message.clone().into()) {
+                Pushed::Queued => model.push_back(message),
+                Pushed::Dropped(count) if message.len() > limit_bytes => assert_eq!(count, 1),
+                Pushed::Dropped(count) => {
+                    model.drain(..count);
+                    model.push_back(message);
+                }
+                Pushed::Full => assert_eq!(kind, DataKind::Reliable),
+            }
+        }
+        assert_eq!(queue.bytes(), model.iter().map(Vec::len).sum());
+        assert!(queue.bytes() <= limit_bytes);
+        assert_eq!(
+            (queue.is_empty(), queue.front().map(|front| &**front)),
+            (model.is_empty(), model.front().map(|front| &**front))
+        );
+    }
+}
+
+/// Offers and answers: the filter takes what it made, and makes the same of it.
+pub fn sdp_offer(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let policy = CodecPolicy::default();
+    let answer = RemoteAnswer::parse(text, &policy);
+    let offer = RemoteOffer::parse(text, &policy);
+    assert_eq!(offer.is_ok(), answer.is_ok());
+    let (Ok(offer), Ok(answer)) = (offer, answer) else { return };
+    let mids: Vec<&str> = offer.media.iter().map(|media| media.mid.as_str()).collect();
+    let filtered = offer.text_for(&LineUse { published: &mids, assigned: &mids });
+    let again =
+        RemoteOffer::parse(&filtered, &policy).unwrap_or_else(|error| panic!("{error} in {filtered}"));
+    assert_eq!(again.media.len(), offer.media.len());
+    for (before, after) in offer.media.iter().zip(&again.media) {
+        assert_eq!(
+            (&before.mid, before.kind, &before.mime_types),
+            (&after.mid, after.kind, &after.mime_types)
+        );
+    }
+    RemoteAnswer::parse(answer.text(), &policy)
+        .unwrap_or_else(|error| panic!("{error} in {}", answer.text()));
+    let mut known = PayloadTypes::default();
+    assert_eq!(known.adopt(&offer), Ok(()));
+    assert_eq!(known.adopt(&again), Ok(()), "the filter changes no meaning");
+    assert_eq!(known.adopt_answer(&answer), Ok(()));
+}
+
+/// Two offers, separated by a NUL, through filter and association: whatever passes the filter breaks nothing.
+pub fn sdp_negotiation(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let policy = CodecPolicy::default();
+    let offers: Vec<RemoteOffer> =
+        text.split('\0').take(2).filter_map(|text| RemoteOffer::parse(text, &policy).ok()).collect();
+    if offers.is_empty() {
+        return;
+    }
+    let mut rtc = association();
+    let mut known = PayloadTypes::default();
+    for offer in offers {
+        if known.adopt(&offer).is_err() {
+            return;
+        }
+        let mids: Vec<&str> = offer.media.iter().map(|media| media.mid.as_str()).collect();
+        let (published, assigned) = mids.split_at(mids.len() / 2);
+        let filtered = offer.text_for(&LineUse { published, assigned });
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let parsed = SdpOffer::from_sdp_string(&filtered).ok()?;
+            rtc.sdp_api().accept_offer(parsed).ok().map(|answer| answer.to_sdp_string())
+        }));
+        let Ok(answer) = outcome else { panic!("the association broke on {filtered}") };
+        let Some(answer) = answer else { return };
+        let finished = finish_description(&answer, &[], &[]);
+        assert_eq!(finished.matches("\r\nm=").count(), answer.matches("\r\nm=").count());
+    }
+}
+
+fn association() -> Rtc {
+    Rtc::builder()
+        .set_rtp_mode(true)
+        .set_ice_lite(true)
+        .clear_codecs()
+        .enable_opus(true, true)
+        .enable_pcmu(true, false)
+        .enable_pcma(true, false)
+        .enable_vp8(true)
+        .enable_vp9(true)
+        .enable_h264(true)
+        .enable_h265(true)
+        .enable_av1(true)
+        .build(Instant::now())
+}
+
+/// The last patches, to any text and any candidate.
+pub fn sdp_finish(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let candidates = [LocalCandidate {
+        local: SocketAddr::from(([192, 0, 2, 2], 53_194)),
+        advertised: vec![SocketAddr::from(([203, 0, 113, 1], 1)), SocketAddr::from(([203, 0, 113, 2], 2))],
+        tcp: false,
+    }];
+    let publish = PublishLine {
+        mid: "0".into(),
+        up_track: UpTrackId(1),
+        codec: Some("video/H264".into()),
+        dtx: true,
+        stereo: true,
+        red: false,
+        speaker: true,
+        muted: false,
+    };
+    let sending = LineRole::Sending { stream_id: "PA_x|TR_y", track_sid: "TR_y", stereo: true };
+    let lines = [
+        LocalLine { mid: "0", role: LineRole::Receiving(&publish) },
+        LocalLine { mid: "1", role: sending },
+        LocalLine { mid: "3", role: LineRole::Receiving(&publish) },
+        LocalLine { mid: "4", role: sending },
+    ];
+    let finished = finish_description(text, &lines, &candidates);
+    let sections = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
+    assert_eq!(sections(&finished), sections(text), "answers correspond to offers line by line");
+    assert!((1..=2).contains(&announce_candidate(text, &candidates).len()));
+}
+
+/// Datagrams from nobody: looked at, counted, never answered.
+pub fn datagram(input: &[u8]) {
+    let now = Instant::now();
+    let mut shard = Shard::new(
+        ShardConfig {
+            index: 0,
+            gather: Duration::from_millis(3),
+            audio_active_level: 35,
+            audio_update_interval: Duration::from_millis(400),
+            pli_throttle: Duration::from_millis(500),
+            data_messages_per_s: None,
+        },
+        1,
+        now,
+    );
+    for carrier in [Carrier::Udp, Carrier::Tcp] {
+        let source = SocketAddr::from(([192, 0, 2, 1], 4000));
+        let destination = SocketAddr::from(([192, 0, 2, 2], 7882));
+        shard.handle_datagram(now, Datagram { carrier, source, destination, payload: input });
+    }
+    shard.flush(now);
+    assert!(shard.poll_transmit().is_none() && shard.poll_event().is_none());
+}
+
+/// Reads operations out of the input.
+struct Operations<'a>(&'a [u8]);
+
+impl Operations<'_> {
+    fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+}
+
+/// A down track fed from three streams: what goes out has no number twice, and none below the first.
+pub fn down_track(input: &[u8]) {
+    let mut operations = Operations(input);
+    let Some(head) = operations.next() else { return };
+    let kind = if head & 1 != 0 { MediaKind::Audio } else { MediaKind::Video };
+    let first_seq = u16::from(head >> 1) << 9;
+    let mut track = DownTrack::new(DownTrackConfig { kind, clock_rate_hz: 90_000, first_seq });
+    let mut now = Instant::now();
+    let mut live: StreamSet = (0..3).map(StreamIndex).collect();
+    let mut heads = [1000_u64, 1 << 20, 1 << 33];
+    let mut sent: HashMap<u64, (u8, u64)> = HashMap::new();
+    while let (Some(operation), Some(argument)) = (operations.next(), operations.next()) {
+        now += Duration::from_millis(u64::from(argument));
+        match operation {
+            0..16 => live = (0..3).filter(|stream| argument >> stream & 1 != 0).map(StreamIndex).collect(),
+            16..24 => track.set_enabled(argument & 1 != 0),
+            24..32 => track.set_max_spatial(StreamIndex(argument & 3)),
+            32..36 => track.restart(),
+            // Another stream in the place of this one: far away, so that no packet comes twice.
+            36..40 => heads[usize::from(argument) % 3] += 1 << 40,
+            _ => {
+                let packet = packet_of(operation, argument, &mut heads);
+                live.insert(packet.stream);
+                let verdict = track.handle(now, &packet, live);
+                assert!(!(packet.is_padding && verdict.outcome.is_ok()), "padding is never sent");
+                let Ok(rewrite) = verdict.outcome else { continue };
+                assert!(rewrite.seq >= u64::from(first_seq.max(1)));
+                let origin = *sent.entry(rewrite.seq).or_insert((packet.stream.0, packet.seq));
+                assert_eq!(origin, (packet.stream.0, packet.seq), "two packets with one number");
+                assert_eq!(rewrite.picture_id.is_some(), packet.vp8.is_some());
+            }
+        }
+        if let Some(wanted) = track.wanted_key_frame(live) {
+            assert!(live.contains(wanted) && kind == MediaKind::Video);
+        }
+    }
+}
+
+fn packet_of(operation: u8, argument: u8, heads: &mut [u64; 3]) -> Packet {
+    let stream = operation % 3;
+    let head = &mut heads[usize::from(stream)];
+    *head += u64::from(argument & 7);
+    let seq = *head - u64::from(argument >> 6);
+    let timestamp = u32::try_from(seq % (1 << 32)).unwrap_or_default().wrapping_mul(3000);
+    Packet {
+        stream: StreamIndex(stream),
+        seq,
+        timestamp,
+        reference_timestamp: (argument & 8 != 0).then(|| timestamp.wrapping_mul(7)),
+        starts_key_frame: operation & 8 != 0,
+        is_padding: seq % 5 == 0,
+        vp8: (operation & 16 != 0).then(|| Vp8Ids {
+            picture_id: Some(timestamp.to_le_bytes()[1].into()),
+            picture_id_is_long: true,
+            tl0_pic_idx: Some(argument),
+        }),
+    }
+}
+
+/// An up track under any sequence of packets, requests and reports: its timer always moves on.
+pub fn up_track(input: &[u8]) {
+    let mut operations = Operations(input);
+    let mut track =
+        UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: Duration::from_millis(500) });
+    let mut now = Instant::now();
+    while let (Some(operation), Some(argument)) = (operations.next(), operations.next()) {
+        now += Duration::from_millis(u64::from(argument) * 4);
+        let stream = StreamIndex(argument % 4);
+        match operation % 8 {
+            0 => {
+                let rids = [None, Some("q"), Some("h"), Some("f"), Some("2"), Some("x"), Some("y"), Some("")];
+                let rid = rids[usize::from(argument) % 8];
+                let index = track.stream_for(rid);
+                assert_eq!(index, track.stream_for(rid), "the same rid is the same stream");
+                assert!(index.is_none_or(|index| index.0 < MAX_STREAMS));
+            }
+            1 => {
+                track.request_key_frame(now, stream);
+                assert!(!track.request_key_frame(now, stream), "requests coalesce");
+            }
+            2 => track.set_rtt(Duration::from_millis(u64::from(argument) * 16)),
+            3 => {
+                let ntp_time = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(argument) << 24);
+                track.handle_sender_report(stream, ntp_time, u32::from(argument) << 24);
+                let _ = (track.ntp_time(stream, u32::MAX), track.reference_timestamp(stream, u32::MAX));
+            }
+            _ => track.observe(now, stream, argument & 0x10 != 0),
+        }
+        assert!(track.live_streams(now).iter().count() <= usize::from(MAX_STREAMS));
+        if let Some(due) = track.next_timeout().filter(|due| *due <= now) {
+            while track.poll_key_frame_request(now).is_some() {}
+            assert!(
+                track.next_timeout().is_none_or(|next| next > now),
+                "a timer due at {due:?} does not move on"
+            );
+        }
+    }
+}
