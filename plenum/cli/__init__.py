@@ -1,4 +1,4 @@
-"""The command line: `plenum serve | dev | token | generate-keys | ports`.
+"""The command line: `plenum serve | dev | token | generate-keys | ports | health`.
 
 Owns the program's entry; each command has a module of its own. Never contains logic that a test could not call
 without a terminal.

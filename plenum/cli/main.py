@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from plenum import __version__
-from plenum.cli import dev, keys, ports, serve, token
+from plenum.cli import dev, health, keys, ports, serve, token
 from plenum.cli.console import complain
 from plenum.startup import StartupError
 
@@ -29,6 +29,7 @@ app.command("serve", context_settings=serve.CONTEXT)(serve.serve)
 app.command("dev", context_settings=serve.CONTEXT)(dev.dev)
 app.command("generate-keys")(keys.generate_keys)
 app.command("ports", context_settings=serve.CONTEXT)(ports.ports)
+app.command("health", context_settings=serve.CONTEXT)(health.health)
 app.add_typer(token.app, name="token")
 
 

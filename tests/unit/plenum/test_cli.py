@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -186,3 +187,11 @@ def test_an_error_is_one_line_and_code_2(monkeypatch: pytest.MonkeyPatch, capfd:
     shown = capfd.readouterr()
     assert shown.err == 'error: configuration: unknown key "prot"; did you mean "port"?\n'
     assert shown.out == ""
+
+
+def test_health_of_a_server_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    result = CliRunner().invoke(app, ["health", "--port", str(port)])
+    assert result.exit_code == 1
+    assert f"no answer from 127.0.0.1:{port}" in result.output
