@@ -16,7 +16,7 @@ interface DevicePreviewProps {
   wishes: DeviceWishes;
   camera: PreviewTrack<LocalVideoTrack>;
   microphone: PreviewTrack<LocalAudioTrack>;
-  onChange: (wishes: DeviceWishes) => void;
+  onChange: (change: Partial<DeviceWishes>) => void;
 }
 
 export function DevicePreview({ wishes, camera, microphone, onChange }: DevicePreviewProps) {
@@ -29,13 +29,13 @@ export function DevicePreview({ wishes, camera, microphone, onChange }: DevicePr
             capture="microphone"
             wanted={wishes.microphone}
             preview={microphone}
-            onChange={(wanted) => onChange({ ...wishes, microphone: wanted })}
+            onChange={(wanted) => onChange({ microphone: wanted })}
           />
           <DeviceSwitch
             capture="camera"
             wanted={wishes.camera}
             preview={camera}
-            onChange={(wanted) => onChange({ ...wishes, camera: wanted })}
+            onChange={(wanted) => onChange({ camera: wanted })}
           />
         </div>
       </div>

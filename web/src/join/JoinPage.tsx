@@ -28,6 +28,7 @@ const UNREACHABLE: Problem = {
 export function JoinPage({ pageHref, mode, hashToken, problem, onJoin }: JoinPageProps) {
   const [defaults] = useState(() => readDefaults(new URL(pageHref).search, browserStorage()));
   const [wishes, setWishes] = useState<DeviceWishes>({ microphone: defaults.microphone, camera: defaults.camera });
+  const change = (part: Partial<DeviceWishes>) => setWishes((wishes) => ({ ...wishes, ...part }));
   const secure = window.isSecureContext;
   const camera = useCameraPreview(secure && wishes.camera);
   const microphone = useMicrophonePreview(secure && wishes.microphone);
@@ -53,7 +54,7 @@ export function JoinPage({ pageHref, mode, hashToken, problem, onJoin }: JoinPag
       {!secure && <ProblemCard tone="notice" problem={insecurePageProblem(window.location.host)} />}
       {mode.state === 'unreachable' && !problem && <ProblemCard problem={UNREACHABLE} />}
       <div className={secure ? 'card join' : 'card join join-without-preview'}>
-        {secure && <DevicePreview wishes={wishes} camera={camera} microphone={microphone} onChange={setWishes} />}
+        {secure && <DevicePreview wishes={wishes} camera={camera} microphone={microphone} onChange={change} />}
         <div className="join-form">
           <h1>Join a meeting</h1>
           {withToken ? (
