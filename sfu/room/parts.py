@@ -39,7 +39,8 @@ def assemble(state: RoomState) -> Parts:
     """All parts round one state."""
     announcer = Announcer(state)
     subscribing = Subscribing(state)
-    publishing = Publishing(state, announcer, subscribing)
+    speakers = Speakers(state)
+    publishing = Publishing(state, announcer, subscribing, speakers)
     membership = Membership(state, announcer, publishing, subscribing)
     return Parts(
         state=state,
@@ -48,5 +49,5 @@ def assemble(state: RoomState) -> Parts:
         publishing=publishing,
         membership=membership,
         permitting=Permitting(state, announcer, publishing, subscribing, membership),
-        speakers=Speakers(state),
+        speakers=speakers,
     )

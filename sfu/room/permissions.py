@@ -98,6 +98,9 @@ def is_dependent(kind: ParticipantKind, permission: PermissionView) -> bool:
     return kind in (ParticipantKind.AGENT, ParticipantKind.EGRESS) or permission.recorder or permission.agent
 
 
+_NONE: frozenset[TrackSid] = frozenset()
+
+
 class Allowance:
     """A publisher's word on who may subscribe to its tracks (`subscription_permission`, protocol.md §4.11)."""
 
@@ -105,20 +108,23 @@ class Allowance:
 
     def __init__(self, *, everybody: bool = True, permissions: Sequence[TrackPermission] = ()) -> None:
         self._everybody = everybody
-        self._by_identity: dict[str, TrackPermission] = {}
-        self._by_sid: dict[str, TrackPermission] = {}
+        # `None`: all tracks.
+        self._by_identity: dict[str, frozenset[TrackSid] | None] = {}
+        self._by_sid: dict[str, frozenset[TrackSid] | None] = {}
         for permission in permissions:
+            tracks = None if permission.all_tracks else frozenset(permission.track_sids)
             if permission.participant_identity:
-                self._by_identity[permission.participant_identity] = permission
+                self._by_identity[permission.participant_identity] = tracks
             elif permission.participant_sid:
-                self._by_sid[permission.participant_sid] = permission
+                self._by_sid[permission.participant_sid] = tracks
 
     def allows(self, identity: str, sid: str, track_sid: TrackSid) -> bool:
         """Whether the participant may subscribe to that track."""
         if self._everybody:
             return True
-        permission = self._by_identity.get(identity) or self._by_sid.get(sid)
-        return permission is not None and (permission.all_tracks or track_sid in permission.track_sids)
+        named = self._by_identity if identity in self._by_identity else self._by_sid
+        tracks = named.get(identity if named is self._by_identity else sid, _NONE)
+        return tracks is None or track_sid in tracks
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sfu.room.messages import RequestEcho
     from sfu.room.participant import Participant
     from sfu.room.publication import Publication
+    from sfu.room.speakers import Speakers
     from sfu.room.state import RoomState
     from sfu.room.subscribing import Subscribing
 
@@ -46,10 +47,11 @@ __all__ = ["Publishing"]
 class Publishing:
     """All publications of a room."""
 
-    def __init__(self, state: RoomState, announcer: Announcer, subscribing: Subscribing) -> None:
+    def __init__(self, state: RoomState, announcer: Announcer, subscribing: Subscribing, speakers: Speakers) -> None:
         self._state = state
         self._announcer = announcer
         self._subscribing = subscribing
+        self._speakers = speakers
 
     # ------------------------------------------------------------ announcements
 
@@ -139,8 +141,10 @@ class Publishing:
     def end(self, publication: Publication, *, announce: bool = True) -> None:
         """A live publication ends: its m-line stopped sending, or `retract` and `end_all` end it."""
         owner = publication.owner
-        if publication.up_track is None or owner.publications.pop(publication.sid, None) is None:
+        if publication.up_track is None or publication.sid not in owner.publications:
             return
+        self._speakers.microphone_stopped(publication)
+        del owner.publications[publication.sid]
         self._subscribing.publication_ended(publication)
         del self._state.publications[publication.sid]
         del self._state.up_tracks[publication.up_track]
@@ -237,6 +241,8 @@ class Publishing:
         publication.change(self._state.now, muted=muted)
         if publication.up_track is not None:
             self._state.emit(MuteUpTrack(publication.up_track, muted))
+            if muted:
+                self._speakers.microphone_stopped(publication)
         self._tell_changed(publication)
 
     def _tell_changed(self, publication: Publication) -> None:

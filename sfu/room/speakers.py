@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sfu.ids import ParticipantId, SessionId
     from sfu.room.inputs import AudioActivity
     from sfu.room.participant import Participant
+    from sfu.room.publication import Publication
     from sfu.room.settings import SpeakerSettings
     from sfu.room.state import RoomState
     from sfu.room.subscription import Subscription
@@ -62,6 +63,14 @@ class Speakers:
                 self._smoothed.pop(participant, None)
         self._tell_changes()
 
+    def microphone_stopped(self, publication: Publication) -> None:
+        """A microphone was muted or is about to end: its owner is silent at once, unless another one is open."""
+        owner = publication.owner
+        microphones = (p for p in owner.publications.values() if p is not publication and _is_open(p))
+        if publication.view.source is TrackSource.MICROPHONE and not any(microphones):
+            self._smoothed.pop(owner.id, None)
+            self._tell_changes()
+
     def tell_newcomer(self, subscription: Subscription) -> None:
         """A subscriber that hears an active speaker from now on learns of it at once, not at the next change."""
         publication = subscription.publication
@@ -76,7 +85,7 @@ class Speakers:
         loudest: dict[ParticipantId, float] = {}
         for activity in levels:
             publication = self._state.up_tracks.get(activity.up_track)
-            if publication is None or publication.view.muted or publication.view.source is not TrackSource.MICROPHONE:
+            if publication is None or not _is_open(publication):
                 continue
             level = linear_level(activity.level, activity.active_ms, self._state.settings.speakers)
             owner = publication.owner.id
@@ -110,6 +119,10 @@ class Speakers:
             groups.setdefault(tuple(views), []).append(session)
         for speakers, sessions in groups.items():
             self._state.emit(Send(tuple(sessions), SpeakersChanged(speakers)))
+
+
+def _is_open(publication: Publication) -> bool:
+    return publication.view.source is TrackSource.MICROPHONE and not publication.view.muted
 
 
 def _audience(speaker: Participant) -> dict[SessionId, None]:

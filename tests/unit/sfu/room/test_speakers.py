@@ -10,6 +10,7 @@ from sfu.room import inputs, messages
 from sfu.room.enums import TrackSource, TrackType
 from sfu.room.settings import SpeakerSettings
 from sfu.room.speakers import linear_level
+from sfu.room.views import PermissionView
 
 if TYPE_CHECKING:
     from sfu.ids import TrackSid
@@ -107,6 +108,38 @@ def test_a_muted_microphone_is_silent(stage: Stage) -> None:
     assert _heard(alice)[-1] == [(alice.sid, 0.0, False)]
 
 
+@pytest.mark.parametrize("by", ["mute", "server", "end", "forbid"])
+def test_a_microphone_that_stops_ends_the_speaker_without_waiting_for_levels(stage: Stage, by: str) -> None:
+    alice, bob = stage.active("alice"), stage.active("bob")
+    track = alice.publish("mic")
+    stage.bind_all()
+    _measure(stage, (track.sid, 0, 400))
+    if by == "mute":
+        stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=True))
+    elif by == "server":
+        stage.ask(lambda request: inputs.MutePublishedTrack(request, "alice", track.sid, muted=True))
+    elif by == "end":
+        alice.change_line("0", sends=False)
+        alice.offer()
+    else:
+        forbidden = PermissionView(can_publish=False)
+        stage.ask(lambda request: inputs.UpdateParticipant(request, "alice", permission=forbidden))
+    for client in (alice, bob):
+        assert _heard(client)[-1] == [(alice.sid, 0.0, False)]
+        assert len(_heard(client)) == 2
+
+
+def test_one_of_two_microphones_may_stop(stage: Stage) -> None:
+    alice = stage.active("alice")
+    first, second = alice.publish("a"), alice.publish("b")
+    for _ in range(4):
+        _measure(stage, (first.sid, 0, 400), (second.sid, 0, 400))
+    heard = len(_heard(alice))
+    stage.do(inputs.MuteOwnTrack(alice.session, first.sid, muted=True))
+    _measure(stage, (second.sid, 0, 400))
+    assert len(_heard(alice)) == heard
+
+
 def test_a_hidden_speaker_is_not_told(stage: Stage) -> None:
     ghost = stage.active("ghost", hidden=True)
     track = ghost.publish("mic")
@@ -124,11 +157,11 @@ def test_who_subscribes_meanwhile_learns_of_the_speaker_at_once(stage: Stage) ->
     assert _heard(bob) == [[(alice.sid, 1.0, True)]]
 
 
-def test_a_speaker_that_left_is_forgotten(stage: Stage) -> None:
+def test_a_speaker_that_left_is_silent_and_forgotten(stage: Stage) -> None:
     alice, bob = stage.active("alice"), stage.active("bob")
     track = alice.publish("mic")
     stage.bind_all()
     _measure(stage, (track.sid, 0, 400))
     alice.leave()
     _measure(stage)
-    assert len(_heard(bob)) == 1
+    assert _heard(bob)[1:] == [[(alice.sid, 0.0, False)]]
