@@ -323,7 +323,7 @@ fn packet_of(operation: u8, argument: u8, heads: &mut [u64; 3]) -> Packet {
         timestamp,
         reference_timestamp: (argument & 8 != 0).then(|| timestamp.wrapping_mul(7)),
         starts_key_frame: operation & 8 != 0,
-        is_padding: seq % 5 == 0,
+        is_padding: seq.is_multiple_of(5),
         vp8: (operation & 16 != 0).then(|| Vp8Ids {
             picture_id: Some(timestamp.to_le_bytes()[1].into()),
             picture_id_is_long: true,
