@@ -46,7 +46,7 @@ class EngineError(Exception):
 class SdpError(ValueError):
     """A session description was refused; the text says why and is fit for the peer that sent it."""
 
-class QueueFull(Exception):  # noqa: N818 - a state, not a fault
+class QueueFull(Exception):
     """The bounded command queue is full: the shard is overloaded or stuck."""
 
 @final

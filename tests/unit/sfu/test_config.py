@@ -161,8 +161,9 @@ def test_the_example_is_what_the_models_say() -> None:
 def test_every_key_of_the_example_is_documented() -> None:
     for path, field in documented_keys():
         assert field.description, path
+    text = render()
     for name in {path.rpartition(".")[2] for path, _ in documented_keys()}:
-        assert re.search(rf"^ *{name}:", render(), re.MULTILINE), name
+        assert re.search(rf"^ *{name}:", text, re.MULTILINE), name
 
 
 def test_keys_said_to_have_an_effect_are_read_somewhere() -> None:
