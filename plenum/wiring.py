@@ -33,6 +33,7 @@ def room_settings(config: Config) -> RoomSettings:
         max_name_length=limit.max_participant_name_length,
         region=config.region,
         token_refresh_s=config.plenum.token_refresh_interval,
+        update_batch_bytes=room.update_batch_target_size,
         speakers=SpeakerSettings(
             update_interval_ms=audio.update_interval,
             min_percentile=audio.min_percentile,

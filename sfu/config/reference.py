@@ -272,7 +272,7 @@ class Room(Section):
     create_room_timeout: Duration = key("10s", "Deadline of creating a room on another node.", effect=False)
     create_room_attempts: UInt = key(3, "Attempts at that.", effect=False)
     enable_full_room_in_webhooks: bool = key(False, "Webhooks about tracks carry the whole room.", effect=False)
-    update_batch_target_size: UInt = key(131_072, "Bytes of participant updates put into one message.", effect=False)
+    update_batch_target_size: UInt = key(131_072, "Bytes of participant updates put into one message.")
     max_metadata_size: UInt = key(0, "Older name of limit.max_metadata_size; counts when it is not 0.")
     max_room_name_length: UInt = key(0, "Older name of limit.max_room_name_length; counts when it is not 0.")
     max_participant_identity_length: UInt = key(0, "Older name of the key in limit; counts when it is not 0.")

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Announcer"]
 
-_BATCH_BYTES = 128 * 1024
-"""Aim for the size of one update message (`room.update_batch_target_size` of the reference)."""
 _VIEW_BYTES = 256
 """About what a participant or a track takes on the wire, texts not counted."""
 
@@ -90,7 +88,7 @@ class Announcer:
         self._state.timers.cancel(TimerKind.UPDATES)
         views = list(self._gathered.values())
         self._gathered.clear()
-        for batch in _batches(views):
+        for batch in _batches(views, self._state.settings.update_batch_bytes):
             self._state.send(self._state.participants.values(), ParticipantUpdate(batch))
 
     def _tell_others(self, participant: Participant, view: ParticipantView) -> None:
@@ -127,13 +125,13 @@ class Announcer:
             self._state.timers.set(TimerKind.COUNTS, due_s)
 
 
-def _batches(views: Sequence[ParticipantView]) -> Iterator[tuple[ParticipantView, ...]]:
+def _batches(views: Sequence[ParticipantView], limit_bytes: int) -> Iterator[tuple[ParticipantView, ...]]:
     batch: list[ParticipantView] = []
     size = 0
     for view in views:
         texts = len(view.metadata) + sum(len(key) + len(value) for key, value in view.attributes.items())
         view_size = _VIEW_BYTES * (1 + len(view.tracks)) + texts
-        if batch and size + view_size > _BATCH_BYTES:
+        if batch and size + view_size > limit_bytes:
             yield tuple(batch)
             batch, size = [], 0
         batch.append(view)

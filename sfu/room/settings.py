@@ -75,6 +75,8 @@ class RoomSettings:
     """Joins and leaves of mere subscribers are gathered this long once there are many."""
     update_burst: int = 10
     """That many of them pass at once before gathering starts; one is regained a second."""
+    update_batch_bytes: int = 128 * 1024
+    """Aim for the size of one message of gathered updates."""
     count_update_s: float = 5.0
     """Least time between two `room_update` for changed counts."""
     unknown_track_s: float = 60.0
