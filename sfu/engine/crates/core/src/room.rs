@@ -33,8 +33,6 @@ pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) participants: Vec<ParticipantIndex>,
     pub(crate) nonces: NonceRing,
-    /// The last report named somebody.
-    pub(crate) was_heard: bool,
 }
 
 /// A participant as the packet path knows it.
@@ -169,12 +167,7 @@ impl Tables {
             return false;
         }
         let room = *self.room_index.entry(room).or_insert_with(|| {
-            self.rooms.insert(Room {
-                id: room,
-                participants: Vec::new(),
-                nonces: NonceRing::default(),
-                was_heard: false,
-            })
+            self.rooms.insert(Room { id: room, participants: Vec::new(), nonces: NonceRing::default() })
         });
         let index = self.participants.insert(Participant {
             id,

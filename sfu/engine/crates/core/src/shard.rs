@@ -19,7 +19,7 @@ use slab::Slab;
 use crate::command::Command;
 use crate::demux::{Demux, TransportIndex};
 use crate::event::{Event, TransportFailure};
-use crate::ids::TransportId;
+use crate::ids::{RoomId, TransportId};
 use crate::input::{Carrier, Datagram};
 use crate::output::Transmit;
 use crate::random::Random;
@@ -77,6 +77,8 @@ pub struct Shard {
     gather_until: Option<Instant>,
     /// Up tracks with sound in the current interval.
     heard: Vec<UpIndex>,
+    /// Rooms whose last report named somebody, sorted.
+    loud_rooms: Vec<RoomId>,
     audio_scheduled: Scheduled,
     audio_due: Option<Instant>,
     transmits: VecDeque<Transmit>,
@@ -102,6 +104,7 @@ impl Shard {
             gathering: Vec::new(),
             gather_until: None,
             heard: Vec::new(),
+            loud_rooms: Vec::new(),
             audio_scheduled: Scheduled::default(),
             audio_due: None,
             transmits: VecDeque::new(),
@@ -234,6 +237,7 @@ impl Shard {
         self.gathering.clear();
         self.gather_until = None;
         self.heard.clear();
+        self.loud_rooms.clear();
         self.audio_due = None;
         self.count_tables();
     }

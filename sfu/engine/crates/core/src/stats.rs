@@ -74,6 +74,11 @@ impl Counters {
         self.dropped[reason as usize] += 1;
     }
 
+    /// Counts several drops for one reason.
+    pub fn count_drops(&mut self, reason: DropReason, packets: u64) {
+        self.dropped[reason as usize] += packets;
+    }
+
     /// Drops for one reason.
     #[must_use]
     pub const fn dropped(&self, reason: DropReason) -> u64 {

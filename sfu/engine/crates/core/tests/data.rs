@@ -185,6 +185,7 @@ fn a_receiver_that_does_not_read_is_closed_and_holds_up_nobody() {
         matches!(failed[0], Event::TransportFailed { transport: t, failure: TransportFailure::Fault } if *t == transport)
     );
     assert_eq!(texts(&world, bob, "_reliable").len(), sent, "the other one got everything");
+    assert_eq!(world.clients[stuck.0].closed, 1, "it is told");
 }
 
 #[test]

@@ -366,6 +366,18 @@ impl World {
         self.settle();
     }
 
+    /// Takes what is on its way to the server, for a benchmark that delivers it itself.
+    pub fn take_uplink(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+        let (up, down) = std::mem::take(&mut self.in_flight)
+            .into_sorted_vec()
+            .into_iter()
+            .rev()
+            .map(|Reverse(datagram)| datagram)
+            .partition::<Vec<_>, _>(|datagram| datagram.destination == self.server);
+        self.in_flight = down.into_iter().map(Reverse).collect();
+        up.into_iter().map(|datagram| (datagram.source, datagram.payload)).collect()
+    }
+
     /// Address of a client's connection.
     #[must_use]
     pub fn address(&self, client: ClientId, connection: usize) -> SocketAddr {

@@ -229,8 +229,9 @@ impl Shard {
             let kind = self.transports[index].kind_of(&line.mid).unwrap_or(MediaKind::Video);
             let up = self.up_track(line.up_track, kind);
             let entry = &mut self.tables.ups[up];
-            if entry.origin.is_some_and(|origin| origin.transport != index) {
-                continue; // another transport's publication; its packets here are nobody's
+            let is_elsewhere = entry.origin.is_some_and(|origin| origin.transport != index);
+            if is_elsewhere || published.iter().any(|(_, taken)| *taken == up) {
+                continue; // an up track has one line; packets of another are nobody's
             }
             entry.origin = Some(Origin { room, transport: index });
             entry.is_muted = line.muted;

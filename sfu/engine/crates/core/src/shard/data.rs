@@ -11,7 +11,6 @@ use crate::command::{DataKind, TransportRole};
 use crate::data::{Destinations, Restamped, restamp, wrap_raw};
 use crate::demux::TransportIndex;
 use crate::drop_reason::DropReason;
-use crate::event::TransportFailure;
 use crate::ids::{ParticipantId, RoomId};
 use crate::room::ParticipantIndex;
 use crate::transport::{ChannelUse, ReceiverStuck, Signal};
@@ -113,7 +112,7 @@ impl Shard {
         match self.transports[index].send_data(now, kind, payload, &mut self.counters) {
             Ok(()) => self.touch(index),
             // Closed when the signals are dealt with: the room's tables are being walked.
-            Err(ReceiverStuck) => self.signals.push((index, Signal::Failed(TransportFailure::Fault))),
+            Err(ReceiverStuck) => self.signals.push((index, Signal::Stuck)),
         }
     }
 

@@ -11,8 +11,9 @@ use crate::demux::TransportIndex;
 use crate::downtrack::Packet;
 use crate::drop_reason::DropReason;
 use crate::event::{AudioLevel, Event};
+use crate::ids::RoomId;
 use crate::layers::StreamIndex;
-use crate::room::{Gathered, RoomIndex, UpEntry};
+use crate::room::{Gathered, UpEntry};
 use crate::rtp::codec::inspect;
 use crate::rtp::{Codec, PayloadFacts};
 use crate::transport::{DependencyDescriptorBytes, Transport, UpIndex};
@@ -94,9 +95,7 @@ impl Shard {
 
     fn enqueue(&mut self, now: Instant, index: UpIndex, gathered: Gathered) {
         let up = &mut self.tables.ups[index];
-        for _ in 0..up.unbound {
-            self.counters.count_drop(DropReason::NotBound);
-        }
+        self.counters.count_drops(DropReason::NotBound, u64::from(up.unbound));
         if up.links.is_empty() || up.pending.len() >= MAX_GATHERED {
             return;
         }
@@ -135,27 +134,29 @@ impl Shard {
     /// Ends an interval: one event for each room in which somebody is heard, or was until now.
     pub(super) fn report_audio_levels(&mut self, now: Instant) {
         self.audio_due = None;
-        let mut levels: Vec<(RoomIndex, AudioLevel)> = Vec::new();
+        let mut levels: Vec<(RoomId, AudioLevel)> = Vec::new();
         for index in std::mem::take(&mut self.heard) {
             let Some(up) = self.tables.ups.get_mut(index) else { continue };
             up.is_heard = false;
-            if let (Some(origin), Some((level, active_ms))) = (up.origin, up.audio.take()) {
-                levels.push((origin.room, AudioLevel { up_track: up.id, level, active_ms }));
+            let room = up.origin.and_then(|origin| self.tables.rooms.get(origin.room));
+            if let (Some(room), Some((level, active_ms))) = (room, up.audio.take()) {
+                levels.push((room.id, AudioLevel { up_track: up.id, level, active_ms }));
             }
         }
         levels.sort_unstable_by_key(|(room, level)| (*room, level.up_track));
-        let mut somebody_heard = false;
-        for (index, room) in &mut self.tables.rooms {
-            let levels: Vec<AudioLevel> =
-                levels.iter().filter(|(of, _)| *of == index).map(|(_, level)| *level).collect();
-            let is_heard = !levels.is_empty();
-            if is_heard || room.was_heard {
-                self.events.push_back(Event::AudioLevels { room: room.id, levels });
-            }
-            room.was_heard = is_heard;
-            somebody_heard |= is_heard;
+        let fell_silent = std::mem::take(&mut self.loud_rooms);
+        for of_room in levels.chunk_by(|(one, _), (other, _)| one == other) {
+            let room = of_room[0].0;
+            let levels = of_room.iter().map(|(_, level)| *level).collect();
+            self.events.push_back(Event::AudioLevels { room, levels });
+            self.loud_rooms.push(room);
         }
-        if somebody_heard {
+        for room in fell_silent {
+            if self.loud_rooms.binary_search(&room).is_err() && self.tables.room_index.contains_key(&room) {
+                self.events.push_back(Event::AudioLevels { room, levels: Vec::new() });
+            }
+        }
+        if !self.loud_rooms.is_empty() {
             self.schedule_audio_levels(now);
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Shard;
 use crate::demux::TransportIndex;
-use crate::event::Event;
+use crate::event::{Event, TransportFailure};
 use crate::transport::Signal;
 
 impl Shard {
@@ -37,6 +37,12 @@ impl Shard {
                 self.events.push_back(Event::TransportConnected { transport: id, tcp });
             }
             Signal::Failed(failure) => self.fail_transport(now, index, failure),
+            Signal::Stuck => {
+                let failure = TransportFailure::Fault;
+                self.events.push_back(Event::TransportFailed { transport: id, failure });
+                self.close_transport(now, index);
+                self.count_tables();
+            }
             Signal::Offer(offer) => self.events.push_back(Event::Offer {
                 transport: id,
                 request: offer.request,

@@ -80,7 +80,7 @@ impl Lane {
         match self.queue.push(Arc::clone(message)) {
             Pushed::Queued => {}
             Pushed::Dropped(messages) => {
-                (0..messages).for_each(|_| counters.count_drop(DropReason::LossyQueueFull));
+                counters.count_drops(DropReason::LossyQueueFull, messages as u64);
             }
             Pushed::Full => {
                 counters.count_drop(DropReason::ReliableQueueFull);

@@ -27,6 +27,8 @@ pub(crate) enum Signal {
         tcp: bool,
     },
     Failed(TransportFailure),
+    /// It takes no more reliable data; the association itself is sound.
+    Stuck,
     Rtp(RtpPacket),
     KeyFrameWanted {
         mid: Mid,
