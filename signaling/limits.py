@@ -37,7 +37,8 @@ class SignalLimits:
 
     max_messages_per_s: float = 100
     """Averaged over ten seconds."""
-    max_offers_per_minute: float = 120
+    max_offers_per_minute: float = 600
+    """A subscriber with one peer connection offers again whenever its set of tracks changes."""
     max_candidates: int = 500
     """In the life of a connection."""
     max_metadata_bytes_per_s: float = 256 * 1024

@@ -15,7 +15,7 @@ class SignalCaps(Section):
     """What one signalling connection may ask of the server; above it, it is closed with a reason and counted."""
 
     max_messages_per_s: UInt = key(100, "Signal messages a second, averaged over ten seconds; 0: no limit.")
-    max_offers_per_minute: UInt = key(120, "Session descriptions a minute; each costs CPU. 0: no limit.")
+    max_offers_per_minute: UInt = key(600, "Session descriptions a minute; each costs CPU. 0: no limit.")
     max_candidates: UInt = key(500, "ICE candidates in the life of a connection; 0: no limit.")
     max_metadata_bytes_per_s: UInt = key(
         262_144, "Metadata, names and attributes a second, bytes, averaged over ten seconds; 0: no limit."
