@@ -7,7 +7,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMPS := .make
-CARGO := cargo --config 'net.git-fetch-with-cli=true'
 ENGINE := sfu/engine
 PYTEST := $(BIN)/pytest
 
@@ -111,7 +110,7 @@ $(STAMPS)/e2e-packages: tests/e2e/js/package-lock.json $(STAMPS)/dev-packages
 
 fuzz: $(STAMPS)/dev-packages
 	@.ci/need rust
-	cd $(ENGINE) && PROPTEST_CASES=20000 cargo test --locked --release --workspace fuzz
+	cd $(ENGINE) && FUZZ_ITERATIONS=20000 cargo test --locked --release -p plenum-core --test fuzz
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/unit
 
 bench: build
