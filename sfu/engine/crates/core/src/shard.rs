@@ -313,6 +313,9 @@ impl Shard {
     /// Removes a transport that ended by itself and says so.
     fn fail_transport(&mut self, now: Instant, index: TransportIndex, failure: TransportFailure) {
         let Some(transport) = self.transports.get(index) else { return };
+        if failure == TransportFailure::Fault {
+            tracing::error!(transport = transport.id.0, "association broke");
+        }
         self.events.push_back(Event::TransportFailed { transport: transport.id, failure });
         self.remove_transport(now, index);
         self.count_tables();

@@ -38,7 +38,7 @@ fn main() {
     let (mut out, mut batches) = (0_u64, Vec::new());
     for frame in 0..frames {
         for n in 0..burst {
-            payload[3] = (frame & 0x7f) as u8;
+            payload[3] = u8::try_from(frame & 0x7f).unwrap();
             payload[4] = u8::from(frame > 0 || n > 0);
             world.send_video(publisher, 0, None, u32::try_from(frame).unwrap() * 3_000, &payload);
         }
@@ -61,10 +61,10 @@ fn main() {
             sent += 1;
         }
         world.shard.handle_timeout(now);
-        let spent = began.elapsed();
-        busy += spent;
+        let elapsed = began.elapsed();
+        busy += elapsed;
         out += sent;
-        batches.push(spent.as_secs_f64() * 1e6 / sent.max(1) as f64);
+        batches.push(elapsed.as_secs_f64() * 1e6 / sent.max(1) as f64);
         world.now += Duration::from_millis(33);
     }
     batches.sort_by(f64::total_cmp);

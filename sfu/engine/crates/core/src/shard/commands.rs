@@ -6,7 +6,7 @@ use str0m::media::Mid;
 
 use super::Shard;
 use super::fanout::default_clock_rate_hz;
-use crate::command::{Command, DataProfile, MediaKind, PublishLine};
+use crate::command::{Command, DataProfile, MediaKind, PublishLine, TransportRole};
 use crate::demux::TransportIndex;
 use crate::event::{Event, TransportFailure};
 use crate::ids::{DownTrackId, ParticipantId, RequestId, TransportId, UpTrackId};
@@ -250,6 +250,9 @@ impl Shard {
 
     fn add_down_track(&mut self, now: Instant, wish: DownTrackWish) -> bool {
         let Some(transport) = self.transport_index.get(&wish.transport).copied() else { return false };
+        if self.transports[transport].role == TransportRole::Publisher {
+            return false; // it only receives: the subscriber transport went before this command came
+        }
         let up = self.up_track(wish.up_track, wish.kind);
         let entry = DownEntry {
             id: wish.id,
