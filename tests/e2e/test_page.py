@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
 from tests.e2e.support.api_client import get, twirp
 from tests.e2e.support.browser import Browser
@@ -101,10 +101,10 @@ async def test_a_shared_screen_is_seen_and_ends(endpoint: Endpoint, chromium: Br
         await bo.look("return !document.querySelector('[aria-label=\"Ana’s screen\"]')")
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def refusing_chromium() -> AsyncIterator[Browser]:
-    """A browser that does not allow devices by itself."""
-    browser = Browser("chromium-refusing")
+@contextlib.asynccontextmanager
+async def running(kind: str) -> AsyncIterator[Browser]:
+    """Another browser than the run's Chromium."""
+    browser = Browser(kind)
     await browser.start()
     try:
         yield browser
@@ -112,11 +112,34 @@ async def refusing_chromium() -> AsyncIterator[Browser]:
         await browser.stop()
 
 
-async def test_refused_devices_are_explained_and_do_not_keep_anyone_out(
-    endpoint: Endpoint, refusing_chromium: Browser
-) -> None:
-    room = unique("refused")
-    async with visiting(refusing_chromium, page(endpoint), room=room, name="Ana", refuse_devices=True) as ana:
+async def test_firefox_and_chromium_meet(chromium: Browser) -> None:
+    # Firefox does not reach loopback: the server must offer this machine's other addresses, as `make run` does.
+    rtc = {"node_ip": "", "interfaces": {"includes": []}}
+    room = unique("kinds")
+    async with (
+        started(ServerSpec(config={"development": True, "rtc": rtc})) as server,
+        running("firefox") as firefox,
+        visiting(chromium, page(server.endpoint), room=room, name="Ana") as ana,
+        visiting(firefox, page(server.endpoint), room=room, name="Flo") as flo,
+    ):
+        await ana.join()
+        await flo.join(timeout_s=40)
+        await ana.watches("Flo")
+        await ana.hears()
+        seen = await flo.watches("Ana")
+        assert _is_green(seen["corner"]), seen
+        await flo.hears()
+        await flo.click("Chat")
+        await flo.fill("Message", "Bonjour")
+        await flo.press("Enter")
+        await ana.click("Chat, 1 new")
+        await ana.reads("Bonjour")
+
+
+async def test_refused_devices_are_explained_and_do_not_keep_anyone_out(endpoint: Endpoint) -> None:
+    room, url = unique("refused"), page(endpoint)
+    async with running("chromium-refusing") as browser, visiting(browser, url, room=room, refuse_devices=True) as ana:
+        await ana.fill("Your name", "Ana")
         await ana.reads("Your browser does not let this page use the camera")
         await ana.reads("Your browser does not let this page use the microphone")
         await ana.join()

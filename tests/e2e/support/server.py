@@ -113,7 +113,7 @@ class Server:
             base["keys"] = {API_KEY: API_SECRET}
         return _merge(base, self.spec.config)
 
-    async def start(self, *, timeout_s: float = 20.0) -> None:
+    async def start(self, *, timeout_s: float = 60.0) -> None:
         """Start and wait until the health check answers."""
         self._config_path.write_text(yaml.safe_dump(self.config()))
         command = [*self.spec.wrapper, *_program(), "--config", str(self._config_path), *self.spec.arguments]

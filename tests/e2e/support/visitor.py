@@ -131,7 +131,7 @@ async def visiting(browser: Browser, url: str, *, token: str | None = None, **op
         options["refuseDevices"] = options.pop("refuse_devices")
     with browser.listening(name, visitor.journal):
         try:
-            await browser.ask("visit", page=name, url=address, **options)
+            await browser.ask("visit", page=name, url=address, timeout_s=60, **options)
             yield visitor
         finally:
             with contextlib.suppress(PageError, AssertionError):

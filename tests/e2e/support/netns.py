@@ -1,0 +1,108 @@
+"""Network namespaces for the tests that need a network: addresses, routes, loss, walls, address translation.
+
+Owns the namespaces, the veth pairs between them and this machine, and their nftables rules; removes them all at the end.
+Needs root, `ip` and `nft`. A namespace has a default route, since Firefox gathers no candidates without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+
+__all__ = ["Namespace", "joined_by", "namespace"]
+
+_NUMBERS = itertools.count(1)
+
+
+def _run(*command: str, stdin: str | None = None) -> None:
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()} (these tests need root, iproute2, nftables)"
+
+
+class Namespace:
+    """One namespace, joined to this machine: `here` is the machine's end, `there` the namespace's own address."""
+
+    def __init__(self) -> None:
+        number = next(_NUMBERS)
+        self.name = f"plenum-{os.getpid() % 10000}-{number}"
+        block = f"10.213.{(os.getpid() + number) % 250}"
+        self.here, self.there = f"{block}.1", f"{block}.2"
+        self._outside, self._inside = f"pl{os.getpid() % 10000}o{number}", f"pl{os.getpid() % 10000}i{number}"
+
+    @property
+    def wrapper(self) -> list[str]:
+        """What to put before a command to run it inside."""
+        return ["ip", "netns", "exec", self.name]
+
+    def run(self, *command: str, stdin: str | None = None) -> None:
+        """Run a command inside and wait for it."""
+        _run(*self.wrapper, *command, stdin=stdin)
+
+    def make(self) -> None:
+        """Create it with its link and default route."""
+        _run("ip", "netns", "add", self.name)
+        _run("ip", "link", "add", self._outside, "type", "veth", "peer", "name", self._inside)
+        _run("ip", "link", "set", self._inside, "netns", self.name)
+        _run("ip", "addr", "add", f"{self.here}/24", "dev", self._outside)
+        _run("ip", "link", "set", self._outside, "up")
+        self.run("ip", "link", "set", "lo", "up")
+        self.run("ip", "addr", "add", f"{self.there}/24", "dev", self._inside)
+        self.run("ip", "link", "set", self._inside, "up")
+        self.run("ip", "route", "add", "default", "via", self.here)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it; a process still inside keeps running without a network."""
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
+        subprocess.run(["ip", "link", "del", self._outside], capture_output=True, check=False)
+
+    def rules(self, text: str) -> None:
+        """Load nftables rules inside, replacing what was there."""
+        self.run("nft", "-f", "-", stdin="flush ruleset\n" + text)
+
+    def lose(self, percent: int) -> None:
+        """Drop that share of all UDP packets, in each direction on its own."""
+        drop = f"meta l4proto udp numgen random mod 100 < {percent} drop"
+        self.rules(
+            "table inet loss {\n"
+            f" chain in {{ type filter hook input priority 0; iifname != lo {drop}; }}\n"
+            f" chain out {{ type filter hook output priority 0; oifname != lo {drop}; }}\n"
+            "}\n"
+        )
+
+    def block_udp(self) -> None:
+        """A firewall that lets no UDP through."""
+        self.rules(
+            "table inet wall {\n"
+            " chain in { type filter hook input priority 0; iifname != lo meta l4proto udp drop; }\n"
+            " chain out { type filter hook output priority 0; oifname != lo meta l4proto udp drop; }\n"
+            "}\n"
+        )
+
+    def open(self) -> None:
+        """No rules any more."""
+        self.rules("")
+
+
+@contextlib.contextmanager
+def namespace() -> Iterator[Namespace]:
+    """A namespace for the time of the block."""
+    made = Namespace()
+    try:
+        made.make()
+        yield made
+    finally:
+        made.remove()
+
+
+@contextlib.contextmanager
+def joined_by(first: Namespace, second: Namespace, block: str) -> Iterator[tuple[str, str]]:
+    """A second link between two namespaces, addresses `block`.1 and `block`.2."""
+    names = (f"{first.name[-6:]}a", f"{second.name[-6:]}b")
+    _run("ip", "link", "add", names[0], "netns", first.name, "type", "veth", "peer", "name", names[1], "netns", second.name)
+    for space, name, address in ((first, names[0], f"{block}.1"), (second, names[1], f"{block}.2")):
+        space.run("ip", "addr", "add", f"{address}/24", "dev", name)
+        space.run("ip", "link", "set", name, "up")
+    yield f"{block}.1", f"{block}.2"

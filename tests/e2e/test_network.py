@@ -1,0 +1,322 @@
+"""Lossy, walled and translated networks, made of namespaces and nftables; and Firefox, which needs one.
+
+The server lives in a namespace of its own, the clients outside reach it over a veth pair, so rules in the namespace hit
+everything between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from livekit import rtc
+
+from tests.e2e.support.browser import Browser
+from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.media import assert_bars, assert_tone, publish_bars, publish_tone, see
+from tests.e2e.support.netns import Namespace, joined_by, namespace
+from tests.e2e.support.peer_client import PeerClient
+from tests.e2e.support.sdk_client import SdkClient, sdk
+from tests.e2e.support.server import OWN, Server, ServerSpec, started
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.netns
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def far() -> AsyncIterator[tuple[Namespace, Server]]:
+    """A namespace and a server in it."""
+    with namespace() as space:
+        async with started(ServerSpec(host=space.there, wrapper=space.wrapper)) as server:
+            yield space, server
+
+
+@pytest.fixture
+def network(far: tuple[Namespace, Server]) -> Any:
+    """The module's namespace, without rules after the test."""
+    yield far[0]
+    far[0].open()
+
+
+@pytest.fixture
+def endpoint(far: tuple[Namespace, Server]) -> Endpoint:
+    """The server behind the link."""
+    return far[1].endpoint
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def firefox(far: tuple[Namespace, Server]) -> AsyncIterator[Browser]:
+    """Debian's Firefox inside the server's namespace: it uses neither loopback nor a network without a default route."""
+    browser = Browser("firefox", wrapper=far[0].wrapper)
+    await browser.start()
+    try:
+        yield browser
+    finally:
+        await browser.stop()
+
+
+async def test_firefox_and_sdk_see_and_hear_each_other(endpoint: Endpoint, path: JoinPath, firefox: Browser) -> None:
+    """JOI04, PUB07, SDP13: Firefox joins /rtc/v1 without a bundled offer and rewrites track ids."""
+    room = unique("firefox")
+    async with firefox.client(endpoint, "fox", room, path) as fox, sdk(endpoint, "py", room, path) as py:
+        await fox.publish_tone(440)
+        await fox.publish_bars(width=640, height=480)
+        async with publish_tone(py.room, 550), publish_bars(py.room):
+            await assert_tone(await py.subscribed("fox", rtc.TrackSource.SOURCE_MICROPHONE), 440)
+            await fox.hear("py", 550)
+            picture = await see(await py.subscribed("fox", rtc.TrackSource.SOURCE_CAMERA))
+            assert picture.moved
+            assert_bars(picture.bars)
+            seen = await fox.see("py")
+            assert seen["moved"]
+            assert_bars(seen["bars"])
+        assert len(await fox.run("return e2e.connections.map((c) => c.connectionState)")) == (1 if path.single else 2)
+
+
+async def test_firefox_and_chromium_meet(
+    endpoint: Endpoint, path: JoinPath, firefox: Browser, chromium: Browser
+) -> None:
+    room = unique("browsers")
+    async with (
+        firefox.client(endpoint, "fox", room, path) as fox,
+        chromium.client(endpoint, "web", room, path) as web,
+    ):
+        await fox.publish_bars(simulcast=True, width=640, height=480)
+        await fox.publish_tone(440)
+        await web.publish_bars(simulcast=True, width=640, height=480)
+        await web.publish_tone(660)
+        await web.hear("fox", 440)
+        await fox.hear("web", 660)
+        for seen in (await fox.see("web"), await web.see("fox")):
+            assert seen["moved"]
+            assert_bars(seen["bars"])
+
+
+async def test_media_pass_over_tcp_when_udp_is_blocked(
+    endpoint: Endpoint, path: JoinPath, network: Namespace, chromium: Browser
+) -> None:
+    network.block_udp()
+    room = unique("tcp")
+    async with (
+        chromium.client(endpoint, "web", room, path) as web,
+        sdk(endpoint, "py", room, path) as py,
+    ):
+        await web.publish_tone(440)
+        async with publish_tone(py.room, 660), publish_bars(py.room):
+            await assert_tone(await py.subscribed("web"), 440)
+            await web.hear("py", 660)
+            assert_bars((await web.see("py"))["bars"])
+        used = await web.run(
+            """const pairs = await e2e.stats('candidate-pair', (p) => p.nominated && p.state === 'succeeded');
+            const remotes = await e2e.stats('remote-candidate');
+            return pairs.map((p) => remotes.find((r) => r.id === p.remoteCandidateId)?.protocol);"""
+        )
+        assert used
+        assert set(used) == {"tcp"}
+
+
+async def test_video_survives_five_percent_loss(
+    endpoint: Endpoint, path: JoinPath, network: Namespace, chromium: Browser
+) -> None:
+    """VID08 and VID09: what is lost in either direction is sent again, on its own SSRC, and nothing freezes for long."""
+    room = unique("loss")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+    ):
+        await alice.publish_bars(width=640, height=480, fps=20)
+        await bob.see("alice")
+        network.lose(5)
+        read = """const r = (await e2e.stats('inbound-rtp', (s) => s.kind === 'video'))[0];
+            return [r.framesDecoded, r.freezeCount, r.retransmittedPacketsReceived ?? 0, r.rtxSsrc ?? 0, r.nackCount];"""
+        frames, freezes, *_ = await bob.run(read)
+        await bob.run(
+            "return e2e.until(async () => (await e2e.stats('inbound-rtp', (s) => s.kind === 'video'))[0].framesDecoded > goal,"
+            " `${goal} frames`, 30000)",
+            goal=frames + 200, timeout_s=35,
+        )  # fmt: skip
+        after, freezes_after, resent, rtx_ssrc, nacks = await bob.run(read)
+        assert after > frames + 199
+        assert nacks > 0
+        assert resent > 0, "the server sends again what its subscriber misses"
+        assert rtx_ssrc > 0, "on an SSRC of its own"
+        assert freezes_after - freezes <= 4, "10 s at 5 % loss"
+        upstream = await alice.run(
+            """const r = (await e2e.stats('outbound-rtp', (s) => s.kind === 'video'))[0];
+            return [r.nackCount, r.retransmittedPacketsSent, r.rtxSsrc];"""
+        )
+        assert all(value > 0 for value in upstream), f"the server asks its publisher again: {upstream}"
+        assert_bars((await bob.see("alice"))["bars"])
+
+
+async def test_ten_thousand_reliable_messages_under_loss(
+    endpoint: Endpoint, path: JoinPath, network: Namespace, chromium: Browser
+) -> None:
+    """DAT06."""
+    room, count = unique("ordered"), 10_000
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await web.remote_here("py")
+        await py.remote_here("web")
+        network.lose(3)
+        await web.run(
+            """for (let i = 1; i <= count; i += 1) {
+                await e2e.room.localParticipant.publishData(new TextEncoder().encode(String(i)), { reliable: true });
+            }""",
+            count=count, timeout_s=60,
+        )  # fmt: skip
+        await py.journal.until(lambda: len(py.journal.seen("data_received")) >= count, f"{count} messages", timeout_s=60)
+        got = [int(bytes(e.args[0].data)) for e in py.journal.seen("data_received")]
+        assert got == list(range(1, count + 1))
+
+
+_STUN = """
+import socket, struct, sys
+# A STUN server of thirty lines: answers binding requests with the address it sees (RFC 8489, 14.2).
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 3478))
+print("ready", flush=True)
+while True:
+    data, (host, port) = s.recvfrom(2048)
+    if len(data) < 20 or data[:2] != b"\\0\\1":
+        continue
+    cookie = 0x2112A442
+    ip = struct.unpack("!I", socket.inet_aton(host))[0]
+    value = struct.pack("!BBHI", 0, 1, port ^ (cookie >> 16), ip ^ cookie)
+    body = struct.pack("!HH", 0x20, 8) + value
+    s.sendto(struct.pack("!HHI", 0x101, len(body), cookie) + data[8:20] + body, (host, port))
+"""
+
+
+@contextlib.asynccontextmanager
+async def _stun_server(space: Namespace, address: str) -> AsyncIterator[None]:
+    child = await asyncio.create_subprocess_exec(
+        *space.wrapper, sys.executable, "-c", _STUN, address, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        assert await asyncio.wait_for(child.stdout.readline(), 10) == b"ready\n"
+        yield
+    finally:
+        child.terminate()
+        await child.wait()
+
+
+async def _candidates(endpoint: Endpoint, path: JoinPath) -> list[str]:
+    """The candidates a client is told, by trickle or in the description."""
+    client = PeerClient("probe")
+    try:
+        await client.connect(endpoint, endpoint.token("probe", unique("nat")), path)
+        client.open_channels()
+        await client.send(offer=await client.make_offer())
+        answer = await client.response("answer")
+        await client.response("trickle", lambda t: t.final)
+        told = [line[2:] for line in answer.sdp.splitlines() if line.startswith("a=candidate:")]
+        told += [json.loads(e.args[0].candidateInit)["candidate"] for e in client.journal.seen("trickle")]
+        return [t for t in told if t]
+    finally:
+        await client.close()
+
+
+async def test_the_public_address_is_found_by_stun_behind_nat(path: JoinPath) -> None:
+    """OPS08: the server is behind a masquerading router and asks a STUN server beyond it."""
+    public, config = "198.51.100.1", {"rtc": {"use_external_ip": True, "node_ip": "", "stun_servers": []}}
+    with namespace() as inner, namespace() as router, namespace() as outer:
+        with (
+            joined_by(inner, router, "10.77.1") as (_, gateway),
+            joined_by(router, outer, "198.51.100") as (_, beyond),
+        ):
+            inner.run("ip", "route", "add", "198.51.100.0/24", "via", gateway)
+            router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+            router.rules(
+                "table ip nat { chain out { type nat hook postrouting priority 100;"
+                " ip daddr 198.51.100.0/24 ip saddr 10.77.1.0/24 masquerade; } }\n"
+            )
+            async with _stun_server(outer, beyond):
+                config["rtc"]["stun_servers"] = [f"{beyond}:3478"]
+                if not OWN:
+                    config["rtc"]["skip_external_ip_validation"] = True
+                spec = ServerSpec(config=config, host=inner.there, wrapper=inner.wrapper)
+                async with started(spec) as server:
+                    told = await _candidates(server.endpoint, path)
+                    assert any(f" {public} " in c for c in told), told
+                fixed = {"rtc": {"use_external_ip": False, "node_ip": "203.0.113.7", "stun_servers": []}}
+                async with started(ServerSpec(config=fixed, host=inner.there, wrapper=inner.wrapper)) as server:
+                    told = await _candidates(server.endpoint, path)
+                    assert told
+                    assert all(" 203.0.113.7 " in c for c in told if " udp " in c.lower()), told
+
+
+async def test_a_client_cut_off_from_the_network_is_gone_in_time(
+    endpoint: Endpoint, path: JoinPath, network: Namespace
+) -> None:
+    """A client inside a namespace that loses its link: no close, no packet; 15 s later it is gone for the others."""
+    room = unique("cut")
+    async with sdk(endpoint, "bob", room, path) as bob:
+        with namespace() as cell:
+            program = (
+                "import asyncio, sys\nfrom livekit import rtc\n"
+                "async def main():\n room = rtc.Room()\n"
+                " await room.connect(sys.argv[1], sys.argv[2], rtc.RoomOptions(single_peer_connection=sys.argv[3] == '1'))\n"
+                " print('in', flush=True)\n await asyncio.Event().wait()\n"
+                "asyncio.run(main())\n"
+            )
+            _forward(True)
+            child = await asyncio.create_subprocess_exec(
+                *cell.wrapper, sys.executable, "-c", program, endpoint.ws_url, endpoint.token("far", room),
+                "1" if path.single else "0", stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            try:
+                assert child.stdout is not None
+                assert await asyncio.wait_for(child.stdout.readline(), 20) == b"in\n"
+                await bob.remote_here("far")
+                begun = asyncio.get_running_loop().time()
+                cell.run("ip", "link", "set", "lo", "down")
+                cell.rules("table inet wall { chain i { type filter hook input priority 0; drop; }\n"
+                           " chain o { type filter hook output priority 0; drop; } }\n")  # fmt: skip
+                await bob.remote_gone("far", timeout_s=30)
+                gone_s = asyncio.get_running_loop().time() - begun
+                assert 8 < gone_s < 25, gone_s
+            finally:
+                child.kill()
+                await child.wait()
+
+
+def _forward(on: bool) -> None:
+    """Let this machine route between the namespaces' links."""
+    from pathlib import Path
+
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1" if on else "0")
+
+
+async def test_many_clients_share_the_one_udp_port(far: tuple[Namespace, Server], endpoint: Endpoint) -> None:
+    """OPS07: 200 connected clients, and the server's namespace has one UDP socket of the server's."""
+    space, server = far
+    count, rooms = 200, [unique("mux") for _ in range(20)]
+    clients = [SdkClient(f"c{n}") for n in range(count)]
+    gate = asyncio.Semaphore(20)
+
+    async def join(number: int, client: SdkClient) -> None:
+        async with gate:
+            token = endpoint.token(client.identity, rooms[number % 20])
+            await client.connect(endpoint, token, JoinPath.V1 if number % 2 else JoinPath.V0, connect_timeout=20.0)
+
+    try:
+        await asyncio.gather(*(join(n, c) for n, c in enumerate(clients)))
+        listed = await asyncio.create_subprocess_exec(
+            *space.wrapper, "ss", "-Huanp", stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await listed.communicate()
+        ours = [line.split()[3] for line in out.decode().splitlines() if f"pid={server.pid}," in line]
+        assert ours, out.decode()
+        assert {address.rsplit(":", 1)[1] for address in ours} == {str(server.udp_port)}
+        for client in clients:
+            assert client.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
+    finally:
+        await asyncio.gather(*(c.close() for c in clients))

@@ -1,0 +1,154 @@
+"""What shows only with time: idle connections, the limit on joining, silent sockets.
+
+Everything runs at once in one fixture, so that the module takes one minute and not four; each test looks at its part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from livekit.protocol import models
+
+from tests.e2e.support.browser import Browser
+from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.sdk_client import sdk
+from tests.e2e.support.server import Server, ServerSpec, started
+from tests.e2e.support.wire_client import WireClient, join_request, wire
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+IDLE_S = 60.0
+
+
+@dataclass
+class Long:
+    """The long scenarios, under way."""
+
+    tasks: dict[tuple[str, JoinPath], asyncio.Task[None]]
+
+    async def result(self, name: str, path: JoinPath) -> None:
+        """Wait for one of them; its failure is raised."""
+        await asyncio.wait_for(self.tasks[name, path], 120)
+
+
+async def _idle(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """JOI08: a minute in which nobody does anything."""
+    room = unique("idle")
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await web.remote_here("py")
+        since_web, since_py = web.journal.mark(), py.journal.mark()
+
+        async def quiet(journal: object, name: str, since: int) -> None:
+            await journal.never(name, since=since, window_s=IDLE_S)  # type: ignore[attr-defined]
+
+        await asyncio.gather(
+            *(quiet(web.journal, n, since_web) for n in ("disconnected", "reconnecting", "signalReconnecting")),
+            *(quiet(py.journal, n, since_py) for n in ("disconnected", "reconnecting")),
+        )
+        assert await web.run("return e2e.room.state") == "connected"
+
+
+async def _never_active(endpoint: Endpoint, path: JoinPath, _: Browser) -> None:
+    """JOI16: signalling without media ends after a minute with JOIN_FAILURE. It pings, so it is not a dead socket."""
+    async with wire(endpoint, "never", unique("never"), path) as client:
+        await client.response("join")
+        begun = time.monotonic()
+
+        async def keep_alive() -> None:
+            while True:
+                await client.send(ping=int(time.time() * 1000))
+                await asyncio.sleep(5)
+
+        pinging = asyncio.create_task(keep_alive())
+        try:
+            leave = await client.response("leave", timeout_s=90)
+        finally:
+            pinging.cancel()
+        assert leave.reason == models.JOIN_FAILURE
+        assert 50 < time.monotonic() - begun < 80
+
+
+async def _pings(endpoint: Endpoint, path: JoinPath, _: Browser) -> None:
+    """HTT13: the server pings the socket by itself, every 10 s."""
+    token = endpoint.token("pinged", unique("ping"))
+    query = {"access_token": token, "protocol": "17"} | ({"join_request": join_request()} if path.single else {})
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(endpoint.http_url + path.http_path, params=query, autoping=False) as ws,
+    ):
+        at_s: list[float] = []
+        async with asyncio.timeout(40):
+            while len(at_s) < 2:
+                message = await ws.receive()
+                if message.type is aiohttp.WSMsgType.PING:
+                    at_s.append(time.monotonic())
+                    await ws.pong(message.data)
+        assert 5 < at_s[1] - at_s[0] < 15
+
+
+async def _half_open(endpoint: Endpoint, path: JoinPath, _: Browser) -> None:
+    """HTT13: a socket that answers nothing any more is dropped, and the participant with it."""
+    room = unique("half-open")
+    dead = WireClient("dead")
+    try:
+        await dead.connect(endpoint, endpoint.token("dead", room), path)
+        await dead.response("join")
+        assert dead._reader is not None
+        assert dead.ws is not None
+        dead._reader.cancel()  # nothing reads, so nothing answers a ping
+        transport = dead.ws._response.connection.transport  # type: ignore[union-attr]
+        transport.pause_reading()
+        begun = time.monotonic()
+        while not transport.is_closing() and time.monotonic() - begun < 45:
+            # Only writing shows that the other end is gone; the bytes are a pong nobody asked for.
+            transport.write(b"\x8a\x80\x00\x00\x00\x00")
+            await asyncio.sleep(0.5)
+        assert transport.is_closing(), "45 s without a single pong and still connected"
+    finally:
+        await dead.close()
+
+
+SCENARIOS: dict[str, Callable[[Endpoint, JoinPath, Browser], Awaitable[None]]] = {
+    "idle": _idle,
+    "never active": _never_active,
+    "pings": _pings,
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def under_way(chromium: Browser) -> AsyncIterator[Long]:
+    """All scenarios on both paths, started together."""
+    async with started(ServerSpec()) as server:
+        tasks = {
+            (name, path): asyncio.create_task(_started(scenario, server, path, chromium))
+            for name, scenario in SCENARIOS.items()
+            for path in JoinPath
+        }
+        yield Long(tasks)
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+async def _started(
+    scenario: Callable[[Endpoint, JoinPath, Browser], Awaitable[None]], server: Server, path: JoinPath, chromium: Browser
+) -> None:
+    await scenario(server.endpoint, path, chromium)
+
+
+async def test_the_server_pings(under_way: Long, path: JoinPath) -> None:
+    await under_way.result("pings", path)
+
+
+async def test_an_idle_minute_disconnects_nobody(under_way: Long, path: JoinPath) -> None:
+    await under_way.result("idle", path)
+
+
+async def test_a_join_that_never_becomes_active_fails_after_a_minute(under_way: Long, path: JoinPath) -> None:
+    await under_way.result("never active", path)
