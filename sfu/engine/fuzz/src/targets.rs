@@ -290,7 +290,8 @@ pub fn down_track(input: &[u8]) {
             0..16 => live = (0..3).filter(|stream| argument >> stream & 1 != 0).map(StreamIndex).collect(),
             16..24 => track.set_enabled(argument & 1 != 0),
             24..32 => track.set_max_spatial(StreamIndex(argument & 3)),
-            32..36 => track.restart(),
+            32..34 => track.restart(),
+            34..36 => track.interrupt(),
             // Another stream in the place of this one: far away, so that no packet comes twice.
             36..40 => heads[usize::from(argument) % 3] += 1 << 40,
             _ => {

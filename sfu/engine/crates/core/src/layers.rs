@@ -22,6 +22,15 @@ impl StreamSet {
         }
     }
 
+    /// Takes a stream out; whether it was in.
+    pub fn remove(&mut self, stream: StreamIndex) -> bool {
+        let was_in = self.contains(stream);
+        if was_in {
+            self.0 &= !(1 << stream.0);
+        }
+        was_in
+    }
+
     /// Whether a stream is in the set.
     #[must_use]
     pub const fn contains(self, stream: StreamIndex) -> bool {
@@ -54,5 +63,21 @@ impl FromIterator<StreamIndex> for StreamSet {
         let mut set = Self::EMPTY;
         streams.into_iter().for_each(|stream| set.insert(stream));
         set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_come_and_go() {
+        let mut set: StreamSet = [7, 0, 8, 255].into_iter().map(StreamIndex).collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), [StreamIndex(0), StreamIndex(7)], "others do not fit");
+        assert_eq!(set.highest_up_to(StreamIndex(6)), Some(StreamIndex(0)));
+        assert_eq!(set.highest_up_to(StreamIndex(255)), Some(StreamIndex(7)));
+        assert!(set.remove(StreamIndex(7)) && !set.remove(StreamIndex(7)) && !set.remove(StreamIndex(8)));
+        assert!(set.remove(StreamIndex(0)) && set.is_empty());
+        assert_eq!(set.highest_up_to(StreamIndex(255)), None);
     }
 }

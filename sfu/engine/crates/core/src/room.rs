@@ -17,7 +17,7 @@ use crate::data::{NonceRing, SequenceFilter};
 use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
-use crate::layers::MAX_STREAMS;
+use crate::layers::{MAX_STREAMS, StreamSet};
 use crate::timer::Scheduled;
 use crate::transport::{DownIndex, Format, SendFormat, UpIndex};
 use crate::uptrack::{AudioWindow, UpTrack};
@@ -77,6 +77,8 @@ pub(crate) struct Gathered {
     pub(crate) packet: downtrack::Packet,
     /// First packet of a stream that began anew under another SSRC.
     pub(crate) is_restart: bool,
+    /// First packet of a stream after some that were dropped while the publication was muted.
+    pub(crate) follows_mute: bool,
     pub(crate) marker: bool,
     /// Index into `UpEntry::formats`.
     pub(crate) format: usize,
@@ -106,6 +108,8 @@ pub(crate) struct UpEntry {
     pub(crate) ssrcs: [Option<Ssrc>; MAX_STREAMS as usize],
     pub(crate) formats: Vec<Format>,
     pub(crate) is_muted: bool,
+    /// Streams of which packets were dropped since, by being muted.
+    pub(crate) gaps: StreamSet,
     pub(crate) is_speaker: bool,
     pub(crate) has_started: bool,
     pub(crate) audio: AudioWindow,
@@ -205,6 +209,7 @@ impl Tables {
                 ssrcs: [None; MAX_STREAMS as usize],
                 formats: Vec::new(),
                 is_muted: false,
+                gaps: StreamSet::EMPTY,
                 is_speaker: false,
                 has_started: false,
                 audio: AudioWindow::default(),

@@ -228,6 +228,43 @@ fn a_muted_publication_is_dropped_at_its_source() {
 }
 
 #[test]
+fn what_was_dropped_while_muted_leaves_no_gap() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.run_for(Duration::from_secs(1));
+    let mut filming = Camera::new(alice, 1, None);
+    let mut muted_at = [0, 0];
+    for n in 0..90 {
+        if n == 30 || n == 60 {
+            world.run_for(Duration::from_millis(50));
+            for up_track in [mic, camera] {
+                world.command(Command::MuteUpTrack { up_track, muted: n == 30 });
+            }
+            muted_at = ["TR_mic", "TR_cam"].map(|track| world.clients[bob.0].packets_of(track).len());
+        }
+        world.send_audio(alice, 0, n * 1_584, &[1; 40]);
+        filming.film(&mut world, 1);
+    }
+    world.run_for(Duration::from_millis(50));
+    let camera = &world.clients[bob.0].packets_of("TR_cam");
+    assert!(is_key(&camera[muted_at[1]].payload), "the frames between are lost: only a key frame helps");
+    for track in ["TR_mic", "TR_cam"] {
+        let packets = world.clients[bob.0].packets_of(track);
+        assert!(packets.len() > 50, "{track}: {}", packets.len());
+        for pair in packets.windows(2) {
+            assert_eq!(pair[1].seq, pair[0].seq + 1, "{track}");
+        }
+        let last = packets.len() - 1;
+        let ticks = packets[last].timestamp.wrapping_sub(packets[0].timestamp);
+        let rate = if track == "TR_mic" { 48_000.0 } else { 90_000.0 };
+        assert!((f64::from(ticks) / rate - 89.0 * 0.033).abs() < 0.2, "{track}: time went on: {ticks}");
+    }
+}
+
+#[test]
 fn red_goes_to_those_who_have_it() {
     let (mut world, alice, bob) = room(Mode::Single);
     let mic = world.publish(alice, MediaKind::Audio, &[]);

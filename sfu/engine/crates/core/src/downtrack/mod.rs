@@ -121,6 +121,11 @@ impl DownTrack {
         self.selector.set_limit(limit);
     }
 
+    /// Packets of the current stream were left out on purpose: numbers run on, video at a key frame.
+    pub fn interrupt(&mut self) {
+        self.forwarder.restart();
+    }
+
     /// The publisher's streams began anew (another SSRC for the same rid): numbers run on, video at a key frame.
     pub fn restart(&mut self) {
         self.forwarder.restart();

@@ -143,6 +143,24 @@ fn disabled_means_nothing_and_then_no_gap() {
 }
 
 #[test]
+fn packets_left_out_on_purpose_leave_no_gap() {
+    for kind in [MediaKind::Audio, MediaKind::Video] {
+        let mut bench = bench(kind, 90_000);
+        assert_eq!(bench.seq(key(packet(2, 10, 0))), Ok(100));
+        bench.track.interrupt();
+        bench.now += Duration::from_secs(1);
+        let next = bench.give(packet(2, 40, 90_000));
+        if kind == MediaKind::Video {
+            assert_eq!(next.outcome, Err(DropReason::AwaitingKeyFrame));
+            assert_eq!(next.key_frame_of, Some(StreamIndex(2)));
+        }
+        let rewrite = bench.give(key(packet(2, 41, 93_000))).outcome.unwrap();
+        assert_eq!(rewrite.timestamp, 93_000, "time went on");
+        assert_eq!(rewrite.seq, if kind == MediaKind::Audio { 102 } else { 101 });
+    }
+}
+
+#[test]
 fn padding_closes_up() {
     let mut bench = video();
     assert_eq!(bench.seq(key(packet(2, 10, 0))), Ok(100));

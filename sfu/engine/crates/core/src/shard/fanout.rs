@@ -205,8 +205,12 @@ fn forward(
             }
             continue;
         }
-        if gathered.is_restart && binding.track.current() == Some(gathered.packet.stream) {
-            binding.track.restart();
+        if binding.track.current() == Some(gathered.packet.stream) {
+            if gathered.is_restart {
+                binding.track.restart();
+            } else if gathered.follows_mute {
+                binding.track.interrupt();
+            }
         }
         let verdict = binding.track.handle(gathered.arrived_at, &gathered.packet, live);
         if let Some(stream) = verdict.key_frame_of {

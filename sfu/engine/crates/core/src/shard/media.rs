@@ -56,6 +56,7 @@ impl Shard {
             up.track.restart_stream(route.stream);
         }
         if up.is_muted {
+            up.gaps.insert(route.stream);
             return Err(DropReason::UpTrackMuted);
         }
         if rtp.payload.len() > MAX_PAYLOAD_BYTES {
@@ -63,6 +64,7 @@ impl Shard {
         }
         let mut gathered = gather(now, transport, up, route.stream, rtp)?;
         gathered.is_restart = is_restart;
+        gathered.follows_mute = up.gaps.remove(route.stream);
         if gathered.packet.is_padding {
             self.counters.count_drop(DropReason::PaddingOnly);
         } else {
@@ -197,6 +199,7 @@ fn gather(
         wallclock: transport.clock.instant_of(up.track.ntp_time(stream, timestamp), now),
         packet,
         is_restart: false,
+        follows_mute: false,
         marker: rtp.header.marker,
         format,
         payload: rtp.payload,
