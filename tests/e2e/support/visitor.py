@@ -21,21 +21,22 @@ __all__ = ["Visitor", "visiting"]
 
 _numbers = itertools.count(1)
 
-# The picture of a tile: it plays, and two looks at it differ.
+# The picture of a tile: it plays, and differs from how it was at the first look (Firefox's fake camera changes slowly).
 _WATCH = """
     const tile = [...document.querySelectorAll('article')].find((e) => e.ariaLabel === label);
     const video = tile?.querySelector('video');
     if (!video?.videoWidth) return null;
-    const canvas = Object.assign(document.createElement('canvas'), {width: 64, height: 36});
-    const pen = canvas.getContext('2d', {willReadFrequently: true});
-    const grab = () => { pen.drawImage(video, 0, 0, 64, 36); return pen.getImageData(0, 0, 64, 36).data; };
-    const before = grab();
-    const start = video.currentTime;
-    await new Promise((resolve) => video.requestVideoFrameCallback(() => video.requestVideoFrameCallback(resolve)));
-    const after = grab();
-    const changed = after.filter((value, i) => Math.abs(value - before[i]) > 40).length;
-    if (video.currentTime <= start || changed === 0) return null;
-    return {width: video.videoWidth, height: video.videoHeight, corner: [...after.slice(64 * 4 * 10, 64 * 4 * 10 + 3)]};
+    const pen = new OffscreenCanvas(64, 36).getContext('2d', {willReadFrequently: true});
+    pen.drawImage(video, 0, 0, 64, 36);
+    const pixels = pen.getImageData(0, 0, 64, 36).data;
+    window.visitorSeen ??= {};
+    const first = (window.visitorSeen[label] ??= {pixels, time: video.currentTime, video});
+    if (first.video !== video) return delete window.visitorSeen[label] && null;
+    const changed = pixels.some((value, i) => Math.abs(value - first.pixels[i]) > 40);
+    if (!changed || video.currentTime <= first.time) return null;
+    delete window.visitorSeen[label];
+    const left = 64 * 4 * 10;
+    return {width: video.videoWidth, height: video.videoHeight, corner: [...pixels.slice(left, left + 3)]};
 """
 
 # Sound that is not silence in any of the page's players.

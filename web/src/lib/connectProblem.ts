@@ -72,7 +72,7 @@ function mediaProblem(failure: JoinFailure): Problem {
     title: 'Sound and picture cannot get through',
     text: 'The server answered, but no media connection came about. A firewall or the server’s address settings are in the way.',
     hints: [
-      `On the server and its firewall, open ${MEDIA_PORTS} (\`plenum ports\` prints the ports in use).`,
+      `On the server and its firewall, open ${MEDIA_PORTS} (“plenum ports” prints the ports in use).`,
       'Behind NAT, or in a container: the server must announce the address that browsers reach, see rtc.node_ip and rtc.use_external_ip.',
       'In a guarded network: try another one, such as a phone’s hotspot, or turn a VPN off.',
     ],
