@@ -1,0 +1,252 @@
+//! One rule of session description at a time, on small hand-made texts.
+
+#![allow(clippy::unwrap_used)]
+
+use plenum_core::sdp::{
+    CodecPolicy, Direction, LineRole, LineUse, LocalLine, OfferedMedia, RemoteOffer, SdpError,
+    finish_description,
+};
+use plenum_core::{MediaKind, PublishLine, UpTrackId};
+
+const SESSION: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n";
+
+fn lines(lines: &[&str]) -> String {
+    lines.iter().fold(SESSION.to_owned(), |text, line| text + line + "\r\n")
+}
+
+fn parse(text: &str) -> RemoteOffer {
+    RemoteOffer::parse(text, &CodecPolicy::default()).unwrap()
+}
+
+/// The only media of an offer with one line.
+fn media(attributes: &[&str]) -> OfferedMedia {
+    let text =
+        lines(&[&["m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=rtpmap:111 opus/48000/2"][..], attributes].concat());
+    parse(&text).media.remove(0)
+}
+
+/// m-line and codecs that are left of a video line.
+fn kept(formats: &str, attributes: &[&str]) -> (String, Vec<String>) {
+    let head = format!("m=video 9 UDP/TLS/RTP/SAVPF {formats}");
+    let text = lines(&[&[head.as_str(), "a=mid:0"][..], attributes].concat());
+    let offer = parse(&text);
+    let filtered = offer.text_for(&LineUse::default());
+    let line = filtered.lines().find(|line| line.starts_with("m=")).unwrap();
+    (line.rsplit_once("SAVPF ").unwrap().1.to_owned(), offer.media[0].mime_types.clone())
+}
+
+#[test]
+fn reads_names_of_streams_and_tracks() {
+    for (attributes, stream, track) in [
+        (&["a=mid:0", "a=msid:stream track"][..], "stream", "track"),
+        (&["a=mid:0", "a=msid:- track"], "", "track"),
+        (&["a=mid:0", "a=msid:stream"], "stream", ""),
+        (&["a=mid:0", "a=ssrc:1 cname:x", "a=ssrc:1 msid:stream track"], "stream", "track"),
+        (&["a=mid:0"], "", ""),
+    ] {
+        let media = media(attributes);
+        assert_eq!((media.stream_id.as_str(), media.track_id.as_str()), (stream, track), "{attributes:?}");
+    }
+}
+
+#[test]
+fn reads_restriction_ids_in_the_order_of_simulcast() {
+    for (attributes, expected) in [
+        (
+            &["a=rid:f send", "a=rid:q send", "a=rid:h send", "a=simulcast:send q;h;f"][..],
+            &["q", "h", "f"][..],
+        ),
+        (&["a=rid:q send pt=111", "a=rid:h send", "a=simulcast:send ~q;h,x"], &["q", "h"]),
+        (&["a=rid:q send", "a=rid:r recv", "a=simulcast:recv r send q"], &["q"]),
+        (&["a=rid:q send", "a=rid:h send"], &["q", "h"]),
+        (&["a=rid:q recv", "a=simulcast:recv q"], &[]),
+        (&["a=simulcast:send q;h"], &[]),
+        (&[], &[]),
+    ] {
+        let attributes = [&["a=mid:0"], attributes].concat();
+        assert_eq!(media(&attributes).rids, expected, "{attributes:?}");
+    }
+}
+
+#[test]
+fn directions_follow_use() {
+    use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+    for (attribute, read, published, assigned) in [
+        ("a=sendrecv", SendRecv, "a=sendonly", "a=recvonly"),
+        ("a=x", SendRecv, "a=sendonly", "a=recvonly"),
+        ("a=sendonly", SendOnly, "a=sendonly", "a=inactive"),
+        ("a=recvonly", RecvOnly, "a=inactive", "a=recvonly"),
+        ("a=inactive", Inactive, "a=inactive", "a=inactive"),
+    ] {
+        let text =
+            lines(&["m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=rtpmap:111 opus/48000/2", attribute, "a=mid:0"]);
+        let offer = parse(&text);
+        assert_eq!(offer.media[0].direction, read);
+        for (published, assigned, expected) in
+            [(&["0"][..], &[][..], published), (&[], &["0"], assigned), (&["9"], &["9"], "a=inactive")]
+        {
+            let filtered = offer.text_for(&LineUse { published, assigned });
+            let directions: Vec<&str> = filtered
+                .lines()
+                .filter(|line| ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"].contains(line))
+                .collect();
+            assert_eq!(directions, [expected], "{attribute} {published:?} {assigned:?}");
+        }
+    }
+}
+
+#[test]
+fn a_port_of_zero_means_rejected_unless_bundled() {
+    let line = |mid: &str| {
+        let mid = format!("a=mid:{mid}");
+        parse(&lines(&["m=audio 0 UDP/TLS/RTP/SAVPF 111", "a=rtpmap:111 opus/48000/2", "a=recvonly", &mid]))
+    };
+    assert_eq!(line("1").receiving(MediaKind::Audio).count(), 1);
+    assert_eq!(line("2").receiving(MediaKind::Audio).count(), 0);
+}
+
+#[test]
+fn finds_the_ice_user_wherever_it_is() {
+    let line = ["m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=rtpmap:111 opus/48000/2", "a=mid:0"];
+    assert_eq!(parse(&lines(&line)).ice_ufrag(), "");
+    assert_eq!(parse(&lines(&[&line[..], &["a=ice-ufrag:abcd"]].concat())).ice_ufrag(), "abcd");
+    let session = lines(&[&["a=ice-ufrag:sess"], &line[..], &["a=ice-ufrag:abcd"]].concat());
+    assert_eq!(parse(&session).ice_ufrag(), "sess");
+}
+
+#[test]
+fn keeps_one_payload_type_per_codec_and_its_rtx() {
+    const MODE_1: &str = "packetization-mode=1";
+    let h264 =
+        |payload_type: u8, rest: &str| format!("a=fmtp:{payload_type} level-asymmetry-allowed=1;{rest}");
+    let map = |payload_type: u8, name: &str| format!("a=rtpmap:{payload_type} {name}/90000");
+    let constrained = h264(102, &format!("{MODE_1};profile-level-id=42e01f"));
+    let baseline = h264(103, &format!("{MODE_1};profile-level-id=42001f"));
+    let other_mode = h264(104, "packetization-mode=0;profile-level-id=42e01f");
+    let bad_level = h264(105, &format!("{MODE_1};profile-level-id=42e0zz"));
+    for (formats, attributes, expected, codecs) in [
+        (
+            "103 102 104",
+            vec![
+                map(102, "H264"),
+                map(103, "H264"),
+                map(104, "H264"),
+                constrained,
+                baseline.clone(),
+                other_mode.clone(),
+            ],
+            "102",
+            &["video/H264"][..],
+        ),
+        ("103 104", vec![map(103, "H264"), map(104, "H264"), baseline, other_mode], "103", &["video/H264"]),
+        ("105 96", vec![map(105, "H264"), map(96, "vp8"), bad_level], "96", &["video/VP8"]),
+        ("96 97", vec![map(96, "VP8"), map(97, "VP8")], "96", &["video/VP8"]),
+        (
+            "97 96 98",
+            vec![
+                map(96, "VP8"),
+                map(97, "RTX"),
+                map(98, "rtx"),
+                "a=fmtp:97 apt=96".into(),
+                "a=fmtp:98 apt=96".into(),
+            ],
+            "97 96",
+            &["video/VP8"],
+        ),
+        ("96 97", vec![map(96, "VP8"), map(97, "rtx"), "a=fmtp:97 apt=95".into()], "96", &["video/VP8"]),
+        (
+            "98 100",
+            vec![map(98, "VP9"), map(100, "VP9"), "a=fmtp:98 profile-id=2".into()],
+            "100",
+            &["video/VP9"],
+        ),
+        ("45", vec![map(45, "AV1"), "a=fmtp:45 level-idx=5; Profile=0 ;tier=0".into()], "45", &["video/AV1"]),
+        ("96 45", vec![map(96, "VP8"), map(45, "AV1"), "a=fmtp:45 profile=1".into()], "96", &["video/VP8"]),
+        ("96 99", vec!["a=rtpmap:96 VP8/48000".into(), map(99, "VP9")], "99", &["video/VP9"]),
+        ("100 101", vec![map(100, "red"), map(101, "ulpfec")], "100", &[]),
+    ] {
+        let attributes: Vec<&str> = attributes.iter().map(String::as_str).collect();
+        let (line, mime_types) = kept(formats, &attributes);
+        assert_eq!(
+            (line.as_str(), mime_types.as_slice()),
+            (expected, &codecs.iter().map(ToString::to_string).collect::<Vec<_>>()[..]),
+            "{attributes:?}"
+        );
+    }
+}
+
+#[test]
+fn red_needs_the_opus_that_is_kept() {
+    for (parameters, expected) in [
+        ("a=fmtp:63 111/111", "111 63"),
+        ("a=fmtp:63 111/111/111", "111 63"),
+        ("a=fmtp:63 111/9", "111"),
+        ("a=fmtp:63 9/9", "111"),
+        ("a=x", "111"),
+    ] {
+        let text = lines(&[
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9",
+            "a=mid:0",
+            "a=rtpmap:111 opus/48000/2",
+            "a=rtpmap:63 red/48000/2",
+            "a=rtpmap:9 G722/8000",
+            parameters,
+        ]);
+        let filtered = parse(&text).text_for(&LineUse::default());
+        assert!(filtered.contains(&format!("\r\nm=audio 9 UDP/TLS/RTP/SAVPF {expected}\r\n")), "{filtered}");
+        assert_eq!(filtered.contains("red/48000"), expected.contains("63"), "{filtered}");
+    }
+}
+
+#[test]
+fn static_payload_types_need_no_map() {
+    let text = lines(&["m=audio 9 UDP/TLS/RTP/SAVPF 8 0 13", "a=mid:0"]);
+    assert_eq!(parse(&text).media[0].mime_types, ["audio/PCMA", "audio/PCMU"]);
+}
+
+#[test]
+fn a_line_without_any_format_is_malformed() {
+    for formats in ["", " 99"] {
+        let text = lines(&[&format!("m=video 9 UDP/TLS/RTP/SAVPF{formats}"), "a=mid:0"]);
+        let error = RemoteOffer::parse(&text, &CodecPolicy::default()).err();
+        assert_eq!(error, Some(SdpError::Malformed { line: 6 }));
+    }
+}
+
+#[test]
+fn errors_are_fit_for_the_peer() {
+    for (error, text) in [
+        (SdpError::Malformed { line: 7 }, "malformed session description at line 7"),
+        (SdpError::TooLarge, "session description is too large"),
+        (SdpError::BadMid { line: 3 }, "missing, unusable or repeated a=mid at line 3"),
+        (SdpError::DuplicatePayloadType { payload_type: 96 }, "payload type 96 is used for two codecs"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn opus_without_parameters_gets_some_when_they_are_needed() {
+    let text = lines(&["m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", "a=rtpmap:111 opus/48000/2"]);
+    let mut line = PublishLine {
+        mid: "0".into(),
+        up_track: UpTrackId(1),
+        codec: None,
+        dtx: true,
+        stereo: true,
+        red: true,
+        speaker: false,
+        muted: false,
+    };
+    let finish = |line: &PublishLine| {
+        finish_description(&text, &[LocalLine { mid: "0", role: LineRole::Receiving(line) }], &[])
+    };
+    assert!(finish(&line).ends_with("a=fmtp:111 usedtx=1;stereo=1;maxaveragebitrate=510000\r\n"));
+    (line.dtx, line.stereo) = (false, false);
+    assert_eq!(finish(&line), text);
+}
+
+#[test]
+fn text_that_is_no_description_stays() {
+    assert_eq!(finish_description("no description", &[], &[]), "no description");
+}
