@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from sfu.control.sinks import Outgoing
-from signaling.limits import Cap
+from signaling.limits import Cap, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,8 @@ CLOSE_TIMEOUT_S = 1.0
 _FLUSH_TIMEOUT_S = 2.0
 """For what is still queued when we close."""
 
+_CONTROL = (WSMsgType.PING, WSMsgType.PONG)
+_CONTROL_PER_S = 10.0
 _OVER = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
@@ -75,6 +77,7 @@ class SessionIo:
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._control = TokenBucket(_CONTROL_PER_S, _CONTROL_PER_S * 10)
         self._text = False
         self._closed = False
         self._lost = False
@@ -162,7 +165,9 @@ class SessionIo:
                 if isinstance(message.data, WebSocketError) and message.data.code == WSCloseCode.MESSAGE_TOO_BIG:
                     self.cut(Cap.FRAME_SIZE)
                 return
-            if message.type is WSMsgType.PING:
+            if message.type in _CONTROL and not self._control.take(1, self._heard_s):
+                self.cut(Cap.MESSAGES)
+            elif message.type is WSMsgType.PING:
                 # At most one pong waits: to answer the newest ping is enough (RFC 6455 §5.5.3).
                 if not any(isinstance(item, _Ping) for item in self._queue):
                     self._put(_Ping(message.data))

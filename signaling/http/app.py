@@ -6,11 +6,13 @@ log line. Never verifies tokens or serves sessions itself.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from signaling.http.health import health_response
 from signaling.refusal import Refusal
@@ -25,6 +27,7 @@ __all__ = ["HttpParts", "make_app", "make_runner"]
 
 _MAX_REQUEST_LINE = 256 * 1024
 """Bytes; an offer and its tracks travel in the query (protocol.md §1.5)."""
+_KEEPALIVE_TIMEOUT_S = 75.0
 _ALLOWED_METHODS = "OPTIONS, HEAD, GET, POST, PATCH, DELETE"
 _EXACT = ("/rtc/v1/validate", "/rtc/validate", "/rtc/v1", "/rtc", "/page.json", "/token")
 _FOLDERS = ("/twirp/", "/assets/")
@@ -58,10 +61,27 @@ def make_runner(app: web.Application, **options: Any) -> web.AppRunner:
     return web.AppRunner(
         app,
         access_log=None,
+        logger=_server_log,
+        keepalive_timeout=_KEEPALIVE_TIMEOUT_S,
         max_line_size=_MAX_REQUEST_LINE,
         max_field_size=_MAX_REQUEST_LINE,
         **options,
     )
+
+
+class _OurFaultsOnly(logging.Filter):
+    """Drops what aiohttp says of requests that are no HTTP: a 400 tells their sender, a traceback would tell nobody.
+
+    Their text may also hold part of a request line, and with it of a token.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+_server_log = logging.getLogger("plenum.http")
+_server_log.addFilter(_OurFaultsOnly())
 
 
 def route_of(path: str) -> tuple[str, str]:

@@ -281,6 +281,32 @@ async def test_a_flood_of_messages_ends_its_sender_and_nobody_else() -> None:
         assert [view.num_participants for view in world.registry.list()] == [1]
 
 
+async def test_a_flood_of_websocket_pings_ends_its_sender() -> None:
+    async with open_world() as world, connect(world) as ann:
+        for _ in range(300):
+            await ann.socket.ping()
+        assert await close_of(ann) == 1008
+        assert world.counters.capped[Cap.MESSAGES] == 1
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00" + bytes(range(256)),
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /" + b"x" * 300_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+    ids=["no http", "no version", "long line"],
+)
+async def test_what_is_no_http_gets_a_400_and_leaves_no_trace(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_world() as world:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(world.url.rsplit(":", 1)[1]))
+        writer.write(garbage)
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    assert caplog.records == []
+
+
 async def test_random_bytes_are_tolerated_a_few_times() -> None:
     async with open_world(limits=SignalLimits(max_bad_frames=3)) as world, connect(world) as ann:
         for _ in range(2):
