@@ -6,12 +6,14 @@
 mod envelope;
 mod filter;
 mod queue;
+mod restamp;
 mod schema;
 mod wire;
 
-pub use envelope::{Content, Destinations, Envelope, Restamped, restamp, wrap_raw};
+pub use envelope::{Content, Destinations, Envelope};
 pub use filter::{NonceRing, SequenceFilter};
 pub use queue::{DataQueue, Pushed};
+pub use restamp::{Restamped, restamp, wrap_raw};
 
 /// Largest message taken or sent, in bytes (`protocol.md` §2.9).
 pub const MAX_MESSAGE_BYTES: usize = 65_535;
