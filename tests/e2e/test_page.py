@@ -237,6 +237,28 @@ async def test_a_full_room_says_so(chromium: Browser) -> None:
                 await bo.reads("The room did not let you in")
 
 
+async def test_a_blocked_media_path_names_the_ports(endpoint: Endpoint, chromium: Browser) -> None:
+    room = unique("blocked")
+    async with visiting(chromium, page(endpoint), room=room, name="Ana", block_media=True) as ana:
+        await ana.click("Join")
+        await ana.reads("Opening the way for sound and picture")
+        await ana.reads("Sound and picture cannot get through", timeout_s=30)
+        await ana.reads("7882/udp and 7881/tcp")
+
+
+async def test_an_unreachable_server_is_named_as_the_reason(chromium: Browser) -> None:
+    async with (
+        started(DEV) as server,
+        visiting(chromium, page(server.endpoint), room=unique("gone"), name="Ana") as ana,
+    ):
+        await ana.look("return !document.querySelector('button[type=submit]').disabled")
+        await server.stop()
+        await ana.click("Join")
+        await ana.reads("The server cannot be reached")
+        await server.start()
+        await ana.join()
+
+
 async def test_the_token_endpoint_is_for_the_own_page_only(endpoint: Endpoint) -> None:
     url, body = f"{endpoint.http_url}/token", {"room": "r", "name": "Ana"}
     own = {"Origin": endpoint.http_url}

@@ -5,14 +5,26 @@
 
 const PATIENCE_MS = 20_000;
 
+// Runs in the page: no connection it makes finds a way, as behind a firewall that lets only HTTP through.
+function withoutMediaPath() {
+  const relayOnly = (configuration) => ({ ...configuration, iceTransportPolicy: 'relay', iceServers: [] });
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(configuration) { super(relayOnly(configuration)); }
+
+    setConfiguration(configuration) { super.setConfiguration(relayOnly(configuration)); }
+  };
+}
+
 // commands: {visit, click, fill, press, look, depart}; `pages` is the driver's table, `write` sends an event.
 export function visitorCommands(browser, pages, write) {
-  async function visit({ page: name, url, width = 1280, height = 800, refuseDevices = false }) {
+  async function visit({ page: name, url, width = 1280, height = 800, refuseDevices = false, blockMedia = false }) {
     const context = await browser.createBrowserContext();
     if (refuseDevices) await context.overridePermissions(url, []);
     const page = await context.newPage();
     page.on('pageerror', (error) => write({ page: name, event: 'pageerror', args: [String(error)] }));
     await page.setViewport({ width, height });
+    if (blockMedia) await page.evaluateOnNewDocument(withoutMediaPath);
     pages.set(name, page);
     await page.goto(url);
   }
@@ -21,8 +33,10 @@ export function visitorCommands(browser, pages, write) {
   async function fill({ page: name, selector, text }) {
     const field = await find(name, selector).waitHandle();
     await field.focus();
-    await field.evaluate((element) => element.select());
-    await pages.get(name).keyboard.sendCharacter(text);
+    await field.evaluate((element, pasted) => {
+      element.select();
+      document.execCommand('insertText', false, pasted);
+    }, text);
   }
 
   const find = (name, selector) => pages.get(name).locator(selector).setTimeout(PATIENCE_MS);

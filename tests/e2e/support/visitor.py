@@ -120,7 +120,7 @@ class Visitor:
 
 @contextlib.asynccontextmanager
 async def visiting(browser: Browser, url: str, *, token: str | None = None, **options: Any) -> AsyncIterator[Visitor]:
-    """A fresh visitor at `url`; `room` and `name` go into the query, `width height refuse_devices` to the browser.
+    """A fresh visitor at `url`; options: `room name` for the query, `width height refuse_devices block_media`.
 
     An error that the page did not catch fails the block.
     """
@@ -128,8 +128,9 @@ async def visiting(browser: Browser, url: str, *, token: str | None = None, **op
     address = url + ("?" + urllib.parse.urlencode(query) if query else "") + (f"#token={token}" if token else "")
     name = f"visitor-{next(_numbers)}"
     visitor = Visitor(browser, name)
-    if "refuse_devices" in options:
-        options["refuseDevices"] = options.pop("refuse_devices")
+    for ours, theirs in (("refuse_devices", "refuseDevices"), ("block_media", "blockMedia")):
+        if ours in options:
+            options[theirs] = options.pop(ours)
     with browser.listening(name, visitor.journal):
         try:
             await browser.ask("visit", page=name, url=address, timeout_s=60, **options)
