@@ -23,7 +23,8 @@ use plenum_core::{
     UpTrackId,
 };
 use str0m::Rtc;
-use str0m::change::SdpOffer;
+use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::media::MediaKind as Kind;
 
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -37,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("data_queue", data_queue),
     ("sdp_offer", sdp_offer),
     ("sdp_negotiation", sdp_negotiation),
+    ("sdp_answer", sdp_answer),
     ("sdp_finish", sdp_finish),
     ("datagram", datagram),
     ("down_track", down_track),
@@ -171,7 +173,7 @@ pub fn sdp_negotiation(input: &[u8]) {
     if offers.is_empty() {
         return;
     }
-    let mut rtc = association();
+    let mut rtc = association(true);
     let mut known = PayloadTypes::default();
     for offer in offers {
         if known.adopt(&offer).is_err() {
@@ -191,10 +193,63 @@ pub fn sdp_negotiation(input: &[u8]) {
     }
 }
 
-fn association() -> Rtc {
+/// A good answer to an offer of ours, edited line by line as the input says, through filter and association.
+pub fn sdp_answer(input: &[u8]) {
+    let (mut ours, mut theirs) = (association(true), association(false));
+    let mut api = ours.sdp_api();
+    api.add_channel("_reliable".to_owned());
+    for kind in [Kind::Audio, Kind::Video, Kind::Video] {
+        api.add_media(kind, str0m::media::Direction::SendOnly, None, None, None);
+    }
+    let Some((offer, pending)) = api.apply() else { panic!("nothing to offer") };
+    let good = theirs.sdp_api().accept_offer(offer).map(|answer| answer.to_sdp_string());
+    let good = good.unwrap_or_else(|error| panic!("{error}"));
+    let text = edited(&good, input);
+    let Ok(answer) = RemoteAnswer::parse(&text, &CodecPolicy::default()) else { return };
+    if PayloadTypes::default().adopt_answer(&answer).is_err() {
+        return;
+    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let parsed = SdpAnswer::from_sdp_string(answer.text()).ok()?;
+        ours.sdp_api().accept_answer(pending, parsed).ok()
+    }));
+    let Ok(outcome) = outcome else { panic!("the association broke on {}", answer.text()) };
+    assert!(outcome.is_some() || input.len() >= 3, "the good answer is refused");
+}
+
+/// Each three bytes name an operation and two lines.
+fn edited(text: &str, script: &[u8]) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for edit in script.chunks_exact(3).take(20) {
+        let pick = |byte: u8| usize::from(byte) % lines.len().max(1);
+        let (from, to) = (pick(edit[1]), pick(edit[2]));
+        if lines.is_empty() {
+            break;
+        }
+        match edit[0] % 6 {
+            0 => drop(lines.remove(from)),
+            1 => lines.insert(to, lines[from].clone()),
+            2 => lines.swap(from, to),
+            // One number becomes another, as payload types, ports, extension ids and SSRCs are.
+            3 => lines[from] = with_number(&lines[from], edit[2]),
+            4 => lines[from] = lines[from].replace("recvonly", "sendrecv").replace("actpass", "active"),
+            _ => lines.truncate(from.max(5)),
+        }
+    }
+    lines.join("\r\n") + "\r\n"
+}
+
+/// The line with its first run of digits replaced.
+fn with_number(line: &str, number: u8) -> String {
+    let Some(start) = line.find(|c: char| c.is_ascii_digit()) else { return line.to_owned() };
+    let end = line[start..].find(|c: char| !c.is_ascii_digit()).map_or(line.len(), |length| start + length);
+    format!("{}{number}{}", &line[..start], &line[end..])
+}
+
+fn association(ice_lite: bool) -> Rtc {
     Rtc::builder()
         .set_rtp_mode(true)
-        .set_ice_lite(true)
+        .set_ice_lite(ice_lite)
         .clear_codecs()
         .enable_opus(true, true)
         .enable_pcmu(true, false)

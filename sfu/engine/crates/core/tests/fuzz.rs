@@ -19,7 +19,7 @@ use targets::{TARGETS, Target};
 const DEFAULT_ITERATIONS: u64 = 300;
 const DEFAULT_SEED: u64 = 0x05ee_d0f9_1e21;
 /// Building an association costs a millisecond and more.
-const SLOW: &[&str] = &["sdp_negotiation"];
+const SLOW: &[&str] = &["sdp_negotiation", "sdp_answer"];
 const SLOWNESS: u64 = 10;
 
 /// Pieces worth inserting into text.
@@ -70,6 +70,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "sdp_negotiation" => {
             let offers = seeds("sdp_offer");
             offers.iter().map(|offer| [&offers[0][..], b"\0", offer].concat()).collect()
+        }
+        "sdp_answer" => {
+            (0..40_u8).map(|edit| vec![edit, edit.wrapping_mul(7), edit.wrapping_mul(13)]).collect()
         }
         "data_packet" => include_str!("data/vectors.txt")
             .lines()
@@ -211,6 +214,7 @@ replays! {
     fuzz_data_queue => "data_queue",
     fuzz_sdp_offer => "sdp_offer",
     fuzz_sdp_negotiation => "sdp_negotiation",
+    fuzz_sdp_answer => "sdp_answer",
     fuzz_sdp_finish => "sdp_finish",
     fuzz_datagram => "datagram",
     fuzz_down_track => "down_track",
