@@ -72,7 +72,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             offers.iter().map(|offer| [&offers[0][..], b"\0", offer].concat()).collect()
         }
         "sdp_answer" => {
-            (0..40_u8).map(|edit| vec![edit, edit.wrapping_mul(7), edit.wrapping_mul(13)]).collect()
+            let edit = |edit: u8| vec![edit, edit.wrapping_mul(7), edit.wrapping_mul(13)];
+            std::iter::once(Vec::new()).chain((0..40).map(edit)).collect()
         }
         "data_packet" => include_str!("data/vectors.txt")
             .lines()
