@@ -1,7 +1,7 @@
 """The packet engine as the control plane sees it: commands in, tells out to the room they concern.
 
-Owns the extension object, the event fd's place in the loop, the table id -> room, and what happens when the command
-queue is full. The only importer of `sfu._engine`. Never waits, never decides anything about rooms.
+Owns the extension object, the event fd's place in the loop, and what happens when the command queue is full or the
+engine is gone. The only importer of `sfu._engine`. Never waits, never decides anything about rooms.
 
 When the queue is full, commands wait here in order and are tried again every few milliseconds; meanwhile no new
 session is accepted. When even this backlog overflows, or the engine is gone, every room hears `ShardFailed`.
@@ -10,14 +10,12 @@ session is accepted. When even this backlog overflows, or the engine is gone, ev
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from sfu import _engine
+from sfu.control.command_backlog import CommandBacklog
 from sfu.control.engine_port import (
     AnswerReady,
     DescriptionRefused,
@@ -29,6 +27,7 @@ from sfu.control.engine_port import (
     ParsedOffer,
     ShardFailed,
 )
+from sfu.control.engine_routes import RouteTable
 from sfu.ids import DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId
 from sfu.room import inputs
 from sfu.room.enums import TrackType
@@ -49,8 +48,6 @@ __all__ = ["EngineClient", "EngineConfig", "EngineStartError"]
 EngineConfig = _engine.EngineConfig
 
 _DRAIN_LIMIT = 1024
-_RETRY_S = 0.005
-_MAX_BACKLOG = 65_536
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -66,15 +63,6 @@ class _ExtensionOffer:
     def __init__(self, parsed: _engine.RemoteOffer) -> None:
         self.parsed = parsed
         self.media = tuple(_offered(line) for line in parsed.media)
-
-
-@dataclass(slots=True, eq=False)
-class _Route:
-    """Where tells about one id go. Ids form a tree (room, participant, transport, track) that is cut with its root."""
-
-    consumer: EngineConsumer
-    parent: int | None
-    children: set[int] = field(default_factory=set)
 
 
 class EngineClient:
@@ -93,10 +81,8 @@ class EngineClient:
         self.wants_remote_candidates = not ice_lite
         self.candidates: Sequence[str] = tuple(self._engine.candidates)
         self.unrouted_tells = 0
-        self.queue_full_total = 0
-        self._routes: dict[int, _Route] = {}
-        self._backlog: deque[Callable[[], None]] = deque()
-        self._retry: asyncio.TimerHandle | None = None
+        self._routes = RouteTable()
+        self._commands = CommandBacklog(_engine.QueueFull, _engine.EngineError, self._fail)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed = False
 
@@ -112,16 +98,14 @@ class EngineClient:
         if self._loop is not None:
             self._loop.remove_reader(self._engine.event_fd)
             self._loop = None
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+        self._commands.close()
         self._failed = True
         self._engine.stop()
 
     @property
     def accepting(self) -> bool:
         """See `EnginePort`."""
-        return not self._failed and not self._backlog
+        return not self._failed and not self._commands
 
     @property
     def udp_addresses(self) -> Sequence[str]:
@@ -136,7 +120,7 @@ class EngineClient:
     def counters(self) -> Mapping[str, int]:
         """The engine's totals since its start, by the names in `_engine.pyi`, and this client's own."""
         totals = self._engine.counters()
-        totals["queue_full"] = self.queue_full_total
+        totals["queue_full"] = self._commands.full_total
         totals["tells_unrouted"] = self.unrouted_tells
         return totals
 
@@ -144,11 +128,11 @@ class EngineClient:
 
     def attach(self, room: RoomId, consumer: EngineConsumer) -> None:
         """See `EnginePort`."""
-        self._routes[room] = _Route(consumer, None)
+        self._routes.plant(room, consumer)
 
     def detach(self, room: RoomId) -> None:
         """See `EnginePort`."""
-        self._forget(room)
+        self._routes.cut(room)
 
     def drain(self) -> None:
         """Takes what waits in the engine and hands it on; at most one batch, so that the loop stays fair."""
@@ -160,35 +144,19 @@ class EngineClient:
             if isinstance(tell, ShardFailed):
                 self._tell_all(tell)
                 continue
-            route = self._routes.get(subject)
-            if route is None:
+            consumer = self._routes.find(subject)
+            if consumer is None:
                 # The thing ended while the tell was under way.
                 self.unrouted_tells += 1
                 continue
-            route.consumer.hear(tell)
+            consumer.hear(tell)
             if isinstance(tell, inputs.TransportFailed):
-                self._forget(subject)
+                self._routes.cut(subject)
 
     def _tell_all(self, tell: ShardFailed) -> None:
         _log.error("shard failed", shard=tell.shard)
-        for consumer in [route.consumer for route in self._routes.values() if route.parent is None]:
+        for consumer in self._routes.roots():
             consumer.hear(tell)
-
-    def _adopt(self, child: int, parent: int) -> None:
-        route = self._routes.get(parent)
-        if route is None:
-            return
-        route.children.add(child)
-        self._routes.setdefault(child, _Route(route.consumer, parent))
-
-    def _forget(self, subject: int) -> None:
-        route = self._routes.pop(subject, None)
-        if route is None:
-            return
-        if route.parent is not None and (parent := self._routes.get(route.parent)) is not None:
-            parent.children.discard(subject)
-        for child in tuple(route.children):
-            self._forget(child)
 
     # ------------------------------------------------------------ commands
 
@@ -201,8 +169,8 @@ class EngineClient:
 
     def add_participant(self, room: RoomId, effect: AddEngineParticipant) -> None:
         """See `EnginePort`."""
-        self._adopt(effect.participant, room)
-        self._submit(
+        self._routes.adopt(effect.participant, room)
+        self._commands.submit(
             self._engine.add_participant,
             room,
             effect.participant,
@@ -215,7 +183,7 @@ class EngineClient:
 
     def update_participant(self, effect: UpdateEngineParticipant) -> None:
         """See `EnginePort`."""
-        self._submit(
+        self._commands.submit(
             self._engine.update_participant,
             effect.participant,
             sid=effect.sid,
@@ -227,13 +195,13 @@ class EngineClient:
 
     def remove_participant(self, participant: ParticipantId) -> None:
         """See `EnginePort`."""
-        self._forget(participant)
-        self._submit(self._engine.remove_participant, participant)
+        self._routes.cut(participant)
+        self._commands.submit(self._engine.remove_participant, participant)
 
     def open_transport(self, room: RoomId, effect: OpenTransport) -> None:
         """See `EnginePort`."""
-        self._adopt(effect.transport, effect.participant)
-        self._submit(
+        self._routes.adopt(effect.transport, effect.participant)
+        self._commands.submit(
             self._engine.open_transport,
             effect.participant,
             effect.transport,
@@ -243,8 +211,8 @@ class EngineClient:
 
     def close_transport(self, transport: TransportId) -> None:
         """See `EnginePort`."""
-        self._forget(transport)
-        self._submit(self._engine.close_transport, transport)
+        self._routes.cut(transport)
+        self._commands.submit(self._engine.close_transport, transport)
 
     def accept_offer(
         self, transport: TransportId, request: RequestId, offer: ParsedOffer, publish: Sequence[PublishLine]
@@ -253,31 +221,31 @@ class EngineClient:
         if not isinstance(offer, _ExtensionOffer):
             raise TypeError("an offer of another port")
         for line in publish:
-            self._adopt(line.up_track, transport)
+            self._routes.adopt(line.up_track, transport)
         lines = [_publish_line(line) for line in publish]
-        self._submit(self._engine.accept_offer, transport, request, offer.parsed, lines)
+        self._commands.submit(self._engine.accept_offer, transport, request, offer.parsed, lines)
 
     def accept_answer(self, transport: TransportId, request: RequestId, sdp: str) -> None:
         """See `EnginePort`."""
-        self._submit(self._engine.accept_answer, transport, request, sdp)
+        self._commands.submit(self._engine.accept_answer, transport, request, sdp)
 
     def add_remote_candidate(self, transport: TransportId, candidate: str) -> None:
         """See `EnginePort`."""
-        self._submit(self._engine.add_remote_candidate, transport, candidate)
+        self._commands.submit(self._engine.add_remote_candidate, transport, candidate)
 
     def mute_up_track(self, up_track: UpTrackId, *, muted: bool) -> None:
         """See `EnginePort`."""
-        self._submit(self._engine.mute_up_track, up_track, muted)
+        self._commands.submit(self._engine.mute_up_track, up_track, muted)
 
     def close_up_track(self, up_track: UpTrackId) -> None:
         """See `EnginePort`."""
-        self._forget(up_track)
-        self._submit(self._engine.close_up_track, up_track)
+        self._routes.cut(up_track)
+        self._commands.submit(self._engine.close_up_track, up_track)
 
     def add_down_track(self, room: RoomId, effect: AddDownTrack) -> None:
         """See `EnginePort`."""
-        self._adopt(effect.down_track, effect.transport)
-        self._submit(
+        self._routes.adopt(effect.down_track, effect.transport)
+        self._commands.submit(
             self._engine.add_down_track,
             effect.down_track,
             effect.transport,
@@ -291,62 +259,21 @@ class EngineClient:
 
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:
         """See `EnginePort`."""
-        self._submit(self._engine.enable_down_track, down_track, enabled)
+        self._commands.submit(self._engine.enable_down_track, down_track, enabled)
 
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
-        self._forget(down_track)
-        self._submit(self._engine.remove_down_track, down_track)
+        self._routes.cut(down_track)
+        self._commands.submit(self._engine.remove_down_track, down_track)
 
     def send_data(
         self, room: RoomId, payload: bytes, *, reliable: bool, destinations: Sequence[ParticipantId] | None
     ) -> None:
         """See `EnginePort`."""
-        self._submit(self._engine.send_data, room, "reliable" if reliable else "lossy", payload, destinations)
-
-    # ------------------------------------------------------------ the command queue
-
-    def _submit(self, command: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        if self._failed:
-            return
-        if self._backlog:
-            self._defer(functools.partial(command, *args, **kwargs))
-            return
-        try:
-            command(*args, **kwargs)
-        except _engine.QueueFull:
-            self.queue_full_total += 1
-            _log.warning("engine command queue was full")
-            self._defer(functools.partial(command, *args, **kwargs))
-        except _engine.EngineError as error:
-            self._fail(str(error))
-
-    def _defer(self, command: Callable[[], None]) -> None:
-        self._backlog.append(command)
-        if len(self._backlog) > _MAX_BACKLOG:
-            self._fail("its command queue stayed full")
-        elif self._retry is None and self._loop is not None:
-            self._retry = self._loop.call_later(_RETRY_S, self._resubmit)
-
-    def _resubmit(self) -> None:
-        self._retry = None
-        while self._backlog:
-            try:
-                self._backlog[0]()
-            except _engine.QueueFull:
-                if self._loop is not None:
-                    self._retry = self._loop.call_later(_RETRY_S, self._resubmit)
-                return
-            except _engine.EngineError as error:
-                self._fail(str(error))
-                return
-            self._backlog.popleft()
+        self._commands.submit(self._engine.send_data, room, "reliable" if reliable else "lossy", payload, destinations)
 
     def _fail(self, reason: str) -> None:
-        if self._failed:
-            return
         self._failed = True
-        self._backlog.clear()
         _log.error("engine failed", reason=reason)
         # Later, not now: the caller is in the middle of a room's effects.
         asyncio.get_running_loop().call_soon(self._tell_all, ShardFailed(0))

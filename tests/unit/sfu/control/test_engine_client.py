@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from sfu import _engine
+from sfu.control import command_backlog
 from sfu.control import engine_client as module
 from sfu.control.engine_client import EngineClient, EngineStartError
 from sfu.control.engine_port import AnswerReady, DescriptionRefused, EngineTell, ShardFailed
@@ -64,7 +65,7 @@ class Bench:
         """One participant with one transport, one track up and one down."""
         self.client.add_participant(RED, AddEngineParticipant(ANN, "PA_1", "ann", True, False, False))
         self.client.open_transport(RED, OpenTransport(sid_session(), ANN, PC, "both", ()))
-        self.client._adopt(UP, PC)
+        self.client._routes.adopt(UP, PC)
         self.client.add_down_track(
             RED, AddDownTrack(DOWN, PC, UP, TrackType.AUDIO, "PA_1|TR_1", TrackSid("TR_1"), False, True)
         )
@@ -127,10 +128,10 @@ def test_what_ended_is_told_to_nobody_but_counted(bench: Bench) -> None:
 def test_closing_a_room_forgets_everything_below_it(bench: Bench) -> None:
     bench.open_transport()
     bench.client.remove_participant(ANN)
-    assert set(bench.client._routes) == {RED}
+    assert len(bench.client._routes) == 1
     bench.open_transport()
     bench.client.detach(RED)
-    assert bench.client._routes == {}
+    assert len(bench.client._routes) == 0
 
 
 def test_a_lost_shard_is_told_to_every_room(bench: Bench) -> None:
@@ -147,7 +148,7 @@ def test_refused_descriptions_are_the_peers_fault(bench: Bench) -> None:
 
 
 async def test_commands_wait_in_order_while_the_queue_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_RETRY_S", 0.0)
+    monkeypatch.setattr(command_backlog, "_RETRY_S", 0.0)
     bench.client.start()
     done = asyncio.Event()
     calls: list[int] = []
@@ -168,12 +169,12 @@ async def test_commands_wait_in_order_while_the_queue_is_full(bench: Bench, monk
     assert calls == [101, 101, 102, 103]
     accepting.append(bench.client.accepting)
     assert accepting == [False, True]
-    assert bench.client.queue_full_total == 1
+    assert bench.client._commands.full_total == 1
     bench.client.stop()
 
 
 async def test_a_queue_that_stays_full_is_a_lost_shard(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_BACKLOG", 3)
+    monkeypatch.setattr(command_backlog, "_MAX_WAITING", 3)
     bench.engine.close_up_track.side_effect = _engine.QueueFull
     for track in range(100, 105):
         bench.client.close_up_track(UpTrackId(track))
@@ -181,6 +182,19 @@ async def test_a_queue_that_stays_full_is_a_lost_shard(bench: Bench, monkeypatch
     assert bench.red.tells == [ShardFailed(0)]
     assert not bench.client.accepting
     bench.client.close_up_track(UpTrackId(9))  # goes nowhere, harms nobody
+
+
+async def test_an_engine_that_goes_while_commands_wait_is_a_lost_shard(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_backlog, "_RETRY_S", 0.0)
+    told = asyncio.Event()
+    monkeypatch.setattr(bench.red, "hear", lambda _tell: told.set())
+    bench.engine.close_up_track.side_effect = [_engine.QueueFull, _engine.EngineError("the thread ended")]
+    bench.client.close_up_track(UpTrackId(101))
+    bench.client.close_up_track(UpTrackId(102))
+    await asyncio.wait_for(told.wait(), 5)
+    assert bench.engine.close_up_track.call_count == 2
 
 
 async def test_an_engine_that_is_gone_is_a_lost_shard(bench: Bench) -> None:
