@@ -5,10 +5,11 @@ encoded ones. Run by hand when the rules or the messages change:
 
     python tests/data/make_vectors.py > tests/data/vectors.txt
 
-Columns, separated by tabs: name, channel, sender (`user`, `hidden`, `agent`, `muzzled`), packet, outcome (`ok` or a drop
-reason), packet sent on, destination identities, destination sids (comma separated), sequence, nonce. Bytes are hex.
+Columns, separated by tabs: name, channel, sender (`user`, `hidden`, `agent`, `muzzled`), packet, outcome (`ok` or a
+drop reason), packet sent on, destination identities, destination sids (comma separated), sequence, nonce. Bytes are hex.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -105,9 +106,8 @@ def cases() -> Iterator[Case]:
 def outcome(case: Case, packet: models.DataPacket | None) -> str:
     if case.sender == "muzzled":
         return "data_not_permitted"
-    if case.name in ("nothing", "no_content", "two_contents", "truncated", "bad_text"):
+    if packet is None or case.name in ("nothing", "no_content", "two_contents", "truncated", "bad_text"):
         return "malformed_data"
-    assert packet is not None
     match packet.WhichOneof("value"):
         case "transcription" if case.sender != "agent":
             return "transcription_not_permitted"
@@ -152,13 +152,13 @@ def main() -> None:
             packet = None
         result = outcome(case, packet)
         columns = [case.name, case.channel, case.sender, case.packet.hex(), result]
-        if result == "ok":
+        if packet is not None and result == "ok":
             apply(case, packet)
             encoded = packet.SerializeToString(deterministic=True)
             sids = ",".join(packet.user.destination_sids)
             nonce = packet.user.nonce.hex()
             columns += [encoded.hex(), ",".join(packet.destination_identities), sids, str(packet.sequence), nonce]
-        print("\t".join(columns))
+        sys.stdout.write("\t".join(columns) + "\n")
 
 
 if __name__ == "__main__":
