@@ -340,3 +340,14 @@ fn to_str0m_kind(kind: MediaKind) -> str0m::media::MediaKind {
         MediaKind::Video => str0m::media::MediaKind::Video,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_inside_a_call_stays_inside() {
+        assert_eq!(guard(|| 1), Ok(1));
+        assert_eq!(guard(|| -> u8 { panic!("as a hostile description would") }), Err(Broken));
+    }
+}

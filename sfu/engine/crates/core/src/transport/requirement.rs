@@ -92,3 +92,89 @@ fn needs_offer(lines: &Lines) -> bool {
     let retiring = lines.count(|state| matches!(state, LineState::Retiring { .. }));
     !lines.count_waiting().is_zero() || !retiring.is_zero()
 }
+
+#[cfg(test)]
+mod tests {
+    use str0m::media::Mid;
+
+    use super::super::lines::{SendLine, Subscription};
+    use super::*;
+    use crate::command::MediaKind;
+
+    fn subscription(down: usize, kind: MediaKind) -> Subscription {
+        Subscription { down, kind, stream_id: "PA_a|TR_b".into(), track_sid: "TR_b".into(), stereo: false }
+    }
+
+    fn line(mid: &str, state: LineState) -> SendLine {
+        SendLine { mid: Mid::from(mid), kind: MediaKind::Video, state }
+    }
+
+    #[test]
+    fn changes_are_gathered_and_only_what_is_missing_is_asked_for() {
+        let start = Instant::now();
+        let (mut lines, mut requirement) = (Lines::default(), Requirement::default());
+        lines.push(line("0", LineState::Free));
+        for down in 0..3 {
+            lines.wait(subscription(down, MediaKind::Video));
+            requirement.note_change(start + COALESCE / 10, &lines);
+        }
+        lines.wait(subscription(3, MediaKind::Audio));
+        requirement.note_change(start + COALESCE / 2, &lines);
+        assert_eq!(requirement.poll(start + COALESCE, &lines), None);
+        assert_eq!(requirement.poll(start + COALESCE * 2, &lines), Some((1, 2)));
+        lines.wait(subscription(4, MediaKind::Audio));
+        requirement.note_change(start + COALESCE * 3, &lines);
+        assert_eq!(requirement.poll(start + COALESCE * 4, &lines), Some((1, 0)), "only what came since");
+        assert_eq!(requirement.poll(start + COALESCE * 5, &lines), None);
+    }
+
+    #[test]
+    fn a_line_that_fits_only_needs_another_offer() {
+        let start = Instant::now();
+        for (state, waits) in [(LineState::Free, true), (LineState::Retiring { offered: false }, false)] {
+            let (mut lines, mut requirement) = (Lines::default(), Requirement::default());
+            lines.push(line("0", state));
+            if waits {
+                lines.wait(subscription(0, MediaKind::Video));
+            }
+            requirement.note_change(start, &lines);
+            assert_eq!(requirement.poll(start + COALESCE, &lines), Some((0, 0)));
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_nothing_is_asked_again_ever_more_seldom() {
+        let start = Instant::now();
+        let (mut lines, mut requirement) = (Lines::default(), Requirement::default());
+        lines.wait(subscription(0, MediaKind::Audio));
+        requirement.note_change(start, &lines);
+        let mut asked = Vec::new();
+        for seconds in 0..60 {
+            let now = start + COALESCE + Duration::from_secs(seconds);
+            if requirement.poll(now, &lines).is_some() {
+                asked.push(seconds);
+            }
+        }
+        assert_eq!(asked, [0, 3, 9, 21, 45]);
+        assert!(requirement.deadline().is_some());
+        lines.end(0);
+        requirement.note_change(start + Duration::from_secs(61), &lines);
+        assert_eq!(requirement.poll(start + Duration::from_secs(600), &lines), None);
+        assert_eq!(requirement.deadline(), None, "nothing is wanted any more");
+    }
+
+    #[test]
+    fn an_offer_that_was_under_way_does_not_count_as_the_answer() {
+        let start = Instant::now();
+        let (mut lines, mut requirement) = (Lines::default(), Requirement::default());
+        lines.wait(subscription(0, MediaKind::Video));
+        requirement.note_change(start, &lines);
+        assert_eq!(requirement.poll(start + COALESCE, &lines), Some((0, 1)));
+        requirement.note_offer(start + COALESCE, &lines); // without the new line
+        assert_eq!(requirement.poll(start + COALESCE * 3, &lines), None, "it is still coming");
+        lines.take_waiting(MediaKind::Video);
+        lines.push(line("0", LineState::Bound(subscription(0, MediaKind::Video))));
+        requirement.note_offer(start + COALESCE * 4, &lines);
+        assert_eq!(requirement.deadline(), None);
+    }
+}
