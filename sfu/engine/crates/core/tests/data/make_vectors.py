@@ -6,7 +6,7 @@ encoded ones. Run by hand when the rules or the messages change:
     python tests/data/make_vectors.py > tests/data/vectors.txt
 
 Columns, separated by tabs: name, channel, sender (`user`, `hidden`, `agent`, `muzzled`), packet, outcome (`ok` or a
-drop reason), packet sent on, destination identities, destination sids (comma separated), sequence, nonce. Bytes are hex.
+drop reason), packet sent on, destination identities, destination sids (comma separated), sequence, nonce. Bytes in hex.
 """
 
 import sys
