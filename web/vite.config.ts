@@ -57,8 +57,9 @@ export default defineConfig({
   server: {
     proxy: {
       '/rtc': { target: SERVER, ws: true },
-      '/token': SERVER,
-      '/page.json': SERVER,
+      // As an object: the short form changes the host, and then the server rightly takes the page for a stranger.
+      '/token': { target: SERVER },
+      '/page.json': { target: SERVER },
     },
   },
   test: {
