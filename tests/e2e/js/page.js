@@ -61,7 +61,7 @@ window.e2e = (() => {
   async function join(url, token, options = {}, connectOptions = {}) {
     const room = new LK.Room(options);
     for (const name of Object.values(LK.RoomEvent)) room.on(name, (...args) => notify(name, ...args));
-    room.localParticipant.on('localTrackSubscribed', () => {});
+    if (api.onTrack) room.on(LK.RoomEvent.TrackSubscribed, api.onTrack);
     api.room = room;
     await room.connect(url, token, connectOptions);
     return { sid: await room.getSid(), participant: room.localParticipant.sid };
@@ -76,7 +76,7 @@ window.e2e = (() => {
     const context = audio();
     const oscillator = new OscillatorNode(context, { frequency: hz });
     const volume = new GainNode(context, { gain });
-    const destination = context.createMediaStreamDestination();
+    const destination = new MediaStreamAudioDestinationNode(context, { channelCount: 1, channelCountMode: 'explicit' });
     oscillator.connect(volume).connect(destination);
     oscillator.start();
     const track = destination.stream.getAudioTracks()[0];
