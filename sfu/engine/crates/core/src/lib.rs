@@ -5,8 +5,8 @@
 //! Whoever drives it (the `io` crate, the simulator, a test) does this, over and over:
 //!
 //! 1. hand over what arrived: [`Shard::handle_datagram`], [`Shard::handle_command`], each with the current time;
-//! 2. when [`Shard::flush_deadline`] is due (or at the end of a batch), call [`Shard::flush`]: every transport that was
-//!    touched runs once, and what it wants to send is queued;
+//! 2. at the end of a batch, when [`Shard::flush_deadline`] is due, call [`Shard::flush`]: gathered media is fanned
+//!    out, every transport that was touched runs once, and what it wants to send is queued;
 //! 3. take everything from [`Shard::poll_transmit`] and [`Shard::poll_event`];
 //! 4. sleep until [`Shard::next_timeout`], then call [`Shard::handle_timeout`].
 //!
