@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import ssl
 import threading
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 import uvloop
@@ -48,7 +49,7 @@ from signaling.wire import ProtobufDataEncoder
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from auth.grants import Claims
     from auth.keys import KeyRing
@@ -62,6 +63,7 @@ _STOP_DEADLINE_S = 3.8
 _ROOMS_DEADLINE_S = 1.5
 _CONNECTIONS_DEADLINE_S = 1.0
 
+T = TypeVar("T")
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -76,6 +78,7 @@ def run(startup: Startup) -> int:
     """
     config = startup.config
     configure_logging(config.logging.level or config.log_level or "info", json_lines=config.logging.json_lines)
+    _allow_many_sockets()
     if config.development:
         # `devkey: secret` is shorter than RFC 7518 §3.2 asks for; dev mode says so in its own words.
         warnings.simplefilter("ignore", InsecureKeyLengthWarning)
@@ -85,6 +88,13 @@ def run(startup: Startup) -> int:
         return runner.run(_serve(startup))
 
 
+def _allow_many_sockets() -> None:
+    """Raises the soft limit of open files to the hard one: each client has a socket, some have two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def _serve(startup: Startup) -> int:
     config = startup.config
     stop = _watch_signals(startup.keys)
@@ -92,7 +102,9 @@ async def _serve(startup: Startup) -> int:
     http = listen(config.bind_addresses, config.port, key="port", flag="--port")
     metrics_port = config.prometheus.port or config.prometheus_port
     scrape = listen(config.bind_addresses, metrics_port, key="prometheus.port") if metrics_port else []
-    addresses = await choose_media_addresses(config.rtc)
+    addresses = await _unless_stopped(choose_media_addresses(config.rtc), stop)
+    if addresses is None:
+        return 0
     try:
         engine = EngineClient(engine_config(config, addresses), ice_lite=config.rtc.use_ice_lite)
     except (EngineStartError, ValueError) as error:
@@ -127,6 +139,17 @@ async def _serve(startup: Startup) -> int:
         engine.stop()
     _log.info("stopped")
     return 0
+
+
+async def _unless_stopped(work: Coroutine[object, object, T], stop: asyncio.Event) -> T | None:
+    """What `work` returns; `None` when a signal came first (STUN servers may be silent for seconds)."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
+    finally:
+        task.cancel()
+        stopped.cancel()
 
 
 class _Tokens:

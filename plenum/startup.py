@@ -47,6 +47,8 @@ class Flags:
     keys: str = ""
     bind: tuple[str, ...] = ()
     dev: bool = False
+    strict: bool = True
+    """Whether unknown keys of the file are refused."""
     values: Mapping[str, Any] = field(default_factory=dict)
     """Dotted key -> value."""
 
@@ -104,7 +106,7 @@ def load_config(flags: Flags, env: Mapping[str, str]) -> Config:
         StartupError: It is unreadable, or has an unknown key or an impossible value.
     """
     try:
-        return configuration.load(_config_text(flags, env), env=env, flags=_flag_values(flags))
+        return configuration.load(_config_text(flags, env), env=env, flags=_flag_values(flags), strict=flags.strict)
     except ConfigError as error:
         raise StartupError(f"configuration: {error}") from None
 

@@ -46,6 +46,7 @@ def serve(
     redis_password: Annotated[str, typer.Option(envvar="REDIS_PASSWORD", hidden=True)] = "",
     turn_cert: Annotated[str, typer.Option(envvar="LIVEKIT_TURN_CERT", hidden=True)] = "",
     turn_key: Annotated[str, typer.Option(envvar="LIVEKIT_TURN_KEY", hidden=True)] = "",
+    lenient: Annotated[bool, typer.Option("--disable-strict-config", hidden=True)] = False,
     dev: DevOption = False,
 ) -> None:
     """Run the server. Every key of the configuration is a flag too, such as --rtc.tcp_port 7881."""
@@ -63,8 +64,8 @@ def serve(
         "turn.cert_file": turn_cert,
         "turn.key_file": turn_key,
     }
-    flags = read_flags(context, named, config=config, config_body=config_body, keys=keys, bind=bind, dev=dev)
-    raise typer.Exit(run(prepare(flags, os.environ)))
+    given = {"config": config, "config_body": config_body, "keys": keys, "dev": dev, "strict": not lenient}
+    raise typer.Exit(run(prepare(read_flags(context, named, bind=bind, **given), os.environ)))
 
 
 def read_flags(context: typer.Context, named: dict[str, Any], *, bind: list[str] | None = None, **rest: Any) -> Flags:

@@ -49,19 +49,29 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
-def load(text: str = "", *, env: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None) -> Config:
+def load(
+    text: str = "",
+    *,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    strict: bool = True,
+) -> Config:
     """The configuration.
 
     Args:
         text: YAML, as in the reference's `livekit.yaml`.
         env: Variables; `LIVEKIT_RTC_TCP_PORT` is `rtc.tcp_port`. Others are not looked at.
         flags: Dotted key -> value.
+        strict: False leaves out unknown keys of `text` instead, as the reference's `--disable-strict-config`.
 
     Raises:
         ConfigError: Not YAML, an unknown key or an impossible value.
     """
     tree = _parse(text)
-    _refuse_unknown(tree, Config, "")
+    if strict:
+        _refuse_unknown(tree, Config, "")
+    else:
+        tree = _without_unknown(tree, Config)
     for path, value in _from_env(env or {}):
         _put(tree, path, value)
     for path, value in (flags or {}).items():
@@ -157,6 +167,15 @@ def _refuse_unknown(tree: Mapping[str, Any], section: type[Section], prefix: str
             if not isinstance(value, dict):
                 raise ConfigError(f'"{prefix}{name}" must be a section with keys of its own')
             _refuse_unknown(value, inner, f"{prefix}{name}.")
+
+
+def _without_unknown(tree: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, _, inner in _fields(section):
+        if name in tree:
+            value = tree[name]
+            kept[name] = _without_unknown(value, inner) if inner is not None and isinstance(value, dict) else value
+    return kept
 
 
 def nearest_key(prefix: str, name: str) -> str:

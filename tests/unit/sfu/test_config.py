@@ -121,6 +121,12 @@ def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
     assert refusal(text).startswith(message)
 
 
+def test_unknown_keys_are_left_out_when_asked() -> None:
+    config = load("prot: 1\nport: 2\nrtc: {tpc_port: 3, tcp_port: 4}", strict=False)
+    assert (config.port, config.rtc.tcp_port) == (2, 4)
+    assert refusal("rtc: 5", strict=False).startswith("rtc: ")
+
+
 @pytest.mark.parametrize("text", ["keys: {a: [topsecret]}", "redis: {password: {topsecret: 1}}"])
 def test_secrets_are_not_repeated(text: str) -> None:
     assert "topsecret" not in refusal(text)

@@ -1,0 +1,54 @@
+"""The configuration's words in the parts' settings, older names included."""
+
+from __future__ import annotations
+
+from plenum.wiring import name_limits, room_settings, signal_limits
+from sfu.config import Config, load
+from sfu.room.settings import RoomSettings
+from signaling.admission import NameLimits
+from signaling.limits import SignalLimits
+
+
+def test_defaults_are_the_parts_own() -> None:
+    settings = room_settings(Config())
+    own = RoomSettings()
+    assert settings.empty_timeout_s == own.empty_timeout_s
+    assert settings.departure_timeout_s == own.departure_timeout_s
+    assert settings.token_refresh_s == own.token_refresh_s
+    assert settings.max_metadata_bytes == own.max_metadata_bytes
+    assert settings.max_attributes_bytes == own.max_attributes_bytes
+    assert settings.speakers == own.speakers
+    assert {codec.lower() for codec in own.enabled_codecs} <= {codec.lower() for codec in settings.enabled_codecs}
+    assert name_limits(Config()) == NameLimits()
+    assert signal_limits(Config()).max_offers_per_minute == SignalLimits().max_offers_per_minute
+
+
+def test_room_settings() -> None:
+    config = load(
+        """
+        region: eu
+        room: {empty_timeout: 1, departure_timeout: 2, max_participants: 3, enable_remote_unmute: true}
+        audio: {update_interval: 4, min_percentile: 5, smooth_intervals: 6}
+        limit: {max_metadata_size: 7, max_attributes_size: 8, max_participant_name_length: 9}
+        plenum: {token_refresh_interval: 10s}
+        """
+    )
+    settings = room_settings(config)
+    assert (settings.empty_timeout_s, settings.departure_timeout_s, settings.max_participants) == (1, 2, 3)
+    assert settings.enable_remote_unmute
+    speakers = settings.speakers
+    assert (speakers.update_interval_ms, speakers.min_percentile, speakers.smooth_intervals) == (4, 5, 6)
+    assert (settings.max_metadata_bytes, settings.max_attributes_bytes, settings.max_name_length) == (7, 8, 9)
+    assert (settings.token_refresh_s, settings.region) == (10.0, "eu")
+
+
+def test_older_names_of_limits_count() -> None:
+    config = load("room: {max_metadata_size: 1, max_room_name_length: 2, max_participant_identity_length: 3}")
+    assert room_settings(config).max_metadata_bytes == 1
+    assert name_limits(config) == NameLimits(max_identity_length=3, max_room_name_length=2)
+
+
+def test_signal_limits() -> None:
+    config = load("plenum: {signal: {max_candidates: 1, send_queue_bytes: 2}}\nlimit: {signal_message_size_limit: 3}")
+    limits = signal_limits(config)
+    assert (limits.max_candidates, limits.send_queue_bytes, limits.max_frame_bytes) == (1, 2, 3)
