@@ -230,6 +230,9 @@ fn an_offer_of_ours_and_its_answer_pass() {
     let finished = finish_description(&offer.to_sdp_string(), &[LocalLine { mid: &mid, role }], &[]);
     assert!(section(&finished, &mid).contains(&"a=msid:PA_x|TR_y TR_y"));
     assert!(!finished.contains("transport-wide-cc"));
+    let profiles: Vec<&str> = finished.lines().filter(|line| line.contains("profile")).collect();
+    assert_eq!(profiles.len(), 2, "one H.264 and one VP9, as we take of clients: {profiles:?}");
+    assert!(profiles.iter().any(|line| line.contains("packetization-mode=1;profile-level-id=42e01f")));
 
     let mut theirs = Rtc::new(Instant::now());
     let answer = accept(&mut theirs, &finished);

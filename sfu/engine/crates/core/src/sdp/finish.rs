@@ -1,5 +1,6 @@
 //! The last patches to a description of ours before a client sees it.
 
+use super::CodecPolicy;
 use super::candidate::announce_line;
 use super::codecs::{Formats, parse_payload_type};
 use super::offer::is_transport_cc;
@@ -218,9 +219,12 @@ impl<'a> LocalSection<'a> {
 
 /// Payload types with the publication's codec first, each primary followed by its RTX, without RED where the
 /// publication does not use it. Clients take the first codec of the answer.
+///
+/// What we would not take of a client (further profiles of a codec) we do not offer either.
 fn order(formats: &Formats<'_>, role: Option<LineRole<'_>>) -> Vec<u8> {
-    let listed = formats.listed();
-    let Some(LineRole::Receiving(line)) = role else { return listed.to_vec() };
+    let kept = formats.keep(&CodecPolicy::default(), formats.h264_fit()).payload_types;
+    let listed = if kept.is_empty() { formats.listed().to_vec() } else { kept };
+    let Some(LineRole::Receiving(line)) = role else { return listed };
     let wanted = line.codec.as_deref().and_then(Codec::from_mime_type);
     let rank = |payload_type: u8| {
         let primary = formats.primary_of(payload_type).unwrap_or(payload_type);
