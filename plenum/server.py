@@ -33,6 +33,7 @@ from plenum.network import choose_media_addresses, lan_addresses
 from plenum.site import build_site
 from plenum.startup import StartupError
 from plenum.wiring import engine_config, room_settings
+from sfu.addresses import host_port
 from sfu.clock import SystemClock
 from sfu.control.effect_runner import ControlServices
 from sfu.control.engine_client import EngineClient, EngineStartError
@@ -254,12 +255,13 @@ def _endpoints(
 
 
 def _announce(startup: Startup, endpoints: Endpoints) -> None:
+    if startup.config.development and not startup.config.logging.json_lines:
+        out.print(banner(startup, endpoints))
+        return
     _log.info(
         "serving",
-        http=[f"{address}:{port}" for address, port in endpoints.http],
+        http=[host_port(address, port) for address, port in endpoints.http],
         udp=list(endpoints.udp),
         tcp=list(endpoints.tcp),
         metrics_port=endpoints.metrics_port,
     )
-    if startup.config.development:
-        out.print(banner(startup, endpoints))
