@@ -13,7 +13,7 @@ PYTEST := $(BIN)/pytest
 RUST_SOURCES := $(shell find $(ENGINE) -path $(ENGINE)/target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 # Debian's names of what the tests drive or need.
-TEST_PACKAGES := chromium firefox-esr nftables iproute2 ethtool build-essential cmake
+TEST_PACKAGES := chromium firefox-esr nftables iproute2 procps build-essential cmake
 
 .PHONY: build run test check unit sim e2e fuzz bench lock clean help
 .DELETE_ON_ERROR:
