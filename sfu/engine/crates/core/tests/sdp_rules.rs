@@ -175,6 +175,32 @@ fn keeps_one_payload_type_per_codec_and_its_rtx() {
     }
 }
 
+/// What is left in a line without a usable codec must not mean anything to the transport.
+#[test]
+fn a_line_of_which_nothing_is_kept_names_no_codec() {
+    let text = lines(&[
+        "m=video 9 UDP/TLS/RTP/SAVPF 104 105",
+        "a=mid:0",
+        "a=rtpmap:104 H264/90000",
+        "a=fmtp:104 packetization-mode=0;profile-level-id=42e01f",
+        "a=rtcp-fb:104 nack",
+        "a=rtpmap:105 rtx/90000",
+        "a=fmtp:105 apt=104",
+        "m=video 9 UDP/TLS/RTP/SAVPF 104",
+        "a=mid:1",
+        "a=rtpmap:104 VP8/90000",
+    ]);
+    let offer = parse(&text);
+    assert_eq!(offer.media[0].mime_types, [""; 0]);
+    let filtered = offer.text_for(&LineUse { published: &["0"], assigned: &["0"] });
+    let first = filtered.split("\r\nm=").nth(1).unwrap();
+    assert!(first.starts_with("video 9 UDP/TLS/RTP/SAVPF 104\r\n"), "{first}");
+    assert!(
+        first.contains("a=rtpmap:104 unused/90000") && !first.contains("fmtp") && !first.contains("rtcp-fb")
+    );
+    assert!(first.ends_with("a=inactive"), "{first}");
+}
+
 #[test]
 fn red_needs_the_opus_that_is_kept() {
     for (parameters, expected) in [

@@ -127,22 +127,31 @@ impl<'a> Formats<'a> {
 
     /// What a kept payload type stands for.
     pub(super) fn binding(&self, payload_type: u8) -> Option<Binding> {
-        let parameters = self.parameters_of(payload_type);
-        let name = self.name_of(payload_type)?;
-        let meaning = if name.eq_ignore_ascii_case("rtx") {
-            format!("rtx {}", parameter(parameters, "apt").unwrap_or_default())
-        } else if name.eq_ignore_ascii_case("red") {
-            format!("red {parameters}")
-        } else {
-            let profile = ["profile-level-id", "profile-id", "profile"]
-                .iter()
-                .find_map(|name| parameter(parameters, name))
-                .filter(|profile| *profile != "0")
-                .unwrap_or_default();
-            let clock_rate = self.map_of(payload_type).map_or("8000", |map| map.clock_rate);
-            format!("{}/{clock_rate} {}", name.to_ascii_lowercase(), profile.to_ascii_lowercase())
-        };
-        Some(Binding { payload_type, meaning: meaning.into() })
+        let name = self.name_of(payload_type)?.to_ascii_lowercase();
+        let clock_rate = self.map_of(payload_type).map_or("8000", |map| map.clock_rate);
+        let parameters = self.decisive_parameters(payload_type).unwrap_or_default();
+        Some(Binding { payload_type, meaning: format!("{name}/{clock_rate} {parameters}").into() })
+    }
+
+    /// Parameters that decide what a kept payload type stands for, in the one form that every reader takes alike; the
+    /// transport must not find another meaning in them than we did. `None`: the client's own may stay.
+    pub(super) fn decisive_parameters(&self, payload_type: u8) -> Option<String> {
+        match self.codec_of(payload_type) {
+            Some(Codec::H264) => {
+                let level_id = self.h264_level_id(payload_type)?;
+                let mode = "level-asymmetry-allowed=1;packetization-mode=1";
+                Some(format!("{mode};profile-level-id={level_id:06x}"))
+            }
+            Some(Codec::Vp9) => Some("profile-id=0".to_owned()),
+            // The defaults (AV1 RTP specification §7.2.1): nothing is encoded here, so no level is too high for us.
+            Some(Codec::Av1) => Some("level-idx=5;profile=0;tier=0".to_owned()),
+            Some(Codec::Red) => {
+                let blocks: Vec<&str> = self.parameters_of(payload_type).split('/').map(str::trim).collect();
+                Some(blocks.join("/"))
+            }
+            Some(_) => None,
+            None => self.primary_of(payload_type).map(|primary| format!("apt={primary}")),
+        }
     }
 
     /// Codec of a payload type; `None` for RTX and what we do not know.
@@ -186,13 +195,18 @@ impl<'a> Formats<'a> {
         {
             return None;
         }
-        // RFC 6184 §8.1: profile_idc, constraint flags, level; without it baseline. Constraint set 1 on a baseline
-        // stream means constrained baseline.
-        let level_id = parameter(parameters, "profile-level-id").unwrap_or("42000a");
-        let level_id = u32::from_str_radix(level_id, 16).ok().filter(|_| level_id.len() == 6)?;
+        let level_id = self.h264_level_id(payload_type)?;
         let (profile, constraints) = (level_id >> 16, (level_id >> 8) & 0xff);
+        // Constraint set 1 on a baseline stream means constrained baseline.
         let is_constrained = profile == 0x42 && constraints & 0x40 != 0;
         Some(if is_constrained { H264Fit::ConstrainedBaseline } else { H264Fit::OtherProfile })
+    }
+
+    /// `profile_idc`, constraint flags and level (RFC 6184 §8.1), one byte each; without it baseline.
+    fn h264_level_id(&self, payload_type: u8) -> Option<u32> {
+        let text = parameter(self.parameters_of(payload_type), "profile-level-id").unwrap_or("42000a");
+        let is_hex = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u32::from_str_radix(text, 16).ok().filter(|_| is_hex)
     }
 
     fn rtx_of(&self, primary: u8) -> Option<u8> {

@@ -163,17 +163,20 @@ impl Filtered {
         formats: &Formats<'_>,
         kept: Kept,
     ) -> Result<(), SdpError> {
-        let mut payload_types = kept.payload_types;
+        let payload_types = kept.payload_types;
         for payload_type in &payload_types {
             if let Some(binding) = formats.binding(*payload_type) {
                 self.payload_types.bind(binding)?;
             }
         }
+        let (mut text, transport_cc) = filter_lines(section, formats, &payload_types);
         if payload_types.is_empty() {
-            let placeholder = formats.placeholder();
-            payload_types.push(placeholder.ok_or(SdpError::Malformed { line: section.media.number })?);
+            // A line needs a format to be well-formed; this one must mean nothing to the transport.
+            let malformed = SdpError::Malformed { line: section.media.number };
+            let placeholder = formats.placeholder().ok_or(malformed)?.to_string();
+            let (head, rest) = text.split_once("\r\n").unwrap_or((&text, ""));
+            text = format!("{head} {placeholder}\r\n{rest}a=rtpmap:{placeholder} unused/90000\r\n");
         }
-        let (text, transport_cc) = filter_lines(section, &payload_types);
         self.sections.push(FilteredSection { text, transport_cc, media: Some(self.media.len()) });
         let (stream_id, track_id) = read_msid(section);
         self.media.push(OfferedMedia {
@@ -201,7 +204,7 @@ fn read_formats<'a>(section: &Section<'a>) -> Result<Option<Formats<'a>>, SdpErr
 }
 
 /// The section's lines for the transport, and its transport-cc header extension apart.
-fn filter_lines(section: &Section<'_>, payload_types: &[u8]) -> (String, String) {
+fn filter_lines(section: &Section<'_>, formats: &Formats<'_>, payload_types: &[u8]) -> (String, String) {
     let mut text = String::with_capacity(1024);
     let mut transport_cc = String::new();
     let head: Vec<&str> = section.media.text.splitn(4, ' ').take(3).collect();
@@ -212,15 +215,30 @@ fn filter_lines(section: &Section<'_>, payload_types: &[u8]) -> (String, String)
     }
     text.push_str("\r\n");
     for line in &section.lines {
-        let target = match line_use(line.text, payload_types) {
+        let target = match line_fate(line.text, payload_types) {
             LineFate::Keep => &mut text,
             LineFate::TransportCc => &mut transport_cc,
             LineFate::Drop => continue,
         };
+        if decides(line.text, formats) {
+            continue;
+        }
         target.push_str(line.text);
         target.push_str("\r\n");
     }
+    for payload_type in payload_types {
+        if let Some(parameters) = formats.decisive_parameters(*payload_type) {
+            text = text + "a=fmtp:" + &payload_type.to_string() + " " + &parameters + "\r\n";
+        }
+    }
     (text, transport_cc)
+}
+
+/// Whether a line holds parameters that are written anew.
+fn decides(line: &str, formats: &Formats<'_>) -> bool {
+    let parameters = attribute_value(line, "fmtp").and_then(|value| value.split(' ').next());
+    let payload_type = parameters.and_then(parse_payload_type);
+    payload_type.is_some_and(|payload_type| formats.decisive_parameters(payload_type).is_some())
 }
 
 enum LineFate {
@@ -229,7 +247,7 @@ enum LineFate {
     Drop,
 }
 
-fn line_use(line: &str, payload_types: &[u8]) -> LineFate {
+fn line_fate(line: &str, payload_types: &[u8]) -> LineFate {
     let format = ["rtpmap", "fmtp", "rtcp-fb"].iter().find_map(|name| attribute_value(line, name));
     if let Some(format) = format {
         let payload_type = format.split(' ').next().and_then(parse_payload_type);
