@@ -131,7 +131,7 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     for _ in 0..=random.below(4) {
         let at = random.below(input.len());
         let end = (at + random.below(40)).min(input.len());
-        match random.below(8) {
+        match random.below(10) {
             0 if at < input.len() => input[at] ^= 1 << random.below(8),
             1 if at < input.len() => input[at] = random.byte(),
             2 => input.truncate(at),
@@ -148,10 +148,19 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
                 input.truncate(at);
                 input.extend_from_slice(&other[cut..]);
             }
+            7 | 8 => renumber(random, &mut input),
             _ => swap_lines(random, &mut input),
         }
     }
     input
+}
+
+/// Gives a number somewhere in the text another value: payload types, ports, extension ids are such numbers.
+fn renumber(random: &mut Random, input: &mut Vec<u8>) {
+    let from = random.below(input.len());
+    let Some(start) = input[from..].iter().position(u8::is_ascii_digit).map(|at| from + at) else { return };
+    let length = input[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    input.splice(start..start + length, random.below(140).to_string().into_bytes()).for_each(drop);
 }
 
 /// Exchanges two lines: well-formed text in the wrong order.
