@@ -55,6 +55,7 @@ const launchOptions = {
     executablePath: process.env.PLENUM_E2E_FIREFOX ?? '/usr/bin/firefox-esr',
     extraPrefsFirefox: {
       'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true, 'media.autoplay.default': 0,
+      'media.navigator.audio.fake_frequency': 440,
       'media.peerconnection.ice.obfuscate_host_addresses': false, 'dom.min_background_timeout_value': 4,
     },
   },

@@ -149,6 +149,24 @@ window.e2e = (() => {
     return last;
   }
 
+  // Some time of a subscribed audio track as a WebM file in base64, for browsers without an audio clock.
+  async function record(identity, ms) {
+    const track = await until(() => remoteTrack(identity, 'audio'), `audio of ${identity}`);
+    const element = track.attach();
+    element.muted = true;
+    document.body.append(element);
+    const recorder = new MediaRecorder(new MediaStream([track.mediaStreamTrack]));
+    const parts = [];
+    recorder.ondataavailable = (event) => parts.push(event.data);
+    const ended = new Promise((resolve) => { recorder.onstop = resolve; });
+    recorder.start();
+    setTimeout(() => recorder.stop(), ms);
+    await ended;
+    element.remove();
+    const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+    return btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(''));
+  }
+
   // Size, bar colours, and whether the picture moved over some presented frames.
   async function see(identity, { source, frames = 10, ms = 15000, minWidth = 0 } = {}) {
     const track = await until(() => remoteTrack(identity, 'video', source), `video of ${identity}`, ms);
@@ -162,10 +180,11 @@ window.e2e = (() => {
     const start = element.currentTime;
     try {
       await until(() => element.videoWidth > minWidth && element.currentTime > start, 'first frame', ms);
-      const count = () => element.getVideoPlaybackQuality().totalVideoFrames;
-      const begun = count();
+      let shown = 0;
+      const more = () => { shown += 1; element.requestVideoFrameCallback(more); };
+      element.requestVideoFrameCallback(more);
       const first = grab();
-      await until(() => count() - begun >= frames, `${frames} frames`, ms);
+      await until(() => shown >= frames, `${frames} frames`, ms);
       const last = grab();
       const mean = (bar) => [0, 1, 2].map((channel) => {
         let sum = 0;
@@ -175,7 +194,7 @@ window.e2e = (() => {
       });
       let change = 0;
       for (let i = 36 * 64 * 4; i < last.length; i += 4) change = Math.max(change, Math.abs(last[i] - first[i]));
-      return { width: element.videoWidth, height: element.videoHeight, bars: [0, 1, 2, 3].map(mean), frames: count() - begun, moved: change > 60 };
+      return { width: element.videoWidth, height: element.videoHeight, bars: [0, 1, 2, 3].map(mean), frames: shown, moved: change > 60 };
     } finally {
       element.remove();
     }
@@ -193,6 +212,6 @@ window.e2e = (() => {
 
   const digest = async (bytes) => hex(await crypto.subtle.digest('SHA-256', bytes));
 
-  const api = { run, until, notify, plain, connections, sockets, join, toneTrack, barsTrack, publishTone, publishBars, remoteTrack, hear, see, stats, digest };
+  const api = { run, until, notify, plain, connections, sockets, join, toneTrack, barsTrack, publishTone, publishBars, remoteTrack, hear, record, see, stats, digest };
   return api;
 })();

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import av
 import numpy as np
 import numpy.typing as npt
 from livekit import rtc
@@ -26,6 +28,7 @@ __all__ = [
     "hear",
     "publish_bars",
     "publish_tone",
+    "recorded_hz",
     "see",
 ]
 
@@ -41,6 +44,15 @@ def dominant_hz(samples: npt.NDArray[np.int16], rate_hz: int = RATE_HZ) -> float
         return 0.0
     spectrum = np.abs(np.fft.rfft(wave * np.hanning(wave.size)))
     return float(np.fft.rfftfreq(wave.size, 1 / rate_hz)[int(spectrum.argmax())])
+
+
+def recorded_hz(file: bytes) -> float:
+    """Frequency of the strongest partial in the second half of an audio file of any kind PyAV reads; 0 for silence."""
+    with av.open(io.BytesIO(file)) as container:
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
+        frames = [part.to_ndarray().reshape(-1) for f in container.decode(audio=0) for part in resampler.resample(f)]
+    wave = np.concatenate(frames) if frames else np.zeros(0, np.int16)
+    return dominant_hz(wave[wave.size // 2 :])
 
 
 @contextlib.asynccontextmanager

@@ -81,6 +81,15 @@ class Namespace:
             "}\n"
         )
 
+    def cut(self) -> None:
+        """A pulled plug: nothing passes any more, and nobody is told."""
+        self.rules(
+            "table inet plug {\n"
+            " chain in {\n  type filter hook input priority 0; policy drop;\n }\n"
+            " chain out {\n  type filter hook output priority 0; policy drop;\n }\n"
+            "}\n"
+        )
+
     def open(self) -> None:
         """No rules any more."""
         self.rules("")
