@@ -51,7 +51,11 @@ async def test_create_list_delete(endpoint: Endpoint) -> None:
 
 async def test_list_get_update_remove_participant(endpoint: Endpoint, path: JoinPath) -> None:
     room = unique("participants")
-    async with _client(endpoint) as lk, sdk(endpoint, "alice", room, path) as alice, sdk(endpoint, "bob", room, path) as bob:
+    async with (
+        _client(endpoint) as lk,
+        sdk(endpoint, "alice", room, path) as alice,
+        sdk(endpoint, "bob", room, path) as bob,
+    ):
         await bob.remote_here("alice")
         listed = await lk.room.list_participants(api.ListParticipantsRequest(room=room))
         assert {p.identity: p.sid for p in listed.participants} == {"alice": alice.local.sid, "bob": bob.local.sid}
@@ -149,7 +153,13 @@ _CALLS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("call", sorted(_CALLS))
 async def test_each_call_needs_its_grant(endpoint: Endpoint, call: str) -> None:
     needed, body = _CALLS[call]
-    every = {"roomCreate": True, "roomList": True, "roomAdmin": True, "roomJoin": True, "roomRecord": True}
+    every: dict[str, Any] = {
+        "roomCreate": True,
+        "roomList": True,
+        "roomAdmin": True,
+        "roomJoin": True,
+        "roomRecord": True,
+    }
     lacking = endpoint.token("admin", "g-room", **(every | {needed: None}))
     assert _error(await twirp(endpoint, call, body, token=lacking)) == (401, "unauthenticated")
     if needed == "roomAdmin":

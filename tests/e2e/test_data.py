@@ -6,20 +6,23 @@ import asyncio
 import hashlib
 import random
 from base64 import b64encode
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from livekit import api, rtc
 from livekit.protocol import models
 
 from tests.e2e.support.api_client import twirp
-from tests.e2e.support.browser import Browser
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.peer_client import PeerClient, peer
 from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.wire_client import wire
 
+if TYPE_CHECKING:
+    from tests.e2e.support.browser import Browser
 
-def _user_packet(payload: bytes, **fields: object) -> models.DataPacket:
+
+def _user_packet(payload: bytes, **fields: Any) -> models.DataPacket:
     return models.DataPacket(user=models.UserPacket(payload=payload), **fields)
 
 
@@ -131,9 +134,7 @@ async def test_without_the_grant_data_is_dropped_and_the_sender_stays(endpoint: 
         await _ready(talker, bob)
         since = bob.journal.mark()
         mute.send_packet(_user_packet(b"not allowed"))
-        await bob.journal.never(
-            "data_received", lambda p: bytes(p.data) == b"not allowed", since=since, window_s=1.0
-        )
+        await bob.journal.never("data_received", lambda p: bytes(p.data) == b"not allowed", since=since, window_s=1.0)
         await talker.local.publish_data(b"allowed")
         await bob.journal.wait("data_received", lambda p: bytes(p.data) == b"allowed")
         assert not mute.journal.seen("leave")
@@ -195,12 +196,14 @@ async def test_rpc_between_browser_and_sdk(endpoint: Endpoint, path: JoinPath, c
         await web.remote_here("py")
         await py.remote_here("web")
 
-        @py.local.register_rpc_method("greet")
         async def greet(data: rtc.RpcInvocationData) -> str:
             return f"hello {data.payload} from {data.caller_identity}"
 
+        py.local.register_rpc_method("greet", greet)
         await web.run("e2e.room.registerRpcMethod('double', async (d) => String(2 * Number(d.payload)))")
-        call = "return e2e.room.localParticipant.performRpc({destinationIdentity: 'py', method: 'greet', payload: 'you'})"
+        call = (
+            "return e2e.room.localParticipant.performRpc({destinationIdentity: 'py', method: 'greet', payload: 'you'})"
+        )
         assert await web.run(call) == "hello you from web"
         assert await py.local.perform_rpc(destination_identity="web", method="double", payload="21") == "42"
 
@@ -210,14 +213,16 @@ async def test_rpc_errors_carry_their_codes(endpoint: Endpoint, path: JoinPath) 
     async with sdk(endpoint, "alice", room, path) as alice, sdk(endpoint, "bob", room, path) as bob:
         await _ready(alice, bob)
 
-        @bob.local.register_rpc_method("fail")
         async def fail(data: rtc.RpcInvocationData) -> str:
             raise ValueError("no")
 
-        @bob.local.register_rpc_method("hang")
+        bob.local.register_rpc_method("fail", fail)
+
         async def hang(data: rtc.RpcInvocationData) -> str:
             await asyncio.Event().wait()
             return ""
+
+        bob.local.register_rpc_method("hang", hang)
 
         async def code(method: str, to: str = "bob", **options: float) -> int:
             with pytest.raises(rtc.RpcError) as caught:
@@ -310,7 +315,11 @@ async def test_transcriptions_pass_from_agents_only(endpoint: Endpoint, path: Jo
             sender.send_packet(_user_packet(sender.identity.encode()))
         for sender in (mallory, robot):
             await bob.journal.wait("packet", lambda _, p, who=sender.identity: p.user.payload == who.encode())
-        said = [e.args[1].transcription.segments[0].id for e in bob.journal.seen("packet") if e.args[1].HasField("transcription")]
+        said = [
+            e.args[1].transcription.segments[0].id
+            for e in bob.journal.seen("packet")
+            if e.args[1].HasField("transcription")
+        ]
         assert said == ["robot"]
 
 

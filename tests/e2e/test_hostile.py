@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import socket
 import time
-from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import numpy as np
@@ -23,11 +24,15 @@ from livekit.protocol import models, rtc
 
 from tests.e2e.support.api_client import get, twirp
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.journal import eventually
 from tests.e2e.support.media import RATE_HZ, dominant_hz, publish_tone
 from tests.e2e.support.peer_client import PeerClient, peer
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import OWN, Server
 from tests.e2e.support.wire_client import Refused, WireClient, join_request, wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -74,8 +79,10 @@ async def witnesses(server: Server, path: JoinPath) -> AsyncIterator[str]:
 
 
 async def _grown(heard: list[np.ndarray], samples: int) -> None:
-    while sum(map(len, heard)) < samples:
-        await asyncio.sleep(0.05)
+    async def enough() -> bool:
+        return sum(map(len, heard)) >= samples
+
+    await eventually(enough, f"{samples} samples of sound")
 
 
 @pytest.mark.usefixtures("witnesses")
@@ -143,7 +150,7 @@ async def test_a_gzip_bomb(server: Server) -> None:
     endpoint = server.endpoint
     before = server.memory_bytes()
     bomb = join_request(bytes(10 * 2**20), compress=True)
-    query = {"access_token": endpoint.token("x", unique("bomb")), "join_request": bomb}
+    query: dict[str, Any] = {"access_token": endpoint.token("x", unique("bomb")), "join_request": bomb}
     for _ in range(30):
         verdict = await get(endpoint, "/rtc/v1/validate", **query)
         assert (verdict.status, verdict.text[:22]) == (400, "join request too large")
@@ -236,8 +243,7 @@ async def test_a_client_that_stops_reading(server: Server, path: JoinPath, witne
     try:
         await stuck.connect(endpoint, endpoint.token("stuck", witnesses), path)
         await stuck.response("join")
-        assert stuck.ws is not None
-        transport = stuck.ws._response.connection.transport  # type: ignore[union-attr]
+        transport = stuck.transport
         transport.pause_reading()
         admin, rounds = endpoint.admin(witnesses), 60
         for number in range(rounds):
@@ -263,11 +269,10 @@ async def test_a_flood_of_signal_messages(endpoint: Endpoint, path: JoinPath, wi
                         update_metadata=rtc.UpdateParticipantMetadata(request_id=number, metadata=f"m{number}")
                     )
                 elif number % 4 == 1:
-                    await flooder.send(
-                        subscription=rtc.UpdateSubscription(track_sids=[f"TR_{number}"], subscribe=True)
-                    )
+                    await flooder.send(subscription=rtc.UpdateSubscription(track_sids=[f"TR_{number}"], subscribe=True))
                 elif number % 4 == 2:
-                    init = '{"candidate":"candidate:1 1 udp 1 192.0.2.1 %d typ host","sdpMid":"0"}' % (number % 60000)
+                    line = f"candidate:1 1 udp 1 192.0.2.1 {number % 60000} typ host"
+                    init = json.dumps({"candidate": line, "sdpMid": "0"})
                     await flooder.send(trickle=rtc.TrickleRequest(candidateInit=init))
                 else:
                     await flooder.send(ping=number)

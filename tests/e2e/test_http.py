@@ -6,7 +6,7 @@ import asyncio
 import base64
 import gzip
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -14,17 +14,19 @@ from livekit import rtc as sdk_rtc
 from livekit.protocol import rtc
 
 from tests.e2e.support.api_client import get
-from tests.e2e.support.browser import Browser
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.server import OWN, ServerSpec, started
 from tests.e2e.support.wire_client import Refused, WireClient, join_request, wire
 
+if TYPE_CHECKING:
+    from tests.e2e.support.browser import Browser
+
 VALIDATE = {JoinPath.V0: "/rtc/validate", JoinPath.V1: "/rtc/v1/validate"}
 
 
-def _query(path: JoinPath, token: str | None) -> dict[str, str]:
-    query = {"access_token": token} if token else {}
+def _query(path: JoinPath, token: str | None) -> dict[str, Any]:
+    query: dict[str, Any] = {"access_token": token} if token else {}
     return query | ({"join_request": join_request()} if path.single else {"protocol": "17"})
 
 
@@ -92,14 +94,20 @@ def _faulty_tokens(endpoint: Endpoint) -> dict[str, tuple[str, int, str]]:
         "expired": (endpoint.sign(claims | {"nbf": now - 900, "exp": now - 300}), 401, NOT_GOOD),
         "not yet valid": (endpoint.sign(claims | {"nbf": now + 300}), 401, NOT_GOOD),
         "bad signature": (endpoint.sign(claims, secret="x" * 40), 401, NOT_GOOD),
-        "unknown key": (endpoint.sign(claims | {"iss": "nobody"}), 401, "invalid API key: nobody" if OWN else "invalid API key"),
+        "unknown key": (
+            endpoint.sign(claims | {"iss": "nobody"}),
+            401,
+            "invalid API key: nobody" if OWN else "invalid API key",
+        ),
         "no JWT": ("garbage", 401, "invalid authorization token"),
         "no video grant": (endpoint.sign(without("video")), 401, "no permissions to access the room"),
         "no roomJoin": (endpoint.token("alice", room, roomJoin=None), 401, "permissions denied"),
         "no identity": (endpoint.sign(without("sub")), 400, "identity cannot be empty"),
         "no room": (endpoint.sign(claims | {"video": {"roomJoin": True}}), 400, "no room name"),
         "long identity": (
-            endpoint.token("i" * 257, room), 400, "participant identity length exceeds limits: max length 256",
+            endpoint.token("i" * 257, room),
+            400,
+            "participant identity length exceeds limits: max length 256",
         ),
         "long room": (endpoint.token("alice", "r" * 257), 400, "room name length exceeds limits: max length 256"),
     }
@@ -180,9 +188,10 @@ async def test_preflights_are_answered_on_every_path(endpoint: Endpoint) -> None
         answer = await get(endpoint, path, method="OPTIONS", headers=asks)
         assert answer.status in (200, 204), path
         assert answer.headers["access-control-allow-origin"] in ("*", "https://elsewhere.example"), path
-        assert "authorization" in answer.headers["access-control-allow-headers"].lower() or "*" in answer.headers[
-            "access-control-allow-headers"
-        ], path
+        assert (
+            "authorization" in answer.headers["access-control-allow-headers"].lower()
+            or "*" in answer.headers["access-control-allow-headers"]
+        ), path
         assert int(answer.headers["access-control-max-age"]) == 86400, path
 
 
@@ -239,8 +248,10 @@ async def test_join_requests_come_plain_and_compressed(endpoint: Endpoint, compr
     ],
     ids=["absent", "no base64", "no protobuf"],
 )
-async def test_faulty_join_requests_are_400_with_the_reason(endpoint: Endpoint, parameter: str | None, text: str) -> None:
-    query = {"access_token": endpoint.token("alice", unique("room"))}
+async def test_faulty_join_requests_are_400_with_the_reason(
+    endpoint: Endpoint, parameter: str | None, text: str
+) -> None:
+    query: dict[str, Any] = {"access_token": endpoint.token("alice", unique("room"))}
     if parameter is not None:
         query["join_request"] = parameter
     verdict = await get(endpoint, "/rtc/v1/validate", **query)
@@ -258,7 +269,9 @@ async def test_a_gzip_bomb_is_400_and_costs_nothing(endpoint: Endpoint) -> None:
 
 
 async def test_a_truncated_gzip_is_400(endpoint: Endpoint) -> None:
-    wrapped = rtc.WrappedJoinRequest(compression=rtc.WrappedJoinRequest.GZIP, join_request=gzip.compress(b"x" * 100)[:20])
+    wrapped = rtc.WrappedJoinRequest(
+        compression=rtc.WrappedJoinRequest.GZIP, join_request=gzip.compress(b"x" * 100)[:20]
+    )
     parameter = base64.urlsafe_b64encode(wrapped.SerializeToString()).decode()
     token = endpoint.token("alice", unique("cut"))
     verdict = await get(endpoint, "/rtc/v1/validate", access_token=token, join_request=parameter)
@@ -280,4 +293,3 @@ async def test_json_frames_are_spoken_too(endpoint: Endpoint) -> None:
                 message = await ws.receive()
                 if message.type is aiohttp.WSMsgType.TEXT and "pong" in message.data.lower():
                     break
-

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import gzip
 import json
 import re
 import time
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiortc.mediastreams import AudioStreamTrack
-from livekit import rtc as sdk_rtc
 from livekit.protocol import models, rtc
 
 from tests.e2e.support.api_client import get
-from tests.e2e.support.browser import Browser
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_bars, assert_tone, publish_bars, publish_tone
 from tests.e2e.support.peer_client import PeerClient
 from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.server import OWN, ServerSpec, started
 from tests.e2e.support.wire_client import Refused, WireClient, wire
+
+if TYPE_CHECKING:
+    from livekit import rtc as sdk_rtc
+
+    from tests.e2e.support.browser import Browser
 
 
 def _request_in(url: str) -> rtc.JoinRequest:
@@ -197,10 +202,10 @@ async def test_rpc_needs_the_server_version(endpoint: Endpoint, path: JoinPath) 
         await alice.remote_here("bob")
         await bob.remote_here("alice")
 
-        @bob.local.register_rpc_method("ping")
         async def ping(_: sdk_rtc.RpcInvocationData) -> str:
             return "pong"
 
+        bob.local.register_rpc_method("ping", ping)
         assert await alice.local.perform_rpc(destination_identity="bob", method="ping", payload="") == "pong"
 
 
@@ -215,6 +220,10 @@ async def test_both_kinds_of_ping_are_answered(endpoint: Endpoint, path: JoinPat
         assert abs(pong.timestamp - now_ms) < 10_000
 
 
+def _knows(client: SdkClient, everyone: set[str]) -> bool:
+    return set(client.room.remote_participants) == everyone - {client.identity}
+
+
 async def test_a_crowd_of_real_clients_knows_exactly_itself(endpoint: Endpoint, path: JoinPath) -> None:
     """JOI13 with 40 SDK clients at once: nobody is missing, nobody is a ghost, and after 20 left 20 are known."""
     room, count = unique("ghosts"), 40
@@ -225,15 +234,11 @@ async def test_a_crowd_of_real_clients_knows_exactly_itself(endpoint: Endpoint, 
             *(c.connect(endpoint, endpoint.token(c.identity, room), path, connect_timeout=20.0) for c in clients)
         )
         for client in clients:
-            await client.journal.until(
-                lambda c=client: set(c.room.remote_participants) == everyone - {c.identity}, "everyone", timeout_s=20
-            )
+            await client.journal.until(functools.partial(_knows, client, everyone), "everyone", timeout_s=20)
         await asyncio.gather(*(c.close() for c in clients[:20]))
         rest = {c.identity for c in clients[20:]}
         for client in clients[20:]:
-            await client.journal.until(
-                lambda c=client: set(c.room.remote_participants) == rest - {c.identity}, "the rest", timeout_s=20
-            )
+            await client.journal.until(functools.partial(_knows, client, rest), "the rest", timeout_s=20)
     finally:
         await asyncio.gather(*(c.close() for c in clients))
 
@@ -242,8 +247,8 @@ async def test_join_with_attributes_and_metadata(endpoint: Endpoint, path: JoinP
     room = unique("attributes")
     request = rtc.JoinRequest(metadata="from the request", participant_attributes={"mood": "fine"})
     packed = base64.urlsafe_b64encode(json.dumps({"mood": "fine"}).encode()).decode()
-    query = {} if path.single else {"attributes": packed}
-    options = {"request": request} if path.single else {}
+    query: dict[str, Any] = {} if path.single else {"attributes": packed}
+    options: dict[str, Any] = {"request": request} if path.single else {}
     grants = {"canUpdateOwnMetadata": True}
     async with wire(endpoint, "alice", room, path, grants=grants, **options, **query) as client:
         participant = (await client.response("join")).participant
@@ -291,9 +296,7 @@ async def test_tracks_announced_in_the_join_request_are_published(endpoint: Endp
             alice.publisher.addTrack(track)
             request = rtc.JoinRequest()
             request.connection_settings.auto_subscribe = True
-            request.add_track_requests.add(
-                cid=track.id, name="early", type=models.AUDIO, source=models.MICROPHONE
-            )
+            request.add_track_requests.add(cid=track.id, name="early", type=models.AUDIO, source=models.MICROPHONE)
             request.publisher_offer.CopyFrom(await alice.make_offer())
             await alice.connect(endpoint, endpoint.token("alice", room), JoinPath.V1, request=request)
             alice.follow()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from livekit import rtc
 
-from tests.e2e.support.browser import Browser
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_bars, assert_tone, hear, publish_bars, publish_tone, see
 from tests.e2e.support.peer_client import peer
@@ -16,6 +15,8 @@ from tests.e2e.support.sdk_client import sdk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.e2e.support.browser import Browser
 
 
 async def test_two_browsers_see_and_hear_each_other(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
@@ -186,7 +187,9 @@ async def test_a_simulcast_publication_arrives_in_its_best_layer(
         assert_bars(seen["bars"])
         picture = await see(await py.subscribed("alice"))
         assert_bars(picture.bars)
-        layers = await alice.run("return (await e2e.stats('outbound-rtp', (s) => s.kind === 'video')).map((s) => s.rid).sort()")
+        layers = await alice.run(
+            "return (await e2e.stats('outbound-rtp', (s) => s.kind === 'video')).map((s) => s.rid).sort()"
+        )
         assert layers == ["f", "h", "q"]
 
 
@@ -201,7 +204,8 @@ async def test_red_reaches_those_who_have_it(endpoint: Endpoint, path: JoinPath,
         await bob.hear("alice", 440)
         first = await alice.run(
             """return e2e.connections.map((c) => c.remoteDescription?.sdp ?? '')
-                .flatMap((sdp) => sdp.split(/(?=^m=)/m).filter((s) => s.startsWith('m=audio') && s.includes('a=recvonly')))
+                .flatMap((sdp) => sdp.split(/(?=^m=)/m))
+                .filter((s) => s.startsWith('m=audio') && s.includes('a=recvonly'))
                 .map((s) => s.match(new RegExp(`a=rtpmap:${s.split(/[ ]/)[3]} (.*)/48000`))?.[1]);"""
         )
         assert "red" in first, f"the answer prefers RED for what is published: {first}"
@@ -219,6 +223,4 @@ async def test_a_device_that_beeps_is_a_speaker(endpoint: Endpoint, path: JoinPa
     room = unique("beeps")
     async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
         await web.run("await e2e.room.localParticipant.setMicrophoneEnabled(true)")
-        await py.journal.wait(
-            "active_speakers_changed", lambda who: [p.identity for p in who] == ["web"], timeout_s=20
-        )
+        await py.journal.wait("active_speakers_changed", lambda who: [p.identity for p in who] == ["web"], timeout_s=20)

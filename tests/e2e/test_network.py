@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,7 +54,7 @@ def endpoint(far: tuple[Namespace, Server]) -> Endpoint:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def firefox(far: tuple[Namespace, Server]) -> AsyncIterator[Browser]:
-    """Debian's Firefox inside the server's namespace: it uses neither loopback nor a network without a default route."""
+    """Debian's Firefox inside the server's namespace: it uses no loopback and no network without a default route."""
     browser = Browser("firefox", wrapper=far[0].wrapper)
     await browser.start()
     try:
@@ -125,7 +126,7 @@ async def test_media_pass_over_tcp_when_udp_is_blocked(
 async def test_video_survives_five_percent_loss(
     endpoint: Endpoint, path: JoinPath, network: Namespace, chromium: Browser
 ) -> None:
-    """VID08 and VID09: what is lost in either direction is sent again, on its own SSRC, and nothing freezes for long."""
+    """VID08 and VID09: what is lost in either direction is sent again, on its own SSRC, and little freezes."""
     room = unique("loss")
     async with (
         chromium.client(endpoint, "alice", room, path) as alice,
@@ -135,11 +136,12 @@ async def test_video_survives_five_percent_loss(
         await bob.see("alice")
         network.lose(5)
         read = """const r = (await e2e.stats('inbound-rtp', (s) => s.kind === 'video'))[0];
-            return [r.framesDecoded, r.freezeCount, r.retransmittedPacketsReceived ?? 0, r.rtxSsrc ?? 0, r.nackCount];"""
+            return [r.framesDecoded, r.freezeCount, r.retransmittedPacketsReceived ?? 0, r.rtxSsrc ?? 0,
+                r.nackCount];"""
         frames, freezes, *_ = await bob.run(read)
         await bob.run(
-            "return e2e.until(async () => (await e2e.stats('inbound-rtp', (s) => s.kind === 'video'))[0].framesDecoded > goal,"
-            " `${goal} frames`, 30000)",
+            """const read = async () => (await e2e.stats('inbound-rtp', (s) => s.kind === 'video'))[0].framesDecoded;
+            return e2e.until(async () => await read() > goal, `${goal} frames`, 30000);""",
             goal=frames + 200, timeout_s=35,
         )  # fmt: skip
         after, freezes_after, resent, rtx_ssrc, nacks = await bob.run(read)
@@ -171,7 +173,9 @@ async def test_ten_thousand_reliable_messages_under_loss(
             }""",
             count=count, timeout_s=60,
         )  # fmt: skip
-        await py.journal.until(lambda: len(py.journal.seen("data_received")) >= count, f"{count} messages", timeout_s=60)
+        await py.journal.until(
+            lambda: len(py.journal.seen("data_received")) >= count, f"{count} messages", timeout_s=60
+        )
         got = [int(bytes(e.args[0].data)) for e in py.journal.seen("data_received")]
         assert got == list(range(1, count + 1))
 
@@ -227,30 +231,32 @@ async def _candidates(endpoint: Endpoint, path: JoinPath) -> list[str]:
 async def test_the_public_address_is_found_by_stun_behind_nat(path: JoinPath) -> None:
     """OPS08: the server is behind a masquerading router and asks a STUN server beyond it."""
     public, config = "198.51.100.1", {"rtc": {"use_external_ip": True, "node_ip": "", "stun_servers": []}}
-    with namespace() as inner, namespace() as router, namespace() as outer:
-        with (
-            joined_by(inner, router, "10.77.1") as (_, gateway),
-            joined_by(router, outer, "198.51.100") as (_, beyond),
-        ):
-            inner.run("ip", "route", "add", "198.51.100.0/24", "via", gateway)
-            router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-            router.rules(
-                "table ip nat {\n chain out {\n  type nat hook postrouting priority 100;\n"
-                "  ip daddr 198.51.100.0/24 ip saddr 10.77.1.0/24 masquerade\n }\n}\n"
-            )
-            async with _stun_server(outer, beyond):
-                config["rtc"]["stun_servers"] = [f"{beyond}:3478"]
-                if not OWN:
-                    config["rtc"]["skip_external_ip_validation"] = True
-                spec = ServerSpec(config=config, host=inner.there, wrapper=inner.wrapper)
-                async with started(spec) as server:
-                    told = await _candidates(server.endpoint, path)
-                    assert any(f" {public} " in c for c in told), told
-                fixed = {"rtc": {"use_external_ip": False, "node_ip": "203.0.113.7", "stun_servers": []}}
-                async with started(ServerSpec(config=fixed, host=inner.there, wrapper=inner.wrapper)) as server:
-                    told = await _candidates(server.endpoint, path)
-                    assert told
-                    assert all(" 203.0.113.7 " in c for c in told if " udp " in c.lower()), told
+    with (
+        namespace() as inner,
+        namespace() as router,
+        namespace() as outer,
+        joined_by(inner, router, "10.77.1") as (_, gateway),
+        joined_by(router, outer, "198.51.100") as (_, beyond),
+    ):
+        inner.run("ip", "route", "add", "198.51.100.0/24", "via", gateway)
+        router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        router.rules(
+            "table ip nat {\n chain out {\n  type nat hook postrouting priority 100;\n"
+            "  ip daddr 198.51.100.0/24 ip saddr 10.77.1.0/24 masquerade\n }\n}\n"
+        )
+        async with _stun_server(outer, beyond):
+            config["rtc"]["stun_servers"] = [f"{beyond}:3478"]
+            if not OWN:
+                config["rtc"]["skip_external_ip_validation"] = True
+            spec = ServerSpec(config=config, host=inner.there, wrapper=inner.wrapper)
+            async with started(spec) as server:
+                told = await _candidates(server.endpoint, path)
+                assert any(f" {public} " in c for c in told), told
+            fixed = {"rtc": {"use_external_ip": False, "node_ip": "203.0.113.7", "stun_servers": []}}
+            async with started(ServerSpec(config=fixed, host=inner.there, wrapper=inner.wrapper)) as server:
+                told = await _candidates(server.endpoint, path)
+                assert told
+                assert all(" 203.0.113.7 " in c for c in told if " udp " in c.lower()), told
 
 
 async def test_a_client_cut_off_from_the_network_is_gone_in_time(
@@ -263,7 +269,8 @@ async def test_a_client_cut_off_from_the_network_is_gone_in_time(
             program = (
                 "import asyncio, sys\nfrom livekit import rtc\n"
                 "async def main():\n room = rtc.Room()\n"
-                " await room.connect(sys.argv[1], sys.argv[2], rtc.RoomOptions(single_peer_connection=sys.argv[3] == '1'))\n"
+                " options = rtc.RoomOptions(single_peer_connection=sys.argv[3] == '1')\n"
+                " await room.connect(sys.argv[1], sys.argv[2], options)\n"
                 " print('in', flush=True)\n await asyncio.Event().wait()\n"
                 "asyncio.run(main())\n"
             )
@@ -288,8 +295,6 @@ async def test_a_client_cut_off_from_the_network_is_gone_in_time(
 
 def _forward(on: bool) -> None:
     """Let this machine route between the namespaces' links."""
-    from pathlib import Path
-
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1" if on else "0")
 
 
@@ -307,9 +312,7 @@ async def test_many_clients_share_the_one_udp_port(far: tuple[Namespace, Server]
 
     try:
         await asyncio.gather(*(join(n, c) for n, c in enumerate(clients)))
-        listed = await asyncio.create_subprocess_exec(
-            *space.wrapper, "ss", "-Huanp", stdout=asyncio.subprocess.PIPE
-        )
+        listed = await asyncio.create_subprocess_exec(*space.wrapper, "ss", "-Huanp", stdout=asyncio.subprocess.PIPE)
         out, _ = await listed.communicate()
         ours = [line.split()[3] for line in out.decode().splitlines() if f"pid={server.pid}," in line]
         assert ours, out.decode()

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from livekit import rtc
 from livekit.protocol import models
 from livekit.protocol import rtc as wire_rtc
 
-from tests.e2e.support.browser import Browser
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_tone, publish_tone
 from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.server import OWN, ServerSpec, started
 from tests.e2e.support.wire_client import wire
+
+if TYPE_CHECKING:
+    from tests.e2e.support.browser import Browser
 
 
 async def test_dev_mode_knows_devkey(chromium: Browser) -> None:
@@ -54,7 +57,7 @@ async def test_sigterm_tells_everybody_and_ends(chromium: Browser) -> None:
 
 
 async def test_clients_come_back_after_a_restart(path: JoinPath, chromium: Browser) -> None:
-    """REC06: the server dies without a word and another one starts on its ports: all are in the new room, unreloaded."""
+    """REC06: the server dies without a word, another one starts on its ports: all meet in the new room, unreloaded."""
     async with started() as server:
         endpoint, room = server.endpoint, unique("restart")
         # The dead server's clients try again for a while; each is let to find the new one.

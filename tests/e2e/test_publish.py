@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from livekit import api, rtc
@@ -10,7 +10,6 @@ from livekit.protocol import models
 from livekit.protocol import rtc as wire_rtc
 
 from tests.e2e.support.api_client import twirp
-from tests.e2e.support.browser import Browser
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.journal import eventually
 from tests.e2e.support.media import assert_tone, publish_bars, publish_tone
@@ -18,6 +17,9 @@ from tests.e2e.support.peer_client import peer
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import ServerSpec, started
 from tests.e2e.support.wire_client import wire
+
+if TYPE_CHECKING:
+    from tests.e2e.support.browser import Browser
 
 
 async def test_the_answer_to_add_track_names_the_cid(endpoint: Endpoint, path: JoinPath) -> None:
@@ -36,13 +38,16 @@ async def test_the_answer_to_add_track_names_the_cid(endpoint: Endpoint, path: J
 
 
 async def test_sids_tell_kind_and_source(endpoint: Endpoint, path: JoinPath) -> None:
-    async with sdk(endpoint, "alice", unique("sid"), path) as alice:
-        async with publish_tone(alice.room) as (audio, _), publish_bars(alice.room) as (video, _):
-            assert audio.sid.startswith("TR_AM")
-            assert video.sid.startswith("TR_VC")
-            sources = rtc.TrackSource
-            async with publish_bars(alice.room, source=sources.SOURCE_SCREENSHARE, name="screen") as (screen, _):
-                assert screen.sid.startswith("TR_VS")
+    screen_share = rtc.TrackSource.SOURCE_SCREENSHARE
+    async with (
+        sdk(endpoint, "alice", unique("sid"), path) as alice,
+        publish_tone(alice.room) as (audio, _),
+        publish_bars(alice.room) as (video, _),
+        publish_bars(alice.room, source=screen_share, name="screen") as (screen, _),
+    ):
+        assert audio.sid.startswith("TR_AM")
+        assert video.sid.startswith("TR_VC")
+        assert screen.sid.startswith("TR_VS")
 
 
 async def test_a_muted_publication_is_seen_before_any_packet(
@@ -97,7 +102,10 @@ async def test_a_source_that_is_not_granted_is_refused(endpoint: Endpoint, path:
         await client.send(add_track=wire_rtc.AddTrackRequest(cid="mic", type=models.AUDIO, source=models.MICROPHONE))
         assert (await client.response("track_published")).cid == "mic"
     room = unique("src")
-    async with sdk(endpoint, "bob", room, path) as bob, chromium.client(endpoint, "web", room, path, grants=grants) as web:
+    async with (
+        sdk(endpoint, "bob", room, path) as bob,
+        chromium.client(endpoint, "web", room, path, grants=grants) as web,
+    ):
         told = await web.run(
             """try { await e2e.publishBars(); return 'published'; }
             catch (e) { return [e.constructor.name, e instanceof LK.PublishTrackError || e.name]; }"""
@@ -122,7 +130,9 @@ async def test_a_disabled_codec_is_replaced(chromium: Browser) -> None:
             room = unique("codec")
             async with wire(server.endpoint, "w", room, path) as client:
                 join = await client.response("join")
-                assert [c.mime.lower() for c in join.enabled_publish_codecs if c.mime.startswith("video")] == ["video/vp8"]
+                assert [c.mime.lower() for c in join.enabled_publish_codecs if c.mime.startswith("video")] == [
+                    "video/vp8"
+                ]
                 request = wire_rtc.AddTrackRequest(cid="cam", type=models.VIDEO, source=models.CAMERA)
                 request.simulcast_codecs.add(codec="av1", cid="cam")
                 await client.send(add_track=request)
@@ -160,7 +170,9 @@ async def test_unpublishing_and_publishing_20_times(endpoint: Endpoint, path: Jo
 async def test_add_track_with_a_cid_still_in_use_is_queued(endpoint: Endpoint, path: JoinPath) -> None:
     async with peer(endpoint, "alice", unique("queued"), path) as alice:
         track = await alice.publish_audio(cid="same-cid")
-        await alice.send(add_track=wire_rtc.AddTrackRequest(cid="same-cid", type=models.AUDIO, source=models.MICROPHONE))
+        await alice.send(
+            add_track=wire_rtc.AddTrackRequest(cid="same-cid", type=models.AUDIO, source=models.MICROPHONE)
+        )
         answer = await alice.response("request_response")
         assert answer.reason == wire_rtc.RequestResponse.QUEUED
         since = alice.journal.mark()
@@ -212,9 +224,7 @@ async def test_losing_the_permission_takes_the_tracks_away(
         sid = await web.publish_tone(440)
         await bob.subscribed("web")
         permission = api.ParticipantPermission(can_subscribe=True, can_publish=False, can_publish_data=True)
-        await lk.room.update_participant(
-            api.UpdateParticipantRequest(room=room, identity="web", permission=permission)
-        )
+        await lk.room.update_participant(api.UpdateParticipantRequest(room=room, identity="web", permission=permission))
         await web.journal.wait("localTrackUnpublished", lambda pub, _: pub["publication"] == sid)
         await bob.journal.wait("track_unpublished", lambda pub, _: pub.sid == sid)
         await web.journal.wait("participantPermissionsChanged")
@@ -232,7 +242,9 @@ async def test_is_publisher_follows_the_first_track(endpoint: Endpoint, path: Jo
         await client.response("join")
         assert not (await told())["is_publisher"]
         async with publish_tone(alice.room):
-            await client.response("update", lambda u: any(p.identity == "alice" and p.is_publisher for p in u.participants))
+            await client.response(
+                "update", lambda u: any(p.identity == "alice" and p.is_publisher for p in u.participants)
+            )
 
             async def flipped() -> bool:
                 return bool((await told())["is_publisher"])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from livekit import api, rtc
 from livekit.protocol import models
 
-from tests.e2e.support.browser import Browser
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.journal import eventually
 from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.server import OWN, ServerSpec, started
 from tests.e2e.support.wire_client import Refused, WireClient, wire
+
+if TYPE_CHECKING:
+    from tests.e2e.support.browser import Browser
 
 
 def _api(endpoint: Endpoint) -> api.LiveKitAPI:

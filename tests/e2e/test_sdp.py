@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import json
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from livekit import rtc as sdk_rtc
 from livekit.protocol import rtc
 
-from tests.e2e.support.browser import Browser, BrowserClient
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_tone, publish_tone
 from tests.e2e.support.peer_client import PeerClient, peer
 from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.wire_client import wire
+
+if TYPE_CHECKING:
+    from tests.e2e.support.browser import Browser, BrowserClient
 
 # Counts what is negotiated in a page: set before the page joins.
 _COUNT = """const P = RTCPeerConnection.prototype;
@@ -108,7 +111,10 @@ async def test_candidates_trickle_with_target_and_end(endpoint: Endpoint, path: 
         targets = {rtc.SignalTarget.PUBLISHER} | (set() if path.single else {rtc.SignalTarget.SUBSCRIBER})
         for target in targets:
             await alice.response("trickle", lambda t, want=target: t.target == want and t.final)
-            inits = [json.loads(e.args[0].candidateInit) for e in alice.journal.seen("trickle", lambda t, w=target: t.target == w)]
+            inits = [
+                json.loads(e.args[0].candidateInit)
+                for e in alice.journal.seen("trickle", lambda t, w=target: t.target == w)
+            ]
             texts = [i["candidate"] for i in inits if i["candidate"]]
             assert any(" udp " in t.lower() for t in texts)
             assert all("typ host" in t for t in texts)
@@ -148,15 +154,17 @@ async def test_a_bad_candidate_is_answered_not_fatal(endpoint: Endpoint, path: J
 async def _publish_many(client: SdkClient, count: int) -> list[str]:
     """Announce and negotiate many silent audio tracks; their sids."""
     options = sdk_rtc.TrackPublishOptions(source=sdk_rtc.TrackSource.SOURCE_MICROPHONE)
-    tracks = [
-        sdk_rtc.LocalAudioTrack.create_audio_track(f"t{n}", sdk_rtc.AudioSource(48000, 1)) for n in range(count)
-    ]
+    tracks = [sdk_rtc.LocalAudioTrack.create_audio_track(f"t{n}", sdk_rtc.AudioSource(48000, 1)) for n in range(count)]
     published = await asyncio.gather(*(client.local.publish_track(t, options) for t in tracks))
     return [p.sid for p in published]
 
 
 async def _sections(web: BrowserClient) -> int:
-    return int(await web.run("return Math.max(...e2e.connections.map((c) => (c.remoteDescription?.sdp.match(/^m=/gm) ?? []).length))"))
+    return int(
+        await web.run(
+            "return Math.max(...e2e.connections.map((c) => (c.remoteDescription?.sdp.match(/^m=/gm) ?? []).length))"
+        )
+    )
 
 
 async def test_twenty_tracks_in_one_peer_connection(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
@@ -235,7 +243,7 @@ async def test_descriptions_are_bundled_and_name_one_certificate(
         await web.hear("py", 440)
         await web.publish_bars()
         texts = await web.run(
-            "return e2e.connections.filter((c) => c.remoteDescription?.type === side).map((c) => c.remoteDescription.sdp)",
+            "return e2e.connections.map((c) => c.remoteDescription).filter((d) => d?.type === side).map((d) => d.sdp)",
             side=side,
         )
         assert texts
@@ -257,7 +265,11 @@ async def test_descriptions_are_bundled_and_name_one_certificate(
 
 async def test_two_parties_renegotiating_at_once_lose_nothing(endpoint: Endpoint, path: JoinPath) -> None:
     room = unique("glare")
-    async with sdk(endpoint, "a", room, path) as a, sdk(endpoint, "b", room, path) as b:
-        async with publish_tone(a.room, 440), publish_tone(b.room, 660):
-            await assert_tone(await a.subscribed("b"), 660)
-            await assert_tone(await b.subscribed("a"), 440)
+    async with (
+        sdk(endpoint, "a", room, path) as a,
+        sdk(endpoint, "b", room, path) as b,
+        publish_tone(a.room, 440),
+        publish_tone(b.room, 660),
+    ):
+        await assert_tone(await a.subscribed("b"), 660)
+        await assert_tone(await b.subscribed("a"), 440)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from livekit import api, rtc
 from livekit.protocol import rtc as wire_rtc
 
-from tests.e2e.support.browser import Browser
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_tone, publish_bars, publish_tone
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.wire_client import wire
+
+if TYPE_CHECKING:
+    from tests.e2e.support.browser import Browser
 
 
 async def test_existing_and_new_tracks_come_by_themselves(endpoint: Endpoint, path: JoinPath) -> None:
@@ -29,12 +32,15 @@ async def test_existing_and_new_tracks_come_by_themselves(endpoint: Endpoint, pa
 
 async def test_unpublishing_unsubscribes(endpoint: Endpoint, path: JoinPath) -> None:
     room = unique("unpub")
-    async with sdk(endpoint, "alice", room, path) as alice, sdk(endpoint, "bob", room, path) as bob:
-        async with publish_tone(alice.room) as (publication, _):
-            await bob.subscribed("alice")
-            await alice.local.unpublish_track(publication.sid)
-            await bob.journal.wait("track_unsubscribed", lambda t, *_: t.sid == publication.sid)
-            await bob.journal.wait("track_unpublished", lambda pub, _: pub.sid == publication.sid)
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        sdk(endpoint, "bob", room, path) as bob,
+        publish_tone(alice.room) as (publication, _),
+    ):
+        await bob.subscribed("alice")
+        await alice.local.unpublish_track(publication.sid)
+        await bob.journal.wait("track_unsubscribed", lambda t, *_: t.sid == publication.sid)
+        await bob.journal.wait("track_unpublished", lambda pub, _: pub.sid == publication.sid)
 
 
 async def test_unsubscribe_and_subscribe_again(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
@@ -77,7 +83,9 @@ async def test_the_publisher_chooses_who_may_subscribe(endpoint: Endpoint, path:
         await alice.publish_tone(440)
         await bob.hear("alice", 440)
         await carol.journal.never("trackSubscribed", since=0, window_s=1.5)
-        await carol.journal.wait("trackSubscriptionPermissionChanged", lambda _pub, status, _who: status == "not_allowed")
+        await carol.journal.wait(
+            "trackSubscriptionPermissionChanged", lambda _pub, status, _who: status == "not_allowed"
+        )
         since = bob.journal.mark()
         await alice.run(permit, all=False, list=[])
         await bob.journal.wait("trackUnsubscribed", since=since)
@@ -149,8 +157,6 @@ async def test_the_publisher_hears_of_its_first_subscriber(endpoint: Endpoint, p
     async with sdk(endpoint, "alice", room, path) as alice, publish_tone(alice.room) as (publication, _):
         await alice.journal.never("local_track_subscribed", since=0, window_s=0.5)
         async with sdk(endpoint, "bob", room, path):
-
-
             await asyncio.wait_for(publication.wait_for_subscription(), 10)
             await alice.journal.wait("local_track_subscribed")
 
@@ -187,7 +193,9 @@ async def test_wishes_for_unknown_tracks_harm_nobody(endpoint: Endpoint, path: J
         assert not client.journal.seen("leave")
 
 
-async def test_a_disabled_track_sends_nothing_until_enabled(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+async def test_a_disabled_track_sends_nothing_until_enabled(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
     room = unique("disable")
     async with (
         sdk(endpoint, "py", room, path) as py,

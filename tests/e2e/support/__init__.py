@@ -1,1 +1,1 @@
-"""What the end-to-end tests stand on: server processes, real clients, namespaces, content checks. No test lives here."""
+"""What the end-to-end tests stand on: servers, real clients, namespaces, content checks. No test lives here."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from tests.e2e.support.endpoint import Endpoint
+if TYPE_CHECKING:
+    from tests.e2e.support.endpoint import Endpoint
 
 __all__ = ["Answer", "get", "twirp"]
 

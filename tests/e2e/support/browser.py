@@ -11,13 +11,16 @@ import contextlib
 import itertools
 import json
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.e2e.support.endpoint import Endpoint, JoinPath
 from tests.e2e.support.journal import Journal, eventually
 from tests.e2e.support.media import recorded_hz
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from tests.e2e.support.endpoint import Endpoint, JoinPath
 
 __all__ = ["Browser", "BrowserClient", "PageError"]
 
@@ -80,7 +83,8 @@ class Browser:
 
     async def ask(self, verb: str, *, timeout_s: float = 30.0, **fields: Any) -> Any:
         """Give the driver a command and wait for its answer."""
-        assert self._child is not None and self._child.stdin is not None, "not started"
+        assert self._child is not None, "not started"
+        assert self._child.stdin is not None
         number = next(self._ids)
         answer = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
@@ -152,7 +156,7 @@ class BrowserClient:
         self._name = name
 
     async def run(self, body: str, *, timeout_s: float = 30.0, **args: Any) -> Any:
-        """Run the body of an async function in the page; it sees `e2e`, `LK` and `args` by name. PageError if it throws."""
+        """Run the body of an async function in the page; it sees `e2e`, `LK`, `args`. PageError if it throws."""
         return await self._browser.ask("run", page=self._name, body=body, args=args, timeout_s=timeout_s)
 
     async def join(

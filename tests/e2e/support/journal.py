@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["Entry", "Journal", "eventually"]
 
@@ -75,7 +77,14 @@ class Journal:
                 self._waiters.discard(waiter)
         return value
 
-    async def never(self, name: str, match: Callable[..., Any] = lambda *_: True, *, since: int, window_s: float) -> None:
+    async def at(self, index: int, *, timeout_s: float = 10.0) -> Entry:
+        """The entry of that index, as soon as there is one."""
+        await self.until(lambda: len(self.entries) > index, f"entry {index}", timeout_s=timeout_s)
+        return self.entries[index]
+
+    async def never(
+        self, name: str, match: Callable[..., Any] = lambda *_: True, *, since: int, window_s: float
+    ) -> None:
         """Fail as soon as such an entry shows up within `window_s`: the bounded wait for something that must not be."""
         try:
             entry = await self.wait(name, match, since=since, timeout_s=window_s)

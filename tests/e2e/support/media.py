@@ -1,7 +1,7 @@
 """Sound and pictures that can be recognised at the far end, for the Python SDK, and the measuring of what arrived.
 
-Owns tones, colour bars and their analysis. A tone is known by its frequency (FFT peak), a picture by the mean colours of
-its bars. Nothing here knows a server.
+Owns tones, colour bars and their analysis. A tone is known by its frequency (FFT peak), a picture by the mean colours
+of its bars. Nothing here knows a server.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 from livekit import rtc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 __all__ = [
     "BARS",
@@ -48,11 +50,11 @@ def dominant_hz(samples: npt.NDArray[np.int16], rate_hz: int = RATE_HZ) -> float
 
 def recorded_hz(file: bytes) -> float:
     """Frequency of the strongest partial in the second half of an audio file of any kind PyAV reads; 0 for silence."""
-    with av.open(io.BytesIO(file)) as container:
+    with av.open(io.BytesIO(file), mode="r") as container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
         frames = [part.to_ndarray().reshape(-1) for f in container.decode(audio=0) for part in resampler.resample(f)]
     wave = np.concatenate(frames) if frames else np.zeros(0, np.int16)
-    return dominant_hz(wave[wave.size // 2 :])
+    return dominant_hz(wave[wave.size // 2 :].astype(np.int16))
 
 
 @contextlib.asynccontextmanager
@@ -194,7 +196,8 @@ async def see(track: rtc.Track, *, frames: int = 10, timeout_s: float = 15.0) ->
         raise AssertionError(f"saw only {count} of {frames} frames within {timeout_s} s") from None
     finally:
         await stream.aclose()
-    assert last is not None and first is not None
+    assert last is not None
+    assert first is not None
     floor = slice(last.shape[0] * 3 // 4, None)
     moved = bool(np.abs(last[floor].astype(int) - first[floor].astype(int)).max() > 60)
     return Picture(last.shape[1], last.shape[0], bars_of(last), count, moved)

@@ -1,6 +1,6 @@
 """Network namespaces for the tests that need a network: addresses, routes, loss, walls, address translation.
 
-Owns the namespaces, the veth pairs between them and this machine, and their nftables rules; removes them all at the end.
+Owns the namespaces, the veth pairs between them and this machine, and their nftables rules; removes all at the end.
 Needs root, `ip` and `nft`. A namespace has a default route, since Firefox gathers no candidates without one.
 """
 
@@ -10,7 +10,10 @@ import contextlib
 import itertools
 import os
 import subprocess
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Namespace", "joined_by", "namespace"]
 
@@ -19,7 +22,9 @@ _NUMBERS = itertools.count(1)
 
 def _run(*command: str, stdin: str | None = None) -> None:
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=20)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()} (these tests need root, iproute2, nftables)"
+    assert done.returncode == 0, (
+        f"{' '.join(command)}: {done.stderr.strip()} (these tests need root, iproute2, nftables)"
+    )
 
 
 class Namespace:
@@ -110,7 +115,21 @@ def namespace() -> Iterator[Namespace]:
 def joined_by(first: Namespace, second: Namespace, block: str) -> Iterator[tuple[str, str]]:
     """A second link between two namespaces, addresses `block`.1 and `block`.2."""
     names = (f"{first.name[-6:]}a", f"{second.name[-6:]}b")
-    _run("ip", "link", "add", names[0], "netns", first.name, "type", "veth", "peer", "name", names[1], "netns", second.name)
+    _run(
+        "ip",
+        "link",
+        "add",
+        names[0],
+        "netns",
+        first.name,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        names[1],
+        "netns",
+        second.name,
+    )
     for space, name, address in ((first, names[0], f"{block}.1"), (second, names[1], f"{block}.2")):
         space.run("ip", "addr", "add", f"{address}/24", "dev", name)
         space.run("ip", "link", "set", name, "up")

@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
 from aiortc.sdp import candidate_from_sdp
 from livekit.protocol import models, rtc
 
-from tests.e2e.support.endpoint import Endpoint, JoinPath
 from tests.e2e.support.wire_client import WireClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.e2e.support.endpoint import Endpoint, JoinPath
 
 __all__ = ["PeerClient", "peer"]
 
@@ -31,7 +34,7 @@ _CHANNELS: dict[str, dict[str, Any]] = {
 
 
 class PeerClient(WireClient):
-    """One participant with media; `publisher` sends (and on `/rtc/v1` receives too), `subscriber` receives on `/rtc`."""
+    """One participant with media; `publisher` sends (on `/rtc/v1` it receives too), `subscriber` receives on `/rtc`."""
 
     def __init__(self, identity: str) -> None:
         super().__init__(identity)
@@ -94,7 +97,8 @@ class PeerClient(WireClient):
             await self._candidate(connection, text)
 
     async def _candidate(self, connection: RTCPeerConnection, text: str) -> None:
-        if not connection.remoteDescription:
+        described: RTCSessionDescription | None = connection.remoteDescription
+        if described is None:
             self._early.append((connection, text))
             return
         init = json.loads(text)
@@ -106,15 +110,13 @@ class PeerClient(WireClient):
             await connection.addIceCandidate(candidate)
 
     def follow(self) -> None:
-        """From now on do what an SDK does by itself: add candidates, answer the server's offers, re-offer when asked."""
+        """From now on do what an SDK does by itself: add candidates, answer offers, re-offer when asked."""
         self._tasks.add(asyncio.create_task(self._follow()))
 
     async def _follow(self) -> None:
         index = 0
         while True:
-            start = index
-            await self.journal.until(lambda: len(self.journal.entries) > start, "anything", timeout_s=3600)
-            entry = self.journal.entries[index]
+            entry = await self.journal.at(index, timeout_s=3600)
             index += 1
             if entry.name == "trickle":
                 trickle = entry.args[0]
@@ -160,9 +162,8 @@ class PeerClient(WireClient):
     async def publish_audio(self, track: MediaStreamTrack | None = None, **fields: Any) -> models.TrackInfo:
         """Announce and negotiate an audio track (silence by default); `fields` are those of AddTrackRequest."""
         track = track or AudioStreamTrack()
-        request = rtc.AddTrackRequest(
-            **({"cid": track.id, "name": "peer", "type": models.AUDIO, "source": models.MICROPHONE} | fields)
-        )
+        values: dict[str, Any] = {"cid": track.id, "name": "peer", "type": models.AUDIO, "source": models.MICROPHONE}
+        request = rtc.AddTrackRequest(**(values | fields))
         await self.send(add_track=request)
         published = await self.response("track_published", lambda p: p.cid == request.cid)
         self.publisher.addTrack(track)

@@ -6,24 +6,49 @@ Owns one `rtc.Room`. Never changes the SDK's behaviour: what a test sees is what
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
 
-from tests.e2e.support.endpoint import Endpoint, JoinPath
 from tests.e2e.support.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.e2e.support.endpoint import Endpoint, JoinPath
 
 __all__ = ["SdkClient", "sdk"]
 
-_EVENTS = (
-    "participant_connected participant_disconnected participant_active local_track_published local_track_unpublished "
-    "local_track_subscribed track_published track_unpublished track_subscribed track_unsubscribed "
-    "track_subscription_failed track_muted track_unmuted active_speakers_changed room_metadata_changed "
-    "participant_metadata_changed participant_name_changed participant_attributes_changed "
-    "participant_permissions_changed data_received sip_dtmf_received connection_state_changed connected disconnected "
-    "reconnecting reconnected room_updated token_refreshed"
-).split()
+_EVENTS = [
+    "participant_connected",
+    "participant_disconnected",
+    "participant_active",
+    "local_track_published",
+    "local_track_unpublished",
+    "local_track_subscribed",
+    "track_published",
+    "track_unpublished",
+    "track_subscribed",
+    "track_unsubscribed",
+    "track_subscription_failed",
+    "track_muted",
+    "track_unmuted",
+    "active_speakers_changed",
+    "room_metadata_changed",
+    "participant_metadata_changed",
+    "participant_name_changed",
+    "participant_attributes_changed",
+    "participant_permissions_changed",
+    "data_received",
+    "sip_dtmf_received",
+    "connection_state_changed",
+    "connected",
+    "disconnected",
+    "reconnecting",
+    "reconnected",
+    "room_updated",
+    "token_refreshed",
+]
 
 
 class SdkClient:
@@ -34,7 +59,7 @@ class SdkClient:
         self.journal = Journal(f"sdk:{identity}")
         self.room = rtc.Room()
         for name in _EVENTS:
-            self.room.on(name, self._recorder(name))
+            self.room.on(name, self._recorder(name))  # type: ignore[arg-type] # a name of the list it wants
 
     def _recorder(self, name: str) -> Any:
         def record(*args: Any) -> None:
@@ -64,9 +89,10 @@ class SdkClient:
 
     async def remote_here(self, identity: str, *, timeout_s: float = 10.0) -> rtc.RemoteParticipant:
         """The other participant, once this client knows it."""
-        return await self.journal.until(
-            lambda: self.room.remote_participants.get(identity), f"participant {identity!r}", timeout_s=timeout_s
+        await self.journal.until(
+            lambda: identity in self.room.remote_participants, f"participant {identity!r}", timeout_s=timeout_s
         )
+        return self.remote(identity)
 
     async def remote_gone(self, identity: str, *, timeout_s: float = 10.0) -> None:
         """Wait until this client knows that the other has left."""

@@ -40,7 +40,7 @@ _TROUBLE = re.compile(r"Traceback \(most recent call last\)|panicked at|panic: |
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = "127.0.0.1") -> int:
-    """A port nobody uses now. Below the range that the kernel gives to outgoing connections, or one of these takes it."""
+    """A port nobody uses now. Below the range of outgoing connections, or one of these takes it."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
@@ -119,13 +119,19 @@ class Server:
         command = [*self.spec.wrapper, *_program(), "--config", str(self._config_path), *self.spec.arguments]
         with self._log_path.open("ab") as log:
             self._child = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | self.spec.environment
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.spec.environment,
             )
         deadline = time.monotonic() + timeout_s
         async with aiohttp.ClientSession() as http:
             while not await self._healthy(http):
                 if self.exit_status is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"server did not come up (exit status {self.exit_status})\n{self.log()[-4000:]}")
+                    raise AssertionError(
+                        f"server did not come up (exit status {self.exit_status})\n{self.log()[-4000:]}"
+                    )
                 await asyncio.sleep(0.05)
 
     async def _healthy(self, http: aiohttp.ClientSession) -> bool:

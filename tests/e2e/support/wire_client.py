@@ -10,14 +10,17 @@ import asyncio
 import base64
 import contextlib
 import gzip
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from livekit.protocol import models, rtc
 
-from tests.e2e.support.endpoint import Endpoint, JoinPath
 from tests.e2e.support.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.e2e.support.endpoint import Endpoint, JoinPath
 
 __all__ = ["Refused", "WireClient", "join_request", "wire"]
 
@@ -85,6 +88,16 @@ class WireClient:
             self.journal.record(variant or "unknown", getattr(response, variant) if variant else response)
         self.journal.record("closed", ws.close_code)
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The TCP connection underneath, for tests that misuse it."""
+        assert self.ws is not None, "not connected"
+        connection = self.ws._response.connection
+        assert connection is not None, "gone already"
+        transport = connection.transport
+        assert isinstance(transport, asyncio.Transport)
+        return transport
+
     async def send(self, **variant: Any) -> None:
         """Send one SignalRequest, given as its oneof member, e.g. `send(ping=1)`."""
         await self.send_bytes(rtc.SignalRequest(**variant).SerializeToString())
@@ -94,7 +107,9 @@ class WireClient:
         assert self.ws is not None, "not connected"
         await self.ws.send_bytes(frame)
 
-    async def response(self, variant: str, match: Any = lambda _: True, *, since: int = 0, timeout_s: float = 10.0) -> Any:
+    async def response(
+        self, variant: str, match: Any = lambda _: True, *, since: int = 0, timeout_s: float = 10.0
+    ) -> Any:
         """The first response of that variant that matches."""
         entry = await self.journal.wait(variant, match, since=since, timeout_s=timeout_s)
         return entry.args[0]
@@ -104,7 +119,7 @@ class WireClient:
         latest: models.ParticipantInfo | None = None
         for entry in self.journal.entries:
             if entry.name == "join":
-                infos = list(entry.args[0].other_participants) + [entry.args[0].participant]
+                infos = [*list(entry.args[0].other_participants), entry.args[0].participant]
             elif entry.name == "update":
                 infos = list(entry.args[0].participants)
             else:
