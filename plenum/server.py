@@ -3,7 +3,7 @@
 Owns the order and the process's signals. Everything that can refuse to start (sockets, addresses, keys, TLS files)
 comes before anything that clients could see. Never contains behaviour of its own.
 
-Stop, at the first SIGTERM or SIGINT: no new connections, `leave{SERVER_SHUTDOWN, DISCONNECT}` to everyone, sockets
+Stop, at the first SIGTERM or SIGINT: no new sessions, `leave{SERVER_SHUTDOWN, DISCONNECT}` to everyone, sockets
 closed, engine stopped; a second signal or four seconds end the process at once.
 """
 
@@ -17,6 +17,7 @@ import signal
 import ssl
 import threading
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -112,34 +113,46 @@ async def _serve(startup: Startup) -> int:
         raise StartupError(f"media: {error}") from None
     engine.start()
     try:
-        clock = SystemClock()
-        node_id = random_sid("ND_")
-        metrics = Metrics(node_id)
-        metrics.add_source(lambda: engine_samples(engine.counters()))
-        services = ControlServices(
-            engine=engine,
-            clock=clock,
-            events=EventFan([LifeLog(), LifeMetrics(metrics, clock)]),
-            encoder=ProtobufDataEncoder(),
-            tokens=_Tokens(startup.keys, clock),
-        )
-        async with RoomRegistry(
-            services,
-            room_settings(config),
-            auto_create=config.room.auto_create,
-            ask_timeout_s=config.api.execution_timeout,
-        ) as registry:
-            app = build_site(startup, registry, clock, metrics, node_id)
-            async with _sites(app, http, tls=tls), _scrape_sites(metrics, scrape, config):
-                _announce(startup, _endpoints(engine, http, scrape, secure=tls is not None))
-                await stop.wait()
-                _log.info("stopping", rooms=len(registry))
-                _force_exit_later()
-                await registry.shutdown(DisconnectReason.SERVER_SHUTDOWN, _ROOMS_DEADLINE_S)
+        await _serve_rooms(startup, engine, _Sockets(http, scrape, tls), stop)
     finally:
         engine.stop()
     _log.info("stopped")
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sockets:
+    """What the HTTP side listens on."""
+
+    http: list[socket.socket]
+    scrape: list[socket.socket]
+    tls: ssl.SSLContext | None
+
+
+async def _serve_rooms(startup: Startup, engine: EngineClient, sockets: _Sockets, stop: asyncio.Event) -> None:
+    config, clock, node_id = startup.config, SystemClock(), random_sid("ND_")
+    metrics = Metrics(node_id)
+    metrics.add_source(lambda: engine_samples(engine.counters()))
+    services = ControlServices(
+        engine=engine,
+        clock=clock,
+        events=EventFan([LifeLog(), LifeMetrics(metrics, clock)]),
+        encoder=ProtobufDataEncoder(),
+        tokens=_Tokens(startup.keys, clock),
+    )
+    async with RoomRegistry(
+        services,
+        room_settings(config),
+        auto_create=config.room.auto_create,
+        ask_timeout_s=config.api.execution_timeout,
+    ) as registry:
+        app = build_site(startup, registry, clock, metrics, node_id)
+        async with _sites(app, sockets.http, tls=sockets.tls), _scrape_sites(metrics, sockets.scrape, config):
+            _announce(startup, _endpoints(engine, sockets))
+            await stop.wait()
+            _log.info("stopping", rooms=len(registry))
+            _force_exit_later()
+            await registry.shutdown(DisconnectReason.SERVER_SHUTDOWN, _ROOMS_DEADLINE_S)
 
 
 async def _unless_stopped(work: Coroutine[object, object, T], stop: asyncio.Event) -> T | None:
@@ -241,15 +254,13 @@ async def _scrape_sites(metrics: Metrics, sockets: list[socket.socket], config: 
         yield
 
 
-def _endpoints(
-    engine: EngineClient, http: list[socket.socket], scrape: list[socket.socket], *, secure: bool
-) -> Endpoints:
+def _endpoints(engine: EngineClient, sockets: _Sockets) -> Endpoints:
     return Endpoints(
-        http=tuple((bound.getsockname()[0], bound.getsockname()[1]) for bound in http),
+        http=tuple((bound.getsockname()[0], bound.getsockname()[1]) for bound in sockets.http),
         udp=tuple(engine.udp_addresses),
         tcp=tuple(engine.tcp_addresses),
-        metrics_port=port_of(scrape) if scrape else None,
-        secure=secure,
+        metrics_port=port_of(sockets.scrape) if sockets.scrape else None,
+        secure=sockets.tls is not None,
         lan=lan_addresses(),
     )
 
