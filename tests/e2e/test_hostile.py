@@ -100,6 +100,17 @@ async def test_random_bytes_on_the_websocket(endpoint: Endpoint, path: JoinPath)
 
 
 @pytest.mark.usefixtures("witnesses")
+async def test_frames_over_the_limit(endpoint: Endpoint, path: JoinPath) -> None:
+    """A frame of 16 MB ends its own connection."""
+    async with wire(endpoint, "fat", unique("fat"), path) as client:
+        await client.response("join")
+        with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+            await client.send_bytes(bytes(16 * 2**20))
+        if OWN:
+            await client.journal.wait("closed", timeout_s=10)
+
+
+@pytest.mark.usefixtures("witnesses")
 async def test_random_bytes_on_the_udp_port(server: Server) -> None:
     dice = random.Random(12)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
