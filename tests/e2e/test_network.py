@@ -35,7 +35,7 @@ pytestmark = pytest.mark.netns
 async def far() -> AsyncIterator[tuple[Namespace, Server]]:
     """A namespace and a server in it."""
     with namespace() as space:
-        async with started(ServerSpec(host=space.there, wrapper=space.wrapper)) as server:
+        async with started(ServerSpec(host=space.there, enter_command=space.enter_command)) as server:
             yield space, server
 
 
@@ -55,7 +55,7 @@ def endpoint(far: tuple[Namespace, Server]) -> Endpoint:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def firefox(far: tuple[Namespace, Server]) -> AsyncIterator[Browser]:
     """Debian's Firefox inside the server's namespace: it uses no loopback and no network without a default route."""
-    browser = Browser("firefox", wrapper=far[0].wrapper)
+    browser = Browser("firefox", enter_command=far[0].enter_command)
     await browser.start()
     try:
         yield browser
@@ -201,7 +201,7 @@ while True:
 @contextlib.asynccontextmanager
 async def _stun_server(space: Namespace, address: str) -> AsyncIterator[None]:
     child = await asyncio.create_subprocess_exec(
-        *space.wrapper, sys.executable, "-c", _STUN, address, stdout=asyncio.subprocess.PIPE
+        *space.enter_command, sys.executable, "-c", _STUN, address, stdout=asyncio.subprocess.PIPE
     )
     try:
         assert child.stdout is not None
@@ -248,12 +248,12 @@ async def test_the_public_address_is_found_by_stun_behind_nat(path: JoinPath) ->
             config["rtc"]["stun_servers"] = [f"{beyond}:3478"]
             if not OWN:
                 config["rtc"]["skip_external_ip_validation"] = True
-            spec = ServerSpec(config=config, host=inner.there, wrapper=inner.wrapper)
+            spec = ServerSpec(config=config, host=inner.there, enter_command=inner.enter_command)
             async with started(spec) as server:
                 told = await _candidates(server.endpoint, path)
                 assert any(f" {public} " in c for c in told), told
             fixed = {"rtc": {"use_external_ip": False, "node_ip": "203.0.113.7", "stun_servers": []}}
-            async with started(ServerSpec(config=fixed, host=inner.there, wrapper=inner.wrapper)) as server:
+            async with started(ServerSpec(config=fixed, host=inner.there, enter_command=inner.enter_command)) as server:
                 told = await _candidates(server.endpoint, path)
                 assert told
                 assert all(" 203.0.113.7 " in c for c in told if " udp " in c.lower()), told
@@ -276,7 +276,7 @@ async def test_a_client_cut_off_from_the_network_is_gone_in_time(
             )
             _forward(True)
             child = await asyncio.create_subprocess_exec(
-                *cell.wrapper, sys.executable, "-c", program, endpoint.ws_url, endpoint.token("far", room),
+                *cell.enter_command, sys.executable, "-c", program, endpoint.ws_url, endpoint.token("far", room),
                 "1" if path.single else "0", stdout=asyncio.subprocess.PIPE,
             )  # fmt: skip
             try:
@@ -312,7 +312,9 @@ async def test_many_clients_share_the_one_udp_port(far: tuple[Namespace, Server]
 
     try:
         await asyncio.gather(*(join(n, c) for n, c in enumerate(clients)))
-        listed = await asyncio.create_subprocess_exec(*space.wrapper, "ss", "-Huanp", stdout=asyncio.subprocess.PIPE)
+        listed = await asyncio.create_subprocess_exec(
+            *space.enter_command, "ss", "-Huanp", stdout=asyncio.subprocess.PIPE
+        )
         out, _ = await listed.communicate()
         ours = [line.split()[3] for line in out.decode().splitlines() if f"pid={server.pid}," in line]
         assert ours, out.decode()

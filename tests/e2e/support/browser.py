@@ -37,10 +37,10 @@ class PageError(Exception):
 class Browser:
     """A running browser with its driver."""
 
-    def __init__(self, kind: str, wrapper: Sequence[str] = ()) -> None:
+    def __init__(self, kind: str, enter_command: Sequence[str] = ()) -> None:
         self.kind = kind
         self.version = ""
-        self._wrapper = wrapper
+        self._wrapper = enter_command
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._journals: dict[str, Journal] = {}

@@ -38,13 +38,13 @@ class Namespace:
         self._outside, self._inside = f"pl{os.getpid() % 10000}o{number}", f"pl{os.getpid() % 10000}i{number}"
 
     @property
-    def wrapper(self) -> list[str]:
+    def enter_command(self) -> list[str]:
         """What to put before a command to run it inside."""
         return ["ip", "netns", "exec", self.name]
 
     def run(self, *command: str, stdin: str | None = None) -> None:
         """Run a command inside and wait for it."""
-        _run(*self.wrapper, *command, stdin=stdin)
+        _run(*self.enter_command, *command, stdin=stdin)
 
     def make(self) -> None:
         """Create it with its link and default route."""

@@ -71,7 +71,7 @@ class ServerSpec:
     config: Mapping[str, Any] = field(default_factory=dict)
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    wrapper: Sequence[str] = ()
+    enter_command: Sequence[str] = ()
     host: str = "127.0.0.1"
     without_keys: bool = False
 
@@ -116,7 +116,7 @@ class Server:
     async def start(self, *, timeout_s: float = 60.0) -> None:
         """Start and wait until the health check answers."""
         self._config_path.write_text(yaml.safe_dump(self.config()))
-        command = [*self.spec.wrapper, *_program(), "--config", str(self._config_path), *self.spec.arguments]
+        command = [*self.spec.enter_command, *_program(), "--config", str(self._config_path), *self.spec.arguments]
         with self._log_path.open("ab") as log:
             self._child = await asyncio.create_subprocess_exec(
                 *command,
