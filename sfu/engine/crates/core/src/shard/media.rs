@@ -20,8 +20,6 @@ use crate::transport::{DependencyDescriptorBytes, Transport, UpIndex};
 
 /// Largest RTP payload that is forwarded; with a subscriber's header and tag it must fit a datagram everywhere.
 const MAX_PAYLOAD_BYTES: usize = 1_500;
-/// Audio that one packet stands for; every client of this protocol sends 20 ms.
-const AUDIO_PACKET_MS: u32 = 20;
 /// Packets that one up track may have waiting: a full gathering interval at far more than any real rate.
 const MAX_GATHERED: usize = 4_096;
 
@@ -86,7 +84,7 @@ impl Shard {
         }
         let up = &mut self.tables.ups[index];
         if let (true, Some(level)) = (up.is_speaker, gathered.extensions.audio_level) {
-            up.audio.observe(level.unsigned_abs(), AUDIO_PACKET_MS, self.config.audio_active_level);
+            up.audio.observe(level.unsigned_abs(), gathered.packet.timestamp, self.config.audio_active_level);
             if !up.is_heard {
                 up.is_heard = true;
                 self.heard.push(index);
