@@ -185,9 +185,15 @@ impl Shard {
     /// Fans out gathered media when it is due and runs every touched transport once; what they send is ready for
     /// [`Self::poll_transmit`], grouped by destination.
     pub fn flush(&mut self, now: Instant) {
+        self.flush_through(now, &mut |_| {});
+    }
+
+    /// As [`Self::flush`]; `relief` is shown what waits to be sent after each transport that media has fed, and may take
+    /// it: sent while it is still in the processor's cache, it costs less.
+    pub fn flush_through(&mut self, now: Instant, relief: &mut dyn FnMut(&mut VecDeque<Transmit>)) {
         self.now = now;
         if self.gather_until.is_some_and(|due| due <= now) {
-            self.fan_out_gathered(now);
+            self.fan_out_gathered(now, relief);
         }
         for _ in 0..FLUSH_ROUNDS {
             if self.touched.is_empty() {

@@ -1,5 +1,6 @@
 //! One shard's thread: sleeps, reads, runs the core, writes. Owns the sockets; decides nothing about packets.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
@@ -27,7 +28,7 @@ pub(crate) trait Core {
     fn handle_tcp_closed(&mut self, now: Instant, peer: SocketAddr);
     fn handle_timeout(&mut self, now: Instant);
     fn flush_deadline(&self) -> Option<Instant>;
-    fn flush(&mut self, now: Instant);
+    fn flush(&mut self, now: Instant, relief: &mut dyn FnMut(&mut VecDeque<Transmit>));
     fn poll_transmit(&mut self) -> Option<Transmit>;
     fn poll_event(&mut self) -> Option<Event>;
     fn next_timeout(&self) -> Option<Instant>;
@@ -51,8 +52,8 @@ impl Core for Shard {
     fn flush_deadline(&self) -> Option<Instant> {
         self.flush_deadline()
     }
-    fn flush(&mut self, now: Instant) {
-        self.flush(now);
+    fn flush(&mut self, now: Instant, relief: &mut dyn FnMut(&mut VecDeque<Transmit>)) {
+        self.flush_through(now, relief);
     }
     fn poll_transmit(&mut self) -> Option<Transmit> {
         self.poll_transmit()
@@ -87,7 +88,7 @@ const COMMANDS_PER_TURN: usize = 256;
 const BATCHES_PER_TURN: usize = 4;
 
 /// Datagrams gathered before they are sent: enough for whole runs, few enough to stay in the processor's cache.
-const SEND_BATCH: usize = 256;
+const SEND_BATCH: usize = 128;
 
 /// Counters are published at most that often.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
@@ -225,7 +226,10 @@ impl<C: Core> Driver<C> {
             self.core.handle_timeout(now);
         }
         if self.core.flush_deadline().is_some_and(|due| due <= now) {
-            self.core.flush(now);
+            let sockets = &mut self.sockets;
+            self.core.flush(now, &mut |transmits| {
+                transmits.drain(..).for_each(|transmit| sockets.queue(transmit));
+            });
         }
         self.drain_core();
     }
@@ -314,7 +318,7 @@ impl<C: Core> Driver<C> {
                 self.core.handle_command(now, command);
             }
             self.core.close(now);
-            self.core.flush(now);
+            self.core.flush(now, &mut |_| {});
             self.drain_core();
         });
         if catch_unwind(closing).is_err() {

@@ -4,6 +4,7 @@
 //! transport as soon as its last feed is done, while it is still in the cache. Nothing here allocates or hashes per
 //! packet and down track.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::ids::DownTrackId;
 use crate::layers::{StreamIndex, StreamSet};
+use crate::output::Transmit;
 use crate::room::{Binding, DownEntry, Gathered};
 use crate::rtp::{Codec, red};
 use crate::stats::Counters;
@@ -31,6 +33,9 @@ pub(super) const fn default_clock_rate_hz(kind: MediaKind) -> u32 {
     }
 }
 
+/// Takes what waits to be sent, if it likes.
+type Relief<'a> = &'a mut dyn FnMut(&mut VecDeque<Transmit>);
+
 /// What forwarding to one down track brought up.
 #[derive(Default)]
 struct Forwarded {
@@ -41,7 +46,7 @@ struct Forwarded {
 impl Shard {
     /// Sends on everything gathered so far. What the transports report meanwhile is dealt with afterwards, so that the
     /// tables stand still during the walk.
-    pub(super) fn fan_out_gathered(&mut self, now: Instant) {
+    pub(super) fn fan_out_gathered(&mut self, now: Instant, relief: Relief<'_>) {
         self.gather_until = None;
         let mut ups = std::mem::take(&mut self.gathering);
         for up in ups.iter().filter_map(|up| self.tables.ups.get(*up)) {
@@ -52,13 +57,13 @@ impl Shard {
             }
         }
         for up in ups.drain(..) {
-            self.fan_out(now, up);
+            self.fan_out(now, up, relief);
         }
         self.gathering = ups; // the allocation serves again
         self.handle_signals(now);
     }
 
-    fn fan_out(&mut self, now: Instant, index: UpIndex) {
+    fn fan_out(&mut self, now: Instant, index: UpIndex, relief: Relief<'_>) {
         let Some(up) = self.tables.ups.get_mut(index) else { return };
         let live = up.track.live_streams(now);
         let mut wanted = StreamSet::EMPTY;
@@ -83,6 +88,7 @@ impl Shard {
                     counters: &mut self.counters,
                 };
                 transport.run(now, &mut outlet);
+                relief(&mut self.transmits);
                 self.timers.schedule(
                     TimerKey::Transport(link.transport),
                     transport.deadline().max(now + TIMER_GRANULARITY),

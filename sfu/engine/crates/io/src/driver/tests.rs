@@ -73,7 +73,7 @@ impl Core for Echo {
         self.flush_at
     }
 
-    fn flush(&mut self, _now: Instant) {
+    fn flush(&mut self, _now: Instant, _relief: &mut dyn FnMut(&mut VecDeque<Transmit>)) {
         self.flush_at = None;
         self.transmits.extend(self.held.drain(..));
     }
