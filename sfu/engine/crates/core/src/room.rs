@@ -262,7 +262,7 @@ impl Tables {
         self.down_index.remove(&down.id);
         let up = &mut self.ups[down.up];
         up.unbound -= 1;
-        if up.origin.is_none() && up.unbound == 0 {
+        if up.origin.is_none() && up.unbound == 0 && up.links.is_empty() {
             self.remove_up(down.up);
         }
         Some(down)

@@ -297,3 +297,31 @@ fn tcp_alone_is_enough() {
         assert_eq!(world.shard.counters().dropped(DropReason::UnknownSource), 1, "the path is forgotten");
     }
 }
+
+#[test]
+fn down_tracks_of_an_up_track_that_never_came_end_in_any_order() {
+    for close_first in [true, false] {
+        let mut world = World::new(WorldConfig::default());
+        let viewers: Vec<ClientId> = (0..3).map(|_| world.join_connected(Mode::Single)).collect();
+        let gone = UpTrackId(world.fresh_id());
+        let down_tracks: Vec<DownTrackId> = viewers
+            .iter()
+            .map(|viewer| world.subscribe(*viewer, gone, MediaKind::Video, "TR_gone"))
+            .collect();
+        assert!(world.run_until(Duration::from_secs(2), |world| {
+            down_tracks.iter().all(|down_track| common::is_bound(world, *down_track))
+        }));
+        if close_first {
+            world.command(Command::CloseUpTrack { up_track: gone });
+        }
+        for down_track in down_tracks {
+            common::unsubscribe(&mut world, down_track);
+        }
+        world.run_for(Duration::from_secs(1));
+        assert_eq!((world.shard.counters().up_tracks, world.shard.counters().down_tracks), (0, 0));
+        for viewer in viewers {
+            leave(&mut world, viewer);
+        }
+        assert!(world.shard.is_empty());
+    }
+}
