@@ -47,7 +47,7 @@ reasons! {
     UpTrackMuted => "up_track_muted",
     /// The subscriber disabled the track.
     DownTrackDisabled => "down_track_disabled",
-    /// The down track has no negotiated m-line yet.
+    /// The down track has no negotiated m-line, or its transport no connection, yet.
     NotBound => "not_bound",
     /// Not the layer this subscriber is given.
     LayerNotSelected => "layer_not_selected",

@@ -393,3 +393,24 @@ fn sound_and_picture_stay_together() {
     let video = origin("TR_cam", video_base, 90_000.0);
     assert!((audio - video).abs() < 0.010, "{:.1} ms apart", (audio - video) * 1_000.0);
 }
+
+#[test]
+fn nothing_is_kept_for_a_subscriber_who_is_not_connected_yet() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    let bob = world.join(Mode::Single);
+    world.downlinks[bob.0].config.loss = 1.0;
+    let down_track = world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    assert!(world.run_until(Duration::from_secs(2), |world| common::is_bound(world, down_track)));
+    let mut filming = Camera::new(alice, 0, None);
+    filming.film(&mut world, 60);
+    assert_eq!(world.shard.counters().packets_out, 0, "there is nobody to send to");
+    world.downlinks[bob.0].config.loss = 0.0;
+    filming.film(&mut world, 150);
+    let received = world.clients[bob.0].packets_of("TR_cam");
+    let first = received.first().expect("he is connected by now");
+    assert!(is_key(&first.payload), "begins with a picture that he can decode");
+    assert!(picture_id(&first.payload) > 60, "and not with one of the past");
+    assert!(received.iter().zip(&received[1..]).all(|(one, next)| next.seq == one.seq + 1));
+}

@@ -131,7 +131,21 @@ impl Shard {
         }
     }
 
+    /// A transport is connected: what waited for it begins.
+    pub(super) fn request_first_key_frames(&mut self, now: Instant, index: TransportIndex) {
+        let downs = self.transports.get(index).map(Transport::downs).unwrap_or_default();
+        for down in downs {
+            if let Some(up) = self.tables.downs.get(down).map(|entry| entry.up) {
+                self.request_wanted_key_frame(now, up, down);
+            }
+        }
+    }
+
     fn request_wanted_key_frame(&mut self, now: Instant, up: UpIndex, down: DownIndex) {
+        let transport = self.tables.downs.get(down).and_then(|down| self.transports.get(down.transport));
+        if !transport.is_some_and(Transport::is_connected) {
+            return; // a key frame now would be lost, and the next one would have to wait for the throttle
+        }
         let Some(live) = self.tables.ups.get(up).map(|up| up.track.live_streams(now)) else { return };
         let binding = self.tables.downs.get(down).and_then(|down| down.binding.as_ref());
         if let Some(stream) = binding.and_then(|binding| binding.track.wanted_key_frame(live)) {
@@ -201,6 +215,11 @@ fn forward(
 ) -> Forwarded {
     let mut forwarded = Forwarded::default();
     let Some(binding) = &mut down.binding else { return forwarded };
+    if !transport.is_connected() {
+        // Without keys the association would keep every packet until it has some, and then send the past.
+        counters.count_drops(DropReason::NotBound, pending.len() as u64);
+        return forwarded;
+    }
     for gathered in pending {
         let send_format = binding.send_format(gathered.format, formats, transport);
         if send_format == SendFormat::Unsupported {

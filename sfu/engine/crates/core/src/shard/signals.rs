@@ -35,6 +35,7 @@ impl Shard {
             Signal::Data { channel, payload } => self.take_in_data(now, index, channel, &payload),
             Signal::Connected { tcp } => {
                 self.events.push_back(Event::TransportConnected { transport: id, tcp });
+                self.request_first_key_frames(now, index);
             }
             Signal::Failed(failure) => self.fail_transport(now, index, failure),
             Signal::Stuck => {

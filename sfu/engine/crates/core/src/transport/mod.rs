@@ -277,6 +277,11 @@ impl Transport {
         }
     }
 
+    /// Whether ICE and DTLS have been up. Before, nothing written here could leave.
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
     /// Hands one packet to a sending stream; it leaves when the transport runs. False: the stream is gone.
     pub(crate) fn write(&mut self, ssrc: Ssrc, packet: RtpWrite) -> bool {
         match self.rtc.direct_api().stream_tx(&ssrc) {
