@@ -221,3 +221,18 @@ fn a_flood_of_messages_is_capped() {
     world.run_for(Duration::from_millis(200));
     assert_eq!(texts(&world, bob, "_reliable").len(), 11);
 }
+
+#[test]
+fn a_channel_kept_out_by_another_goes_on_when_there_is_room() {
+    let mut world = World::new(WorldConfig { sctp_buffer_bytes: 200_000, ..WorldConfig::default() });
+    let bob = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    for _ in 0..3 {
+        world.server_data(DataKind::Lossy, &[1; 60_000]);
+    }
+    world.server_data(DataKind::Reliable, &[2; 40_000]);
+    assert_eq!(world.shard.counters().data_messages_out, 3, "the lossy channel holds all the room");
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(texts(&world, bob, "_reliable").len(), 1);
+    assert_eq!(world.shard.counters().data_messages_out, 4);
+}

@@ -61,10 +61,7 @@ impl Lane {
         while let Some(message) = self.queue.front() {
             match channel.write(true, message) {
                 Ok(true) => counters.data_messages_out += 1,
-                Ok(false) => {
-                    channel.set_buffered_amount_low_threshold(LOW_THRESHOLD_BYTES);
-                    return;
-                }
+                Ok(false) => return, // until some channel has room
                 Err(_) => counters.count_drop(DropReason::ChannelNotOpen),
             }
             self.queue.pop();
@@ -146,6 +143,9 @@ impl Channels {
         self.uses.insert(id, channel_use);
         let ChannelUse::Packets(kind) = channel_use else { return };
         self.lane(kind).channel = Some(id);
+        if let Some(mut channel) = rtc.channel(id) {
+            channel.set_buffered_amount_low_threshold(LOW_THRESHOLD_BYTES);
+        }
         self.drop_expired(now, counters);
         let (ready, waiting) =
             std::mem::take(&mut self.early).into_iter().partition(|early| early.kind == kind);
@@ -171,11 +171,11 @@ impl Channels {
         self.uses.get(&id).copied()
     }
 
-    /// A channel has room again.
-    pub(super) fn resume(&mut self, rtc: &mut Rtc, id: ChannelId, counters: &mut Counters) {
-        if let Some(ChannelUse::Packets(kind)) = self.channel_use(id) {
-            self.lane(kind).drain_queue(rtc, counters);
-        }
+    /// A channel has room again. The association counts all of them together, so that it may be the other one that
+    /// was kept out.
+    pub(super) fn resume(&mut self, rtc: &mut Rtc, counters: &mut Counters) {
+        self.reliable.drain_queue(rtc, counters);
+        self.lossy.drain_queue(rtc, counters);
     }
 
     /// Sends a message now, later, or not at all (counted).

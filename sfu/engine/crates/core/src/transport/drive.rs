@@ -223,7 +223,7 @@ impl Transport {
             Event::ChannelData(data) => {
                 outlet.signal(Signal::Data { channel: data.id, payload: data.data });
             }
-            Event::ChannelBufferedAmountLow(id) => self.channels.resume(&mut self.rtc, id, outlet.counters),
+            Event::ChannelBufferedAmountLow(_) => self.channels.resume(&mut self.rtc, outlet.counters),
             Event::MediaEgressStats(stats) => {
                 let seen = self.nacks_seen.entry(stats.mid).or_default();
                 outlet.counters.nacks += stats.nacks.saturating_sub(*seen);
