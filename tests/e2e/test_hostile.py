@@ -72,8 +72,9 @@ async def witnesses(server: Server, path: JoinPath) -> AsyncIterator[str]:
         assert abs(dominant_hz(wave[-RATE_HZ:]) - 440) < 5
         blocks = wave[: wave.size // 4800 * 4800].reshape(-1, 4800).astype(float)
         loudness = np.sqrt((blocks**2).mean(axis=1))
-        silent = int((loudness < 500).sum())
-        assert silent <= max(3, blocks.shape[0] // 20), f"{silent} of {blocks.shape[0]} tenths of a second were silent"
+        gaps = "".join("." if quiet else " " for quiet in loudness < 500).split()
+        assert max(map(len, gaps), default=0) < 10, f"silent for {max(map(len, gaps))} tenths of a second at a stretch"
+        assert sum(map(len, gaps)) <= max(5, len(loudness) // 5), f"{gaps} of {len(loudness)} tenths were silent"
         assert not listener.journal.seen("disconnected")
         assert not listener.journal.seen("reconnecting")
 
@@ -291,7 +292,9 @@ async def test_a_flood_of_signal_messages(endpoint: Endpoint, path: JoinPath, wi
                     await asyncio.sleep(0)
         if OWN:
             code = (await flooder.journal.wait("closed", timeout_s=20)).args[0]
-            assert code == aiohttp.WSCloseCode.POLICY_VIOLATION, "over the cap: closed with a reason"
+            # Unread input makes the kernel reset the connection, which can overtake the close frame.
+            wanted = (aiohttp.WSCloseCode.POLICY_VIOLATION, aiohttp.WSCloseCode.ABNORMAL_CLOSURE)
+            assert code in wanted, "over the cap: closed with a reason"
     finally:
         await flooder.close()
 
