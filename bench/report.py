@@ -52,15 +52,16 @@ class Results:
     def print_table(self) -> None:
         """Prints all figures."""
         table = Table(title=f"{self.server} on {self.machine['processor']}, {self.machine['cores']} cores")
-        table.add_column("what")
-        table.add_column("figure", justify="right")
+        table.add_column("what", no_wrap=True)
+        table.add_column("figure", justify="right", no_wrap=True)
         table.add_column("ratio", justify="right")
         table.add_column("target")
         for row in self._rows():
             colour = {True: "green", False: "red", None: None}[row.is_met]
             target = f"[{colour}]{row.target}[/]" if colour else row.target
             table.add_row(row.name, row.figure, row.ratio, target)
-        Console().print(table)
+        # Whole lines in a log file too.
+        Console(width=max(Console().width, 110)).print(table)
 
     def save(self) -> Path:
         """Writes one JSON file; returns where."""

@@ -79,6 +79,7 @@ async def _follow(process: asyncio.subprocess.Process, observe: Callable[[str], 
     async for text in process.stdout:
         line = json.loads(text)
         if line["event"] == "result":
+            await process.wait()
             known = LoadRun.__dataclass_fields__
             return LoadRun(**{name: value for name, value in line.items() if name in known})
         observe(line["event"])
