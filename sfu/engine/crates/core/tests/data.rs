@@ -228,11 +228,37 @@ fn a_channel_kept_out_by_another_goes_on_when_there_is_room() {
     let bob = world.join_connected(Mode::Single);
     world.run_for(Duration::from_secs(1));
     for _ in 0..3 {
-        world.server_data(DataKind::Lossy, &[1; 60_000]);
+        world.server_data(DataKind::Lossy, &vec![1; 60_000]);
     }
-    world.server_data(DataKind::Reliable, &[2; 40_000]);
+    world.server_data(DataKind::Reliable, &vec![2; 40_000]);
     assert_eq!(world.shard.counters().data_messages_out, 3, "the lossy channel holds all the room");
     world.run_for(Duration::from_secs(5));
     assert_eq!(texts(&world, bob, "_reliable").len(), 1);
     assert_eq!(world.shard.counters().data_messages_out, 4);
+}
+
+#[test]
+fn a_client_that_opens_channels_without_end_is_closed() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    for number in 0..70 {
+        let label = if number % 2 == 0 { "_lossy".to_owned() } else { format!("mine-{number}") };
+        world.open_channel(alice, &label, true);
+    }
+    world.run_for(Duration::from_secs(2));
+    let alices = world.transports(alice)[0];
+    let failed: Vec<_> = world
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::TransportFailed { transport, failure } => Some((*transport, *failure)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(failed, [(alices, TransportFailure::Fault)]);
+    world.server_data(DataKind::Reliable, b"still here");
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(texts(&world, bob, "_reliable").len(), 1);
 }

@@ -325,3 +325,37 @@ fn down_tracks_of_an_up_track_that_never_came_end_in_any_order() {
         assert!(world.shard.is_empty());
     }
 }
+
+#[test]
+fn streams_without_end_reach_no_association() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let camera = world.publish(bob, MediaKind::Video, &[]);
+    world.subscribe(alice, camera, MediaKind::Video, "TR_cam");
+    world.publish(alice, MediaKind::Video, &[]);
+    world.run_for(Duration::from_secs(1));
+    let mid = world.clients[alice.0].lines[0].mid.clone();
+    let id = world.clients[alice.0].last_description.lines().find_map(|line| {
+        line.strip_prefix("a=extmap:")?
+            .strip_suffix(" urn:ietf:params:rtp-hdrext:sdes:mid")?
+            .parse::<u8>()
+            .ok()
+    });
+    let mut extension = vec![id.unwrap() << 4 | (mid.len() as u8 - 1)];
+    extension.extend(mid.bytes());
+    extension.resize(extension.len().next_multiple_of(4), 0);
+    for ssrc in 1..=3_000_u32 {
+        let mut packet = vec![0x90, 96, 0, 1, 0, 0, 0, 1];
+        packet.extend(ssrc.to_be_bytes());
+        packet.extend([0xbe, 0xde, 0, (extension.len() / 4) as u8]);
+        packet.extend(&extension);
+        packet.extend([7; 30]);
+        world.inject(world.address(alice, 0), &packet);
+    }
+    let refused = world.shard.counters().dropped(DropReason::UnknownStream);
+    assert!((1_900..2_000).contains(&refused), "{refused}");
+    Camera::new(bob, 0, None).film(&mut world, 30);
+    assert!(world.clients[alice.0].packets_of("TR_cam").len() >= 29);
+    assert!(failures(&world).is_empty());
+}

@@ -41,6 +41,7 @@ impl Transport {
         }
         self.refresh_payload_types();
         self.rx_streams.clear();
+        self.sources.clear();
         self.has_negotiated = true;
         self.requirement.note_offer(now, &self.lines);
         let sdp = self.finish(&answer, publish);

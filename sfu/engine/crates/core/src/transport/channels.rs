@@ -26,8 +26,8 @@ const LOW_THRESHOLD_BYTES: usize = 64 * 1024;
 /// What is kept for a receiver whose channel is not open yet, and for how long (`protocol.md` §2.9).
 const EARLY_BYTES: usize = 100 * 1000;
 const EARLY_TTL: Duration = Duration::from_secs(2);
-/// Channels with labels of the application's own.
-const MAX_UNLABELLED: usize = 64;
+/// Channels that may be open at a time. Each costs time with every message, so more of them are no honest client's.
+const MAX_CHANNELS: usize = 64;
 
 /// What a channel carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Channels {
         }
     }
 
-    /// Notes an open channel and replays what came too early for it.
+    /// Notes an open channel and replays what came too early for it. False: one too many.
     pub(super) fn open(
         &mut self,
         now: Instant,
@@ -132,16 +132,18 @@ impl Channels {
         id: ChannelId,
         label: &str,
         counters: &mut Counters,
-    ) {
+    ) -> bool {
+        if self.uses.len() >= MAX_CHANNELS {
+            return false;
+        }
         let channel_use = match label {
             RELIABLE_LABEL => ChannelUse::Packets(DataKind::Reliable),
             LOSSY_LABEL => ChannelUse::Packets(DataKind::Lossy),
             DATA_TRACK_LABEL => ChannelUse::DataTrack,
-            _ if self.uses.len() >= MAX_UNLABELLED => return,
             _ => ChannelUse::Raw(kind_of(rtc, id)),
         };
         self.uses.insert(id, channel_use);
-        let ChannelUse::Packets(kind) = channel_use else { return };
+        let ChannelUse::Packets(kind) = channel_use else { return true };
         self.lane(kind).channel = Some(id);
         if let Some(mut channel) = rtc.channel(id) {
             channel.set_buffered_amount_low_threshold(LOW_THRESHOLD_BYTES);
@@ -156,6 +158,7 @@ impl Channels {
             // The queues hold more than what is kept early, so this cannot fill one.
             let _ = self.lane(kind).send(rtc, &early.message, counters);
         }
+        true
     }
 
     pub(super) fn close(&mut self, id: ChannelId) {

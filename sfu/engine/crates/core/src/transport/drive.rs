@@ -9,7 +9,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
 use str0m::{Event, IceConnectionState, Input, Output};
 
-use super::{NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, guard};
+use super::{MAX_SOURCES, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, guard};
 use crate::demux::{Demux, TransportIndex};
 use crate::drop_reason::DropReason;
 use crate::input::{Carrier, Datagram};
@@ -27,7 +27,7 @@ pub(crate) enum Signal {
         tcp: bool,
     },
     Failed(TransportFailure),
-    /// It takes no more reliable data; the association itself is sound.
+    /// It takes no more reliable data, or opens channels without end; the association itself is sound.
     Stuck,
     Rtp(RtpPacket),
     KeyFrameWanted {
@@ -77,6 +77,10 @@ impl Transport {
             Carrier::Udp => Protocol::Udp,
             Carrier::Tcp => Protocol::Tcp,
         };
+        if !self.admits_source(datagram.payload) {
+            outlet.counters.count_drop(DropReason::UnknownStream);
+            return;
+        }
         let receive = Receive::new(protocol, datagram.source, datagram.destination, datagram.payload);
         let Ok(receive) = receive else {
             outlet.counters.count_drop(DropReason::Rejected);
@@ -85,6 +89,7 @@ impl Transport {
         let rtc = &mut self.rtc;
         match guard(move || rtc.handle_input(Input::Receive(now, receive))) {
             Ok(accepted) => {
+                self.note_source(datagram.payload);
                 let signals_before = outlet.signals.len();
                 self.drain(now, outlet);
                 let brought_rtp = || {
@@ -97,6 +102,21 @@ impl Transport {
                 }
             }
             Err(_) => outlet.signal(Signal::Failed(TransportFailure::Fault)),
+        }
+    }
+
+    /// Whether a datagram is of a stream that the association may see: it may keep something for each SSRC that names
+    /// a line, even before it has checked the packet, and never forget it.
+    fn admits_source(&self, datagram: &[u8]) -> bool {
+        self.sources.len() < MAX_SOURCES || ssrc_of(datagram).is_none_or(|ssrc| self.sources.contains(&ssrc))
+    }
+
+    fn note_source(&mut self, datagram: &[u8]) {
+        if let Some(ssrc) = ssrc_of(datagram)
+            && !self.sources.contains(&ssrc)
+            && self.rtc.direct_api().stream_rx(&ssrc.into()).is_some()
+        {
+            self.sources.insert(ssrc);
         }
     }
 
@@ -216,9 +236,7 @@ impl Transport {
             }),
             Event::Connected => self.note_connected(outlet),
             Event::IceConnectionStateChange(state) => self.note_ice_state(now, state, outlet),
-            Event::ChannelOpen(id, label) => {
-                self.channels.open(now, &mut self.rtc, id, &label, outlet.counters);
-            }
+            Event::ChannelOpen(id, label) => self.note_channel(now, id, &label, outlet),
             Event::ChannelClose(id) => self.channels.close(id),
             Event::ChannelData(data) => {
                 outlet.signal(Signal::Data { channel: data.id, payload: data.data });
@@ -236,6 +254,12 @@ impl Transport {
             }
             Event::Closed => outlet.signal(Signal::Failed(TransportFailure::ClosedByPeer)),
             _ => {}
+        }
+    }
+
+    fn note_channel(&mut self, now: Instant, id: ChannelId, label: &str, outlet: &mut Outlet<'_>) {
+        if !self.channels.open(now, &mut self.rtc, id, label, outlet.counters) {
+            outlet.signal(Signal::Stuck);
         }
     }
 
@@ -263,6 +287,12 @@ impl Transport {
             _ => {}
         }
     }
+}
+
+/// SSRC of an RTP datagram (RFC 3550 §5.1).
+fn ssrc_of(datagram: &[u8]) -> Option<u32> {
+    let ssrc = datagram.get(8..)?.first_chunk().filter(|_| is_rtp(datagram))?;
+    Some(u32::from_be_bytes(*ssrc))
 }
 
 /// Whether a datagram is RTP, not RTCP (RFC 5761 §4, RFC 7983 §7).

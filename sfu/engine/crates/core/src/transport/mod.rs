@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use str0m::media::{KeyframeRequestKind, Mid};
 use str0m::net::Protocol;
 use str0m::rtp::{RtpWrite, Ssrc};
@@ -54,6 +54,8 @@ use requirement::Requirement;
 const MAX_REMOTE_CANDIDATES: usize = 32;
 /// Streams of a publisher that are remembered per transport; more are looked up each time.
 const MAX_RX_STREAMS: usize = 512;
+/// SSRCs that may name a line between two offers.
+const MAX_SOURCES: usize = 1_024;
 /// How long an ICE restart may take before the transport counts as lost.
 const RESTART_GRACE: Duration = Duration::from_secs(15);
 
@@ -96,6 +98,7 @@ pub(crate) struct Transport {
     offering: Offering,
     channels: Channels,
     rx_streams: FxHashMap<u32, RxStream>,
+    sources: FxHashSet<u32>,
     remote_candidates: usize,
     remote_ufrag: String,
     has_negotiated: bool,
@@ -137,6 +140,7 @@ impl Transport {
             offering: Offering::default(),
             channels: Channels::new(),
             rx_streams: FxHashMap::default(),
+            sources: FxHashSet::default(),
             remote_candidates: 0,
             remote_ufrag: String::new(),
             has_negotiated: false,
