@@ -166,7 +166,9 @@ impl<'a> LocalSection<'a> {
             return !is_listed || (is_feedback && !self.is_receiving());
         }
         if is_transport_cc(line) {
-            return !self.is_receiving();
+            // An idle line keeps it: Chromium never again offers an extension that its first answer leaves out of all
+            // lines, and on `/rtc/v1` that answer comes before anything is published.
+            return self.is_sending();
         }
         let is_source = ["a=msid:", "a=ssrc:", "a=ssrc-group:"].iter().any(|prefix| line.starts_with(prefix));
         is_source && !self.is_sending()

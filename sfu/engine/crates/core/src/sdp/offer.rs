@@ -46,17 +46,19 @@ impl RemoteOffer {
     }
 
     /// The offer as the transport is to see it: filtered, with directions by use, with the transport-cc header
-    /// extension only where media comes in (we do not estimate downstream by it; clients then send REMB).
+    /// extension wherever we do not send (we do not estimate downstream by it; clients then send REMB). Idle lines keep
+    /// it: the transport fixes its table of extensions at the first offer, which on `/rtc/v1` has no other lines.
     #[must_use]
     pub fn text_for(&self, lines: &LineUse<'_>) -> String {
         let mut text = self.session.clone();
         for section in &self.sections {
             text.push_str(&section.text);
             let Some(media) = section.media.and_then(|index| self.media.get(index)) else { continue };
-            if matches!(media.direction, Direction::SendOnly | Direction::SendRecv) {
+            let direction = direction_for(media, lines);
+            if direction != Direction::RecvOnly {
                 text.push_str(&section.transport_cc);
             }
-            text.push_str(direction_for(media, lines).as_attribute());
+            text.push_str(direction.as_attribute());
             text.push_str("\r\n");
         }
         text
