@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.e2e.support.endpoint import Endpoint, JoinPath
+    from tests.e2e.support.journal import Entry
 
 __all__ = ["PeerClient", "peer"]
 
@@ -39,6 +40,8 @@ class PeerClient(WireClient):
     def __init__(self, identity: str) -> None:
         super().__init__(identity)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._at_work = asyncio.Lock()
+        """Held while a description is made: cancelling aiortc as it gathers candidates leaves open sockets behind."""
         self.publisher = self._connection("publisher")
         self.subscriber = self._connection("subscriber")
         self.channels: dict[str, RTCDataChannel] = {}
@@ -118,14 +121,18 @@ class PeerClient(WireClient):
         while True:
             entry = await self.journal.at(index, timeout_s=3600)
             index += 1
-            if entry.name == "trickle":
-                trickle = entry.args[0]
-                of_subscriber = trickle.target == rtc.SignalTarget.SUBSCRIBER
-                await self._candidate(self.subscriber if of_subscriber else self.publisher, trickle.candidateInit)
-            elif entry.name == "offer":
-                await self._answer(entry.args[0])
-            elif entry.name == "media_sections_requirement":
-                self._reoffer(entry.args[0])
+            async with self._at_work:
+                await self._obey(entry)
+
+    async def _obey(self, entry: Entry) -> None:
+        if entry.name == "trickle":
+            trickle = entry.args[0]
+            of_subscriber = trickle.target == rtc.SignalTarget.SUBSCRIBER
+            await self._candidate(self.subscriber if of_subscriber else self.publisher, trickle.candidateInit)
+        elif entry.name == "offer":
+            await self._answer(entry.args[0])
+        elif entry.name == "media_sections_requirement":
+            self._reoffer(entry.args[0])
 
     def _reoffer(self, requirement: Any) -> None:
         for kind, count in (("audio", requirement.num_audios), ("video", requirement.num_videos)):
@@ -135,7 +142,8 @@ class PeerClient(WireClient):
         self._tasks.add(task)
 
     async def _negotiate_quietly(self) -> None:
-        await self.negotiate()
+        async with self._at_work:
+            await self.negotiate()
 
     async def _answer(self, offer: rtc.SessionDescription) -> None:
         await self.subscriber.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
@@ -172,6 +180,8 @@ class PeerClient(WireClient):
 
     async def close(self) -> None:
         """Drop everything; never fails."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._at_work.acquire(), 3)
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
