@@ -6,13 +6,13 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["describe_machine", "process_cpu_s", "process_memory_bytes"]
+__all__ = ["cpu_s_of", "describe_machine", "memory_bytes_of"]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def process_cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
     """CPU seconds, user and system, that the process has used so far (proc(5), `stat`)."""
     # The command name, in parentheses, may hold spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -20,7 +20,7 @@ def process_cpu_s(pid: int) -> float:
     return (user_ticks + system_ticks) / _TICKS_PER_S
 
 
-def process_memory_bytes(pid: int) -> int:
+def memory_bytes_of(pid: int) -> int:
     """Resident memory of the process (proc(5), `statm`)."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 

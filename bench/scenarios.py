@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench.machine import process_cpu_s, process_memory_bytes
+from bench.machine import cpu_s_of, memory_bytes_of
 
 if TYPE_CHECKING:
     from bench.server import Server
@@ -97,8 +97,8 @@ class _Probe:
     memory_bytes: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, event: str) -> None:
-        self.cpu_s[event] = process_cpu_s(self.pid)
-        self.memory_bytes[event] = process_memory_bytes(self.pid)
+        self.cpu_s[event] = cpu_s_of(self.pid)
+        self.memory_bytes[event] = memory_bytes_of(self.pid)
 
     def cpu_between(self, first: str, last: str) -> float:
         return self.cpu_s[last] - self.cpu_s[first]

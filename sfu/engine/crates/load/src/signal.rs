@@ -13,7 +13,7 @@ use tungstenite::{Message, WebSocket};
 use crate::args::JoinMode;
 use crate::error::LoadError;
 use crate::wire::{
-    ClientInfo, ConnectionSettings, JoinRequest, Request, Response, SessionDescription, SignalRequest,
+    ClientVersion, ConnectionSettings, JoinRequest, Request, Response, SessionDescription, SignalRequest,
     SignalResponse, WrappedJoinRequest,
 };
 
@@ -105,7 +105,7 @@ fn no_wait<T>(result: Result<T, tungstenite::Error>) -> Result<Option<T>, LoadEr
 
 fn join_request(publisher_offer: Option<SessionDescription>) -> String {
     let request = JoinRequest {
-        client_info: Some(ClientInfo { sdk: SDK_RUST, version: VERSION.to_owned(), protocol: PROTOCOL }),
+        client_info: Some(ClientVersion { sdk: SDK_RUST, version: VERSION.to_owned(), protocol: PROTOCOL }),
         connection_settings: Some(ConnectionSettings { auto_subscribe: true }),
         publisher_offer,
     };

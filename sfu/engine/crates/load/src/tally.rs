@@ -11,7 +11,7 @@ const MARK_BYTES: usize = 16;
 /// One delay in so many is kept.
 const DELAY_EVERY: u64 = 7;
 
-fn process_start() -> (Instant, u64) {
+fn first_moment() -> (Instant, u64) {
     static START: OnceLock<(Instant, u64)> = OnceLock::new();
     *START.get_or_init(|| {
         let unlikely_elsewhere = u64::from(std::process::id()) << 32 | 0x504c_4e4d;
@@ -21,20 +21,20 @@ fn process_start() -> (Instant, u64) {
 
 /// Bytes that say when `now` is.
 pub(crate) fn time_mark(now: Instant) -> [u8; MARK_BYTES] {
-    let (start, process) = process_start();
+    let (start, ours) = first_moment();
     let micros = u64::try_from(now.saturating_duration_since(start).as_micros()).unwrap_or(u64::MAX);
     let mut mark = [0; MARK_BYTES];
-    mark[..8].copy_from_slice(&process.to_be_bytes());
+    mark[..8].copy_from_slice(&ours.to_be_bytes());
     mark[8..].copy_from_slice(&micros.to_be_bytes());
     mark
 }
 
 /// How long ago the mark at the begin of `bytes` was made, if it is one of this process.
 fn delay(bytes: &[u8], now: Instant) -> Option<Duration> {
-    let (start, process) = process_start();
+    let (start, ours) = first_moment();
     let (found, rest) = bytes.split_first_chunk::<8>()?;
     let micros = u64::from_be_bytes(*rest.first_chunk::<8>()?);
-    (u64::from_be_bytes(*found) == process)
+    (u64::from_be_bytes(*found) == ours)
         .then(|| now.saturating_duration_since(start + Duration::from_micros(micros)))
 }
 
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_mark_tells_its_age() {
-        let now = process_start().0 + Duration::from_secs(3);
+        let now = first_moment().0 + Duration::from_secs(3);
         let mark = time_mark(now);
         let later = now + Duration::from_millis(250);
         let found = delay(&mark, later).unwrap();

@@ -140,7 +140,7 @@ pub(crate) struct WrappedJoinRequest {
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct JoinRequest {
     #[prost(message, optional, tag = "1")]
-    pub(crate) client_info: Option<ClientInfo>,
+    pub(crate) client_info: Option<ClientVersion>,
     #[prost(message, optional, tag = "2")]
     pub(crate) connection_settings: Option<ConnectionSettings>,
     #[prost(message, optional, tag = "6")]
@@ -148,7 +148,8 @@ pub(crate) struct JoinRequest {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct ClientInfo {
+/// `livekit.ClientInfo`.
+pub(crate) struct ClientVersion {
     /// 8: the Rust SDK.
     #[prost(int32, tag = "1")]
     pub(crate) sdk: i32,
