@@ -147,8 +147,8 @@ pub(crate) struct JoinRequest {
     pub(crate) publisher_offer: Option<SessionDescription>,
 }
 
-#[derive(Clone, PartialEq, Message)]
 /// `livekit.ClientInfo`.
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct ClientVersion {
     /// 8: the Rust SDK.
     #[prost(int32, tag = "1")]
