@@ -1,6 +1,9 @@
 //! The tables of one shard: rooms, participants, up tracks, down tracks, and which feeds which. Plain data with the
 //! few operations that keep it consistent; no str0m calls, no decisions.
 //!
+//! An entry that names something that is gone is a bug, but costs only what hangs on it: it is counted and logged
+//! ([`Tables::note_slip`]), never a panic, which would cost every room of the shard.
+//!
 //! Up tracks and down tracks meet here and nowhere else. The fan-out walks `UpEntry::links`, which holds slab indices,
 //! so the packet path hashes nothing of ours.
 
@@ -115,11 +118,22 @@ pub(crate) struct UpEntry {
     pub(crate) audio: AudioWindow,
     /// Entered in the list of up tracks heard in this interval.
     pub(crate) is_heard: bool,
+    /// Every down track.
+    pub(crate) downs: Vec<DownIndex>,
     /// Down tracks with a line; others wait and get nothing.
     pub(crate) links: Vec<Link>,
     pub(crate) unbound: u32,
     pub(crate) pending: Vec<Gathered>,
     pub(crate) scheduled: Scheduled,
+}
+
+impl UpEntry {
+    /// One down track fewer waits for a line. False: none did.
+    fn take_unbound(&mut self) -> bool {
+        let rest = self.unbound.checked_sub(1);
+        self.unbound = rest.unwrap_or_default();
+        rest.is_some()
+    }
 }
 
 /// Where an up track arrives.
@@ -162,6 +176,7 @@ pub(crate) struct Tables {
     pub(crate) participant_index: FxHashMap<ParticipantId, ParticipantIndex>,
     pub(crate) up_index: FxHashMap<UpTrackId, UpIndex>,
     pub(crate) down_index: FxHashMap<DownTrackId, DownIndex>,
+    slips: u64,
 }
 
 impl Tables {
@@ -170,9 +185,7 @@ impl Tables {
         if self.participant_index.contains_key(&id) {
             return false;
         }
-        let room = *self.room_index.entry(room).or_insert_with(|| {
-            self.rooms.insert(Room { id: room, participants: Vec::new(), nonces: NonceRing::default() })
-        });
+        let room = self.room_or_insert(room);
         let index = self.participants.insert(Participant {
             id,
             room,
@@ -182,20 +195,31 @@ impl Tables {
             sequences: SequenceFilter::default(),
             rate: RateWindow::default(),
         });
-        self.rooms[room].participants.push(index);
+        match self.rooms.get_mut(room) {
+            Some(room) => room.participants.push(index),
+            None => self.note_slip("participant without room"),
+        }
         self.participant_index.insert(id, index);
         true
+    }
+
+    fn room_or_insert(&mut self, id: RoomId) -> RoomIndex {
+        *self.room_index.entry(id).or_insert_with(|| {
+            self.rooms.insert(Room { id, participants: Vec::new(), nonces: NonceRing::default() })
+        })
     }
 
     /// Forgets a participant whose transports are gone, and its room with the last one.
     pub(crate) fn remove_participant(&mut self, index: ParticipantIndex) {
         let Some(participant) = self.participants.try_remove(index) else { return };
         self.participant_index.remove(&participant.id);
-        let room = &mut self.rooms[participant.room];
+        let Some(room) = self.rooms.get_mut(participant.room) else {
+            return self.note_slip("participant without room");
+        };
         room.participants.retain(|other| *other != index);
         if room.participants.is_empty() {
-            let room = self.rooms.remove(participant.room);
             self.room_index.remove(&room.id);
+            self.rooms.try_remove(participant.room);
         }
     }
 
@@ -214,6 +238,7 @@ impl Tables {
                 has_started: false,
                 audio: AudioWindow::default(),
                 is_heard: false,
+                downs: Vec::new(),
                 links: Vec::new(),
                 unbound: 0,
                 pending: Vec::new(),
@@ -222,15 +247,21 @@ impl Tables {
         })
     }
 
-    /// Adds a down track that has no line yet. False: the id is taken.
+    /// Adds a down track that has no line yet. `None`: the id is taken.
     pub(crate) fn add_down(&mut self, entry: DownEntry) -> Option<DownIndex> {
         if self.down_index.contains_key(&entry.id) {
             return None;
         }
-        self.ups[entry.up].unbound += 1;
-        let id = entry.id;
+        let (id, up) = (entry.id, entry.up);
+        if !self.ups.contains(up) {
+            self.note_slip("down track added to no up track");
+            return None;
+        }
         let index = self.downs.insert(entry);
         self.down_index.insert(id, index);
+        let up = self.ups.get_mut(up)?;
+        up.downs.push(index);
+        up.unbound += 1;
         Some(index)
     }
 
@@ -240,19 +271,27 @@ impl Tables {
         if down.binding.take().is_none() {
             return;
         }
-        let up = &mut self.ups[down.up];
-        up.links.retain(|link| link.down != index);
-        up.unbound += 1;
+        match self.ups.get_mut(down.up) {
+            Some(up) => {
+                up.links.retain(|link| link.down != index);
+                up.unbound += 1;
+            }
+            None => self.note_slip("down track bound to no up track"),
+        }
     }
 
     /// Puts a down track into the fan-out.
     pub(crate) fn bind_down(&mut self, index: DownIndex, binding: Binding) {
         self.unbind_down(index);
         let Some(down) = self.downs.get_mut(index) else { return };
+        let Some(up) = self.ups.get_mut(down.up) else {
+            return self.note_slip("down track to be bound to no up track");
+        };
         down.binding = Some(binding);
-        let up = &mut self.ups[down.up];
-        up.unbound -= 1;
         up.links.push(Link { down: index, transport: down.transport });
+        if !up.take_unbound() {
+            self.note_slip("up track with too few waiting down tracks");
+        }
     }
 
     /// Forgets a down track, and a never published up track with its last one.
@@ -260,10 +299,17 @@ impl Tables {
         self.unbind_down(index);
         let down = self.downs.try_remove(index)?;
         self.down_index.remove(&down.id);
-        let up = &mut self.ups[down.up];
-        up.unbound -= 1;
-        if up.origin.is_none() && up.unbound == 0 && up.links.is_empty() {
+        let Some(up) = self.ups.get_mut(down.up) else {
+            self.note_slip("down track removed from no up track");
+            return Some(down);
+        };
+        up.downs.retain(|other| *other != index);
+        let was_counted = up.take_unbound();
+        if up.origin.is_none() && up.downs.is_empty() {
             self.remove_up(down.up);
+        }
+        if !was_counted {
+            self.note_slip("up track with too few waiting down tracks");
         }
         Some(down)
     }
@@ -277,7 +323,25 @@ impl Tables {
 
     /// Every down track of an up track.
     pub(crate) fn downs_of(&self, up: UpIndex) -> Vec<DownIndex> {
-        self.downs.iter().filter(|(_, down)| down.up == up).map(|(index, _)| index).collect()
+        self.ups.get(up).map(|up| up.downs.clone()).unwrap_or_default()
+    }
+
+    /// Notes that an entry names something that is gone; logged less and less often, for a packet may cause it.
+    pub(crate) fn note_slip(&mut self, what: &'static str) {
+        self.slips += 1;
+        if self.slips.is_power_of_two() {
+            tracing::error!(what, slips = self.slips, "tables contradict each other");
+        }
+    }
+
+    /// Forgets everything but the number of slips.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { slips: self.slips, ..Self::default() };
+    }
+
+    /// Slips since the tables began.
+    pub(crate) const fn slips(&self) -> u64 {
+        self.slips
     }
 
     /// Whether nothing is left.
@@ -290,5 +354,84 @@ impl Tables {
             && self.participant_index.is_empty()
             && self.up_index.is_empty()
             && self.down_index.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::uptrack::UpTrackConfig;
+
+    fn tables_with_downs(count: u64) -> (Tables, UpIndex, Vec<DownIndex>) {
+        let mut tables = Tables::default();
+        let config = UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: Duration::from_millis(500) };
+        let up = tables.up_or_insert(UpTrackId(1), || UpTrack::new(config));
+        let add = |id: u64| DownEntry {
+            id: DownTrackId(id),
+            up,
+            transport: 0,
+            kind: MediaKind::Video,
+            is_enabled: true,
+            binding: None,
+        };
+        let downs = (0..count).map(|id| tables.add_down(add(id)).unwrap()).collect();
+        (tables, up, downs)
+    }
+
+    fn binding() -> Binding {
+        let config =
+            downtrack::DownTrackConfig { kind: MediaKind::Video, clock_rate_hz: 90_000, first_seq: 0 };
+        Binding {
+            mid: Mid::from("0"),
+            ssrc: 1.into(),
+            track: DownTrack::new(config),
+            formats: Vec::new(),
+            has_reported_codec: false,
+        }
+    }
+
+    #[test]
+    fn a_down_track_of_a_lost_up_track_costs_itself_alone() {
+        let (mut tables, up, downs) = tables_with_downs(3);
+        tables.bind_down(downs[0], binding());
+        tables.remove_up(up);
+        tables.bind_down(downs[1], binding());
+        tables.unbind_down(downs[0]);
+        for down in downs {
+            assert!(tables.remove_down(down).is_some());
+        }
+        assert!(tables.is_empty());
+        assert_eq!(tables.slips(), 5);
+    }
+
+    #[test]
+    fn a_lost_room_costs_its_participants_alone() {
+        let mut tables = Tables::default();
+        let profile = || DataProfile {
+            sid: "PA_1".into(),
+            identity: "one".into(),
+            can_publish_data: true,
+            hidden: false,
+            agent: false,
+        };
+        assert!(tables.add_participant(RoomId(1), ParticipantId(1), profile()));
+        tables.rooms.clear();
+        assert!(tables.add_participant(RoomId(1), ParticipantId(2), profile()));
+        tables.remove_participant(0);
+        tables.remove_participant(1);
+        assert_eq!((tables.participants.len(), tables.participant_index.len(), tables.slips()), (0, 0, 3));
+    }
+
+    #[test]
+    fn an_up_track_knows_its_down_tracks() {
+        let (mut tables, up, downs) = tables_with_downs(3);
+        tables.bind_down(downs[1], binding());
+        assert_eq!(tables.downs_of(up), downs);
+        tables.remove_down(downs[0]);
+        tables.remove_down(downs[1]);
+        assert_eq!(tables.downs_of(up), [downs[2]]);
+        tables.remove_down(downs[2]);
+        assert!(tables.is_empty(), "nobody publishes it, nobody wants it");
+        assert_eq!((tables.downs_of(up), tables.slips()), (Vec::new(), 0));
     }
 }

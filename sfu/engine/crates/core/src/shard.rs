@@ -239,7 +239,7 @@ impl Shard {
         for index in indices {
             self.close_transport(now, index);
         }
-        self.tables = Tables::default();
+        self.tables.clear();
         self.gathering.clear();
         self.gather_until = None;
         self.heard.clear();
@@ -347,5 +347,15 @@ impl Shard {
         self.counters.transports = self.transports.len() as u64;
         self.counters.up_tracks = self.tables.ups.len() as u64;
         self.counters.down_tracks = self.tables.downs.len() as u64;
+        self.counters.inconsistent_tables = self.tables.slips();
+    }
+
+    /// As [`Tables::note_slip`], for what the shard finds itself.
+    fn note_slip(&mut self, what: &'static str) {
+        self.tables.note_slip(what);
+        self.counters.inconsistent_tables = self.tables.slips();
     }
 }
+
+#[cfg(test)]
+mod tests;

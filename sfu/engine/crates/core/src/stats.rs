@@ -34,6 +34,8 @@ pub struct Counters {
     pub stale_commands: u64,
     /// Remote candidates that were bad, unusable or too many.
     pub candidates_ignored: u64,
+    /// Table entries that named something that is gone: a bug of ours that cost one track or message.
+    pub inconsistent_tables: u64,
     /// Current number of transports.
     pub transports: u64,
     /// Current number of up tracks.
@@ -62,6 +64,7 @@ impl Counters {
             data_messages_out: 0,
             stale_commands: 0,
             candidates_ignored: 0,
+            inconsistent_tables: 0,
             transports: 0,
             up_tracks: 0,
             down_tracks: 0,

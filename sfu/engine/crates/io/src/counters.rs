@@ -7,7 +7,7 @@ use plenum_core::{Counters, DropReason};
 use crate::tcp::TcpCounters;
 use crate::udp::SendOutcome;
 
-const TOTALS: usize = 14;
+const TOTALS: usize = 15;
 const REASONS: usize = DropReason::ALL.len();
 
 /// Names of the totals that survive a shard's failure, in the order of [`core_totals`].
@@ -26,6 +26,7 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "data_messages_out",
     "stale_commands",
     "candidates_ignored",
+    "inconsistent_tables",
 ];
 
 fn core_totals(counters: &Counters) -> [u64; TOTALS] {
@@ -44,6 +45,7 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         counters.data_messages_out,
         counters.stale_commands,
         counters.candidates_ignored,
+        counters.inconsistent_tables,
     ]
 }
 

@@ -76,7 +76,8 @@ impl Shard {
             }
             Command::AddRemoteCandidate { transport, candidate } => {
                 self.on_transport(transport, |shard, index| {
-                    if shard.transports[index].add_remote_candidate(&candidate) {
+                    let found = shard.transports.get_mut(index);
+                    if found.is_some_and(|transport| transport.add_remote_candidate(&candidate)) {
                         shard.touch(index);
                     } else {
                         shard.counters.candidates_ignored += 1;
@@ -84,8 +85,10 @@ impl Shard {
                 })
             }
             Command::RestartIce { transport } => self.on_transport(transport, |shard, index| {
-                shard.transports[index].restart_ice(now);
-                shard.touch(index);
+                if let Some(transport) = shard.transports.get_mut(index) {
+                    transport.restart_ice(now);
+                    shard.touch(index);
+                }
             }),
             Command::MuteUpTrack { up_track, muted } => {
                 let up = self.tables.up_index.get(&up_track).and_then(|up| self.tables.ups.get_mut(*up));
@@ -109,21 +112,33 @@ impl Shard {
             }
             Command::RemoveDownTrack { down_track } => self.remove_down_track(now, down_track),
             Command::Snapshot { request, transport } => self.on_transport(transport, |shard, index| {
-                let json = shard.transports[index].snapshot();
-                shard.events.push_back(Event::Snapshot { request, json });
+                if let Some(transport) = shard.transports.get(index) {
+                    shard.events.push_back(Event::Snapshot { request, json: transport.snapshot() });
+                }
             }),
             _ => false, // the rest is carried out above
         }
     }
 
+    /// Calls with the index of a transport that is there.
     fn on_transport(&mut self, id: TransportId, call: impl FnOnce(&mut Self, TransportIndex)) -> bool {
-        match self.transport_index.get(&id).copied() {
+        match self.index_of(id) {
             Some(index) => {
                 call(self, index);
                 true
             }
             None => false,
         }
+    }
+
+    fn index_of(&mut self, id: TransportId) -> Option<TransportIndex> {
+        let index = self.transport_index.get(&id).copied()?;
+        if !self.transports.contains(index) {
+            self.transport_index.remove(&id);
+            self.note_slip("id of no transport");
+            return None;
+        }
+        Some(index)
     }
 
     fn update_participant(&mut self, id: ParticipantId, profile: DataProfile) -> bool {
@@ -139,7 +154,12 @@ impl Shard {
 
     fn remove_participant(&mut self, now: Instant, id: ParticipantId) -> bool {
         let Some(index) = self.tables.participant_index.get(&id).copied() else { return false };
-        for transport in std::mem::take(&mut self.tables.participants[index].transports) {
+        let Some(participant) = self.tables.participants.get_mut(index) else {
+            self.tables.participant_index.remove(&id);
+            self.note_slip("id of no participant");
+            return false;
+        };
+        for transport in std::mem::take(&mut participant.transports) {
             self.close_transport(now, transport);
         }
         self.tables.remove_participant(index);
@@ -151,13 +171,19 @@ impl Shard {
         if self.transport_index.contains_key(&seed.id) {
             return false;
         }
+        if !self.tables.participants.contains(owner) {
+            self.note_slip("id of no participant");
+            return false;
+        }
         let id = seed.id;
         let mut transport = Transport::new(now, owner, seed);
         let ufrag = transport.local_ufrag();
         let index = self.transports.insert(transport);
         self.transport_index.insert(id, index);
         self.demux.add_ufrag(index, &ufrag);
-        self.tables.participants[owner].transports.push(index);
+        if let Some(participant) = self.tables.participants.get_mut(owner) {
+            participant.transports.push(index);
+        }
         self.choose_data_transport(owner);
         self.touch(index);
         true
@@ -172,11 +198,12 @@ impl Shard {
         publish: &[PublishLine],
     ) -> bool {
         self.on_transport(id, |shard, index| {
-            match shard.transports[index].accept_offer(now, offer, publish) {
+            let Some(transport) = shard.transports.get_mut(index) else { return };
+            match transport.accept_offer(now, offer, publish) {
                 Ok(negotiated) => {
-                    shard.publish(index, publish);
-                    let ufrag = shard.transports[index].local_ufrag();
+                    let ufrag = transport.local_ufrag();
                     shard.demux.add_ufrag(index, &ufrag);
+                    shard.publish(index, publish);
                     let Negotiated { sdp, mid_to_track, bound, .. } = negotiated;
                     shard.events.push_back(Event::Answer { transport: id, request, sdp, mid_to_track });
                     for line in bound {
@@ -190,11 +217,12 @@ impl Shard {
     }
 
     fn accept_answer(&mut self, now: Instant, id: TransportId, request: RequestId, sdp: &str) -> bool {
-        let Some(index) = self.transport_index.get(&id).copied() else { return false };
-        let Some(applied) = self.transports[index].accept_answer(now, request, sdp) else { return false };
+        let Some(index) = self.index_of(id) else { return false };
+        let Some(transport) = self.transports.get_mut(index) else { return false };
+        let Some(applied) = transport.accept_answer(now, request, sdp) else { return false };
         match applied {
             Ok(Negotiated { bound, refused, .. }) => {
-                let ufrag = self.transports[index].local_ufrag();
+                let ufrag = transport.local_ufrag();
                 self.demux.add_ufrag(index, &ufrag);
                 for line in bound {
                     self.bind_down_track(now, line);
@@ -211,7 +239,7 @@ impl Shard {
 
     /// A description of the peer was not applied.
     fn refuse(&mut self, now: Instant, index: TransportIndex, request: RequestId, error: &NegotiationError) {
-        let transport = self.transports[index].id;
+        let Some(transport) = self.transports.get(index).map(|transport| transport.id) else { return };
         self.events.push_back(Event::NegotiationFailed { transport, request, reason: error.to_string() });
         if *error == NegotiationError::Fault {
             self.fail_transport(now, index, TransportFailure::Fault);
@@ -220,15 +248,19 @@ impl Shard {
 
     /// Binds the sending lines of an offer to up tracks; lines that are not named any more lose theirs.
     fn publish(&mut self, index: TransportIndex, publish: &[PublishLine]) {
-        let participant = self.transports[index].participant;
-        let Some(room) = self.tables.participants.get(participant).map(|participant| participant.room) else {
-            return;
+        let participant = self.transports.get(index).map(|transport| transport.participant);
+        let participant = participant.and_then(|participant| self.tables.participants.get(participant));
+        let Some(room) = participant.map(|participant| participant.room) else {
+            return self.note_slip("transport without participant");
         };
         let mut published: Vec<(Mid, UpIndex)> = Vec::with_capacity(publish.len());
         for line in publish {
-            let kind = self.transports[index].kind_of(&line.mid).unwrap_or(MediaKind::Video);
-            let up = self.up_track(line.up_track, kind);
-            let entry = &mut self.tables.ups[up];
+            let kind = self.transports.get(index).and_then(|transport| transport.kind_of(&line.mid));
+            let up = self.up_track(line.up_track, kind.unwrap_or(MediaKind::Video));
+            let Some(entry) = self.tables.ups.get_mut(up) else {
+                self.note_slip("id of no up track");
+                continue;
+            };
             let is_elsewhere = entry.origin.is_some_and(|origin| origin.transport != index);
             if is_elsewhere || published.iter().any(|(_, taken)| *taken == up) {
                 continue; // an up track has one line; packets of another are nobody's
@@ -238,7 +270,9 @@ impl Shard {
             entry.is_speaker = line.speaker;
             published.push((Mid::from(&*line.mid), up));
         }
-        self.transports[index].published = published;
+        if let Some(transport) = self.transports.get_mut(index) {
+            transport.published = published;
+        }
     }
 
     fn up_track(&mut self, id: UpTrackId, kind: MediaKind) -> UpIndex {
@@ -249,8 +283,8 @@ impl Shard {
     }
 
     fn add_down_track(&mut self, now: Instant, wish: DownTrackWish) -> bool {
-        let Some(transport) = self.transport_index.get(&wish.transport).copied() else { return false };
-        if self.transports[transport].role == TransportRole::Publisher {
+        let Some(transport) = self.index_of(wish.transport) else { return false };
+        if self.transports.get(transport).is_none_or(|found| found.role == TransportRole::Publisher) {
             return false; // it only receives: the subscriber transport went before this command came
         }
         let up = self.up_track(wish.up_track, wish.kind);
@@ -270,7 +304,9 @@ impl Shard {
             track_sid: wish.track_sid,
             stereo: wish.stereo,
         };
-        self.transports[transport].add_subscription(now, subscription);
+        if let Some(found) = self.transports.get_mut(transport) {
+            found.add_subscription(now, subscription);
+        }
         self.schedule_transport(transport);
         true
     }

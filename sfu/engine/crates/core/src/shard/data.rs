@@ -12,7 +12,7 @@ use crate::data::{Destinations, Restamped, restamp, wrap_raw};
 use crate::demux::TransportIndex;
 use crate::drop_reason::DropReason;
 use crate::ids::{ParticipantId, RoomId};
-use crate::room::ParticipantIndex;
+use crate::room::{ParticipantIndex, Room};
 use crate::transport::{ChannelUse, ReceiverStuck, Signal};
 
 impl Shard {
@@ -25,8 +25,9 @@ impl Shard {
         payload: &[u8],
     ) {
         self.counters.data_messages_in += 1;
-        let sender = self.transports[index].participant;
-        let taken = self.transports[index]
+        let Some(transport) = self.transports.get(index) else { return };
+        let sender = transport.participant;
+        let taken = transport
             .channel_use(channel)
             .ok_or(DropReason::ChannelNotOpen)
             .and_then(|channel_use| self.check_data(now, sender, channel_use, payload));
@@ -56,14 +57,18 @@ impl Shard {
         if kind == DataKind::Reliable && !participant.sequences.accept(packet.sequence) {
             return Err(DropReason::DuplicateData);
         }
-        if !self.tables.rooms[participant.room].nonces.accept(&packet.nonce) {
+        let room = self.tables.rooms.get_mut(participant.room).ok_or(DropReason::DataNotPermitted)?;
+        if !room.nonces.accept(&packet.nonce) {
             return Err(DropReason::DuplicateData);
         }
         Ok((kind, packet))
     }
 
     fn fan_out_data(&mut self, now: Instant, sender: ParticipantIndex, kind: DataKind, packet: &Restamped) {
-        let room = self.tables.participants[sender].room;
+        let room = self.tables.participants.get(sender).map(|participant| participant.room);
+        let Some(room) = room.and_then(|room| self.tables.rooms.get(room)) else {
+            return self.note_slip("participant without room");
+        };
         let receivers: Vec<ParticipantIndex> =
             self.receivers(room, &packet.destinations).filter(|receiver| *receiver != sender).collect();
         for receiver in receivers {
@@ -71,12 +76,12 @@ impl Shard {
         }
     }
 
-    fn receivers(&self, room: usize, to: &Destinations) -> impl Iterator<Item = ParticipantIndex> {
-        let participants = &self.tables.participants;
-        self.tables.rooms[room].participants.iter().copied().filter(move |index| {
-            let profile = &participants[*index].profile;
-            to.is_everybody() || to.includes(&profile.identity, &profile.sid)
-        })
+    fn receivers(&self, room: &Room, to: &Destinations) -> impl Iterator<Item = ParticipantIndex> {
+        let is_meant = move |index: &ParticipantIndex| {
+            let participant = self.tables.participants.get(*index);
+            participant.is_some_and(|one| to.includes(&one.profile.identity, &one.profile.sid))
+        };
+        room.participants.iter().copied().filter(is_meant)
     }
 
     /// Sends a packet of the server's own. False: the room is gone.
@@ -93,7 +98,8 @@ impl Shard {
             return false;
         };
         let is_meant = |index: &ParticipantIndex| {
-            destinations.is_none_or(|ids| ids.contains(&self.tables.participants[*index].id))
+            let id = self.tables.participants.get(*index).map(|participant| participant.id);
+            destinations.is_none_or(|ids| id.is_some_and(|id| ids.contains(&id)))
         };
         let receivers: Vec<ParticipantIndex> = room.participants.iter().copied().filter(is_meant).collect();
         for receiver in receivers {
@@ -109,7 +115,10 @@ impl Shard {
             self.counters.count_drop(DropReason::ChannelNotOpen);
             return;
         };
-        match self.transports[index].send_data(now, kind, payload, &mut self.counters) {
+        let Some(transport) = self.transports.get_mut(index) else {
+            return self.note_slip("data for no transport");
+        };
+        match transport.send_data(now, kind, payload, &mut self.counters) {
             Ok(()) => self.touch(index),
             // Closed when the signals are dealt with: the room's tables are being walked.
             Err(ReceiverStuck) => self.signals.push((index, Signal::Stuck)),
@@ -119,11 +128,12 @@ impl Shard {
     /// Chooses where a participant receives data: on the transport that we offer, else on the only one it has.
     pub(super) fn choose_data_transport(&mut self, participant: ParticipantIndex) {
         let Some(participant) = self.tables.participants.get_mut(participant) else { return };
-        let preference = |index: &TransportIndex| match self.transports[*index].role {
-            TransportRole::Subscriber => 2,
-            TransportRole::Both => 1,
-            TransportRole::Publisher => 0,
+        let preference = |index: &TransportIndex| match self.transports.get(*index)?.role {
+            TransportRole::Subscriber => Some(2),
+            TransportRole::Both => Some(1),
+            TransportRole::Publisher => Some(0),
         };
-        participant.data_transport = participant.transports.iter().copied().max_by_key(preference);
+        let usable = participant.transports.iter().copied().filter(|index| preference(index).is_some());
+        participant.data_transport = usable.max_by_key(preference);
     }
 }

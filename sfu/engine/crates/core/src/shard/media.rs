@@ -42,7 +42,7 @@ impl Shard {
     }
 
     fn try_take_in(&mut self, now: Instant, index: TransportIndex, rtp: RtpPacket) -> Result<(), DropReason> {
-        let transport = &mut self.transports[index];
+        let transport = self.transports.get_mut(index).ok_or(DropReason::UnknownStream)?;
         let ups = &mut self.tables.ups;
         let route = transport
             .rx_stream(rtp.header.ssrc, |up, rid| ups.get_mut(up)?.track.stream_for(rid))
@@ -73,7 +73,7 @@ impl Shard {
     }
 
     fn note_media(&mut self, now: Instant, index: UpIndex, gathered: &Gathered) {
-        let up = &mut self.tables.ups[index];
+        let Some(up) = self.tables.ups.get_mut(index) else { return };
         up.track.observe(now, gathered.packet.stream, gathered.packet.starts_key_frame);
         if !up.has_started {
             up.has_started = true;
@@ -82,7 +82,6 @@ impl Shard {
             let mime_type = codec.mime_type();
             self.events.push_back(Event::UpTrackStarted { up_track: up.id, mime_type });
         }
-        let up = &mut self.tables.ups[index];
         if let (true, Some(level)) = (up.is_speaker, gathered.extensions.audio_level) {
             up.audio.observe(level.unsigned_abs(), gathered.packet.timestamp, self.config.audio_active_level);
             if !up.is_heard {
@@ -94,7 +93,7 @@ impl Shard {
     }
 
     fn enqueue(&mut self, now: Instant, index: UpIndex, gathered: Gathered) {
-        let up = &mut self.tables.ups[index];
+        let Some(up) = self.tables.ups.get_mut(index) else { return };
         self.counters.count_drops(DropReason::NotBound, u64::from(up.unbound));
         if up.links.is_empty() || up.pending.len() >= MAX_GATHERED {
             return;
@@ -108,7 +107,7 @@ impl Shard {
 
     /// Takes in a publisher's sender report.
     pub(super) fn take_in_report(&mut self, index: TransportIndex, report: &Report) {
-        let transport = &mut self.transports[index];
+        let Some(transport) = self.transports.get_mut(index) else { return };
         transport.clock.observe(report.received_at, report.ntp_time);
         let Some(up) = transport.published_on(report.mid).and_then(|up| self.tables.ups.get_mut(up)) else {
             return;
@@ -120,7 +119,7 @@ impl Shard {
 
     /// Notes the round-trip time to a publisher.
     pub(super) fn note_round_trip(&mut self, index: TransportIndex, mid: Mid, rtt: Duration) {
-        let up = self.transports[index].published_on(mid);
+        let up = self.transports.get(index).and_then(|transport| transport.published_on(mid));
         if let Some(up) = up.and_then(|up| self.tables.ups.get_mut(up)) {
             up.track.set_rtt(rtt);
         }

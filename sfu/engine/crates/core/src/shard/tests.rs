@@ -1,0 +1,134 @@
+//! Entries taken from under the shard: what hangs on them may go, the shard may not.
+
+use super::*;
+use crate::command::{DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
+use crate::ids::{DownTrackId, ParticipantId, RequestId, UpTrackId};
+use crate::sdp::{CodecPolicy, RemoteOffer};
+use crate::transport::{Certificate, TransportOptions, TransportSeed};
+
+const OFFER: &str = include_str!("../../tests/hostile/duplicate_payload_type.sdp");
+
+fn shard(now: Instant) -> Shard {
+    let config = ShardConfig {
+        index: 0,
+        gather: Duration::from_millis(3),
+        audio_active_level: 35,
+        audio_update_interval: Duration::from_millis(400),
+        pli_throttle: Duration::from_millis(500),
+        data_messages_per_s: None,
+    };
+    Shard::new(config, 1, now)
+}
+
+fn options() -> TransportOptions {
+    TransportOptions {
+        candidates: Vec::new(),
+        ice_lite: true,
+        video_cache_packets: 10,
+        sctp_buffer_bytes: 100_000,
+        codecs: CodecPolicy::default(),
+        certificate: Certificate::generate().unwrap(),
+    }
+}
+
+fn add_participant(id: u64) -> Command {
+    let profile = DataProfile {
+        sid: "PA_1".into(),
+        identity: "one".into(),
+        can_publish_data: true,
+        hidden: false,
+        agent: false,
+    };
+    Command::AddParticipant { room: RoomId(1), participant: ParticipantId(id), profile }
+}
+
+fn add_down_track(id: u64, transport: u64) -> Command {
+    Command::AddDownTrack {
+        down_track: DownTrackId(id),
+        transport: TransportId(transport),
+        up_track: UpTrackId(1),
+        kind: MediaKind::Video,
+        stream_id: "PA_x|TR_y".into(),
+        track_sid: "TR_y".into(),
+        stereo: false,
+        enabled: true,
+    }
+}
+
+/// One of each command, about participant, transport, up track and down track 1.
+fn every_command(now: Instant) -> Vec<Command> {
+    let offer = OFFER.replace("a=rtpmap:96 H264/90000", "a=rtpmap:96 VP8/90000").replace('\n', "\r\n");
+    let offer = Box::new(RemoteOffer::parse(&offer, &CodecPolicy::default()).unwrap());
+    let mid = offer.media[0].mid.as_str().into();
+    let (transport, participant, request) = (TransportId(1), ParticipantId(1), RequestId(0));
+    let publish = PublishLine {
+        mid,
+        up_track: UpTrackId(1),
+        codec: None,
+        dtx: true,
+        stereo: false,
+        red: true,
+        speaker: true,
+        muted: false,
+    };
+    let seed = TransportSeed::build(TransportId(9), TransportRole::Both, &options(), now);
+    vec![
+        Command::AcceptOffer { transport, request, offer, publish: vec![publish] },
+        Command::AcceptAnswer { transport, request, sdp: String::new() },
+        add_down_track(7, 1),
+        Command::AddRemoteCandidate { transport, candidate: "candidate:1 1 udp 1 1.2.3.4 5 typ host".into() },
+        Command::RestartIce { transport },
+        Command::Snapshot { request, transport },
+        Command::MuteUpTrack { up_track: UpTrackId(1), muted: true },
+        Command::EnableDownTrack { down_track: DownTrackId(1), enabled: false },
+        Command::SendData {
+            room: RoomId(1),
+            kind: DataKind::Reliable,
+            payload: b"x".as_slice().into(),
+            destinations: Some(vec![participant]),
+        },
+        add_participant(8),
+        Command::OpenTransport { participant, seed: Box::new(seed) },
+        Command::RemoveDownTrack { down_track: DownTrackId(1) },
+        Command::CloseUpTrack { up_track: UpTrackId(1) },
+        Command::CloseTransport { transport },
+        Command::RemoveParticipant { participant },
+    ]
+}
+
+#[test]
+fn no_entry_is_missed_so_much_that_the_shard_falls() {
+    let now = Instant::now();
+    let sabotage: [(&str, fn(&mut Shard)); 5] = [
+        ("rooms", |shard| shard.tables.rooms.clear()),
+        ("participants", |shard| shard.tables.participants.clear()),
+        ("transports", |shard| shard.transports.clear()),
+        ("up tracks", |shard| shard.tables.ups.clear()),
+        ("down tracks", |shard| shard.tables.downs.clear()),
+    ];
+    for (lost, take) in sabotage {
+        let mut slips = 0;
+        for first in 0..every_command(now).len() {
+            let mut shard = shard(now);
+            shard.handle_command(now, add_participant(1));
+            for (id, role) in [(1, TransportRole::Both), (2, TransportRole::Subscriber)] {
+                let seed = TransportSeed::build(TransportId(id), role, &options(), now);
+                let participant = ParticipantId(1);
+                shard.handle_command(now, Command::OpenTransport { participant, seed: Box::new(seed) });
+                shard.handle_command(now, add_down_track(id, id));
+            }
+            take(&mut shard);
+            let mut commands = every_command(now);
+            commands.rotate_left(first);
+            for command in commands {
+                shard.handle_command(now, command);
+                shard.flush(now);
+            }
+            slips += shard.counters().inconsistent_tables;
+            shard.handle_timeout(now + Duration::from_secs(1));
+            shard.close(now);
+            assert!(shard.transports.is_empty() && shard.tables.is_empty(), "{lost}");
+        }
+        assert_eq!(slips > 0, lost != "down tracks", "{lost}: {slips}");
+    }
+}
