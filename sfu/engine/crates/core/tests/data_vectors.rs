@@ -93,9 +93,9 @@ fn push_length(out: &mut Vec<u8>, length: usize) {
 fn destinations_name_by_identity_or_sid() {
     let everybody = Destinations::default();
     let some = Destinations { identities: vec!["bob".into()], sids: vec!["PA_c".into()] };
-    assert!(everybody.includes("anybody", "PA_x"));
+    assert!(everybody.lookup().includes("anybody", "PA_x"));
     for (identity, sid, expected) in [("bob", "PA_x", true), ("carol", "PA_c", true), ("dave", "PA_d", false)]
     {
-        assert_eq!(some.includes(identity, sid), expected);
+        assert_eq!(some.lookup().includes(identity, sid), expected);
     }
 }

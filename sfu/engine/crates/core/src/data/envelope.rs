@@ -1,9 +1,16 @@
 //! `livekit.DataPacket` (`livekit_models.proto`): what the server reads of it. Changes nothing.
 
+use std::collections::HashSet;
+
 use super::MAX_MESSAGE_BYTES;
 use super::schema::DATA_PACKET;
 use super::wire::{Field, read};
 use crate::rtp::seq::low_32_bits;
+
+/// Destinations that one packet may name: more than a room holds; each costs time with every packet.
+const MAX_DESTINATIONS: usize = 1_000;
+/// Up to that many names a comparison with each is the quicker way.
+const FEW_NAMES: usize = 8;
 
 /// Field numbers of `DataPacket`.
 pub(super) mod packet {
@@ -96,12 +103,59 @@ impl Destinations {
         self.identities.is_empty() && self.sids.is_empty()
     }
 
+    /// The same, to be asked for one participant after the other.
+    #[must_use]
+    pub fn lookup(&self) -> Lookup<'_> {
+        Lookup {
+            is_everybody: self.is_everybody(),
+            identities: Names::of(&self.identities),
+            sids: Names::of(&self.sids),
+        }
+    }
+
+    /// Whether there are more names than a packet may have.
+    fn are_too_many(&self) -> bool {
+        self.identities.len() + self.sids.len() > MAX_DESTINATIONS
+    }
+}
+
+/// [`Destinations`], prepared for many questions.
+#[derive(Debug)]
+pub struct Lookup<'a> {
+    is_everybody: bool,
+    identities: Names<'a>,
+    sids: Names<'a>,
+}
+
+impl Lookup<'_> {
     /// Whether a participant is meant (the sender never is; the caller leaves it out).
     #[must_use]
     pub fn includes(&self, identity: &str, sid: &str) -> bool {
-        self.is_everybody()
-            || self.identities.iter().any(|wanted| wanted == identity)
-            || self.sids.iter().any(|wanted| wanted == sid)
+        self.is_everybody || self.identities.contains(identity) || self.sids.contains(sid)
+    }
+}
+
+#[derive(Debug)]
+enum Names<'a> {
+    Few(&'a [String]),
+    /// Keyed hashing: a stranger chose the names.
+    Many(HashSet<&'a str>),
+}
+
+impl<'a> Names<'a> {
+    fn of(names: &'a [String]) -> Self {
+        if names.len() <= FEW_NAMES {
+            Self::Few(names)
+        } else {
+            Self::Many(names.iter().map(String::as_str).collect())
+        }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::Few(names) => names.iter().any(|wanted| wanted == name),
+            Self::Many(names) => names.contains(name),
+        }
     }
 }
 
@@ -125,7 +179,7 @@ pub struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// Reads an encoded packet. `None`: no `DataPacket`, one that a client could not decode, one with two contents or
-    /// with none, or one over [`super::MAX_MESSAGE_BYTES`].
+    /// with none, one to too many destinations, or one over [`super::MAX_MESSAGE_BYTES`].
     #[must_use]
     pub fn parse(packet: &'a [u8]) -> Option<Self> {
         if packet.len() > MAX_MESSAGE_BYTES || !DATA_PACKET.admits(packet) {
@@ -139,14 +193,14 @@ impl<'a> Envelope<'a> {
             return None;
         }
         let content = Content::from_field(body.number);
-        let mut identities = texts(&fields, packet::DESTINATION_IDENTITIES);
+        let mut identities = texts(&fields, packet::DESTINATION_IDENTITIES)?;
         let (mut sids, mut nonce) = (Vec::new(), &[][..]);
         if content == Content::User {
             let user_fields = read(body.bytes()?)?;
             if identities.is_empty() {
-                identities = texts(&user_fields, user::DESTINATION_IDENTITIES);
+                identities = texts(&user_fields, user::DESTINATION_IDENTITIES)?;
             }
-            sids = texts(&user_fields, user::DESTINATION_SIDS);
+            sids = texts(&user_fields, user::DESTINATION_SIDS)?;
             nonce = last(&user_fields, user::NONCE).and_then(Field::bytes).unwrap_or_default();
         }
         let sequence = last(&fields, packet::SEQUENCE).and_then(Field::varint).unwrap_or_default();
@@ -155,6 +209,9 @@ impl<'a> Envelope<'a> {
         let participant_identity =
             last(&fields, packet::PARTICIPANT_IDENTITY).and_then(Field::text).unwrap_or_default();
         let destinations = Destinations { identities, sids };
+        if destinations.are_too_many() {
+            return None;
+        }
         Some(Self { content, participant_identity, destinations, sequence, nonce, fields, body })
     }
 }
@@ -172,6 +229,51 @@ pub(super) fn last<'f, 'a>(fields: &'f [Field<'a>], number: u32) -> Option<&'f F
     fields.iter().rev().find(|field| field.number == number)
 }
 
-fn texts(fields: &[Field<'_>], number: u32) -> Vec<String> {
-    fields.iter().filter(|field| field.number == number).filter_map(Field::text).map(str::to_owned).collect()
+/// All values of a repeated text. `None`: far too many to be copied.
+fn texts(fields: &[Field<'_>], number: u32) -> Option<Vec<String>> {
+    let found = || fields.iter().filter(|field| field.number == number).filter_map(Field::text);
+    (found().take(MAX_DESTINATIONS + 1).count() <= MAX_DESTINATIONS)
+        .then(|| found().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::wire::Writer;
+
+    fn packet_to(identities: usize, sids: usize) -> Vec<u8> {
+        let mut body = Writer::default();
+        body.text(user::PAYLOAD, "x");
+        (0..sids).for_each(|_| body.text(user::DESTINATION_SIDS, "s"));
+        let mut writer = Writer::default();
+        writer.bytes(packet::USER, body.finish());
+        (0..identities).for_each(|_| writer.text(packet::DESTINATION_IDENTITIES, "i"));
+        writer.finish()
+    }
+
+    #[test]
+    fn a_packet_names_a_thousand_at_most() {
+        for (identities, sids, is_taken) in
+            [(1_000, 0, true), (1_001, 0, false), (0, 1_001, false), (500, 500, true), (501, 500, false)]
+        {
+            let packet = packet_to(identities, sids);
+            assert_eq!(Envelope::parse(&packet).is_some(), is_taken, "{identities} + {sids}");
+        }
+        assert!(Envelope::parse(&packet_to(21_000, 0)).is_none());
+    }
+
+    #[test]
+    fn few_and_many_names_are_found_alike() {
+        for count in [0, 1, FEW_NAMES, FEW_NAMES + 1, 300] {
+            let names = |prefix: &str| (0..count).map(|number| format!("{prefix}{number}")).collect();
+            let destinations = Destinations { identities: names("i"), sids: names("s") };
+            let lookup = destinations.lookup();
+            for number in 0..count {
+                assert!(
+                    lookup.includes(&format!("i{number}"), "") && lookup.includes("", &format!("s{number}"))
+                );
+            }
+            assert_eq!(lookup.includes("s0", "i0"), count == 0, "nobody named means everybody");
+        }
+    }
 }
