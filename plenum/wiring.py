@@ -83,4 +83,5 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         audio_update_interval_ms=audio.update_interval,
         pli_throttle_ms=round(rtc.pli_throttle.low_quality * 1000),
         data_messages_per_s=config.plenum.data_messages_per_s,
+        data_bytes_per_s=config.plenum.data_bytes_per_s,
     )

@@ -68,7 +68,8 @@ class EngineConfig:
         audio_active_level: int = 35,
         audio_update_interval_ms: int = 400,
         pli_throttle_ms: int = 500,
-        data_messages_per_s: int = 0,
+        data_messages_per_s: int = 1000,
+        data_bytes_per_s: int = 5_000_000,
         seed: int | None = None,
     ) -> Self:
         """Collects settings.
@@ -82,11 +83,13 @@ class EngineConfig:
             gather_ms: Longest time for which media to one subscriber is gathered before it is sent.
             socket_buffer_bytes: `SO_RCVBUF` and `SO_SNDBUF` asked for.
             video_cache_packets: Packets kept for retransmission per sending video stream.
-            sctp_buffer_bytes: Unacknowledged data per transport before its data queue grows.
+            sctp_buffer_bytes: Unacknowledged data per transport before its data queue grows; at least 256 kB.
             audio_active_level: RFC 6464 level (−dBov) at or below which a packet counts as active.
-            audio_update_interval_ms: Interval of `AudioLevels`.
-            pli_throttle_ms: Least time between two key-frame requests for one stream.
-            data_messages_per_s: Data messages that one participant may send a second; 0: no limit.
+            audio_update_interval_ms: Interval of `AudioLevels`, at most a minute.
+            pli_throttle_ms: Least time between two key-frame requests for one stream, at most a minute.
+            data_messages_per_s: Data messages that one participant may send a second, averaged over two seconds;
+                0: no limit. A sender above a limit is slowed down; nothing reliable is lost.
+            data_bytes_per_s: The same in bytes; messages to many receivers count several times.
             seed: Seed of every random choice that is not security relevant; `None`: from the system.
 
         Raises:

@@ -34,7 +34,14 @@ class Plenum(Section):
         "Answer 404 on /rtc/v1, so that clients fall back to two peer connections; to rule out a path in trouble.",
     )
     signal: SignalCaps = key(SignalCaps(), "")
-    data_messages_per_s: UInt = key(0, "Data messages that one participant may send a second; 0: no limit.")
+    data_messages_per_s: UInt = key(
+        1_000, "Data messages that one participant may send a second, averaged over two seconds; 0: no limit."
+    )
+    data_bytes_per_s: UInt = key(
+        5_000_000,
+        "Data that one participant may send a second, bytes, averaged over two seconds; messages to more than eight "
+        "receivers count several times. Above it the sender is slowed down, and nothing reliable is lost. 0: no limit.",
+    )
     token_refresh_interval: Duration = key("5m", "Time between fresh tokens sent to connected clients.")
     tls_cert: str = key("", "Certificate (PEM) for HTTPS and WSS on port; empty: a proxy in front does TLS.")
     tls_key: str = key("", "Its key.")

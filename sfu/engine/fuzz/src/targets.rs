@@ -303,7 +303,7 @@ pub fn datagram(input: &[u8]) {
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
             pli_throttle: Duration::from_millis(500),
-            data_messages_per_s: None,
+            data_limits: plenum_core::DataLimits::default(),
         },
         1,
         now,

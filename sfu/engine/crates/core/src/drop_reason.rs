@@ -71,11 +71,11 @@ reasons! {
     DataKindNotForwarded => "data_kind_not_forwarded",
     /// Lossy data for a receiver whose queue is full.
     LossyQueueFull => "lossy_queue_full",
-    /// Reliable data for a receiver whose queue is full; that receiver is closed.
+    /// Reliable data for a receiver whose queue is full; that receiver is closed when it has stopped reading.
     ReliableQueueFull => "reliable_queue_full",
     /// Data for a receiver whose channel is not open yet, beyond what is kept for it.
     ChannelNotOpen => "channel_not_open",
-    /// More data packets or bytes than a participant may send per second.
+    /// Datagram with data of a participant who sends more than it may; its association sends it again, more slowly.
     DataRateExceeded => "data_rate_exceeded",
     /// The kernel refused to send: no route, filtered, larger than the path, or the TCP connection has ended.
     SendRefused => "send_refused",

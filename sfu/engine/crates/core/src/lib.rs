@@ -39,6 +39,7 @@ mod transport;
 pub mod uptrack;
 
 pub use command::{Command, DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
+pub use data::DataLimits;
 pub use drop_reason::DropReason;
 pub use event::{AudioLevel, Event, TransportFailure};
 pub use ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};

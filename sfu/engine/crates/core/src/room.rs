@@ -8,7 +8,7 @@
 //! so the packet path hashes nothing of ours.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
@@ -16,7 +16,7 @@ use str0m::media::Mid;
 use str0m::rtp::{ExtensionValues, Ssrc, Vp8Descriptor};
 
 use crate::command::{DataProfile, MediaKind};
-use crate::data::{NonceRing, SequenceFilter};
+use crate::data::{NonceRing, SendBudget, SequenceFilter};
 use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
@@ -48,27 +48,7 @@ pub(crate) struct Participant {
     /// The transport on which it receives data.
     pub(crate) data_transport: Option<TransportIndex>,
     pub(crate) sequences: SequenceFilter,
-    pub(crate) rate: RateWindow,
-}
-
-/// Counts messages within one second.
-#[derive(Debug, Default)]
-pub(crate) struct RateWindow {
-    began_at: Option<Instant>,
-    messages: u32,
-}
-
-impl RateWindow {
-    /// Whether one more message stays within `limit` a second.
-    pub(crate) fn accept(&mut self, now: Instant, limit: u32) -> bool {
-        let is_over = |began: Instant| now.saturating_duration_since(began) >= Duration::from_secs(1);
-        if self.began_at.is_none_or(is_over) {
-            self.began_at = Some(now);
-            self.messages = 0;
-        }
-        self.messages = self.messages.saturating_add(1);
-        self.messages <= limit
-    }
+    pub(crate) budget: SendBudget,
 }
 
 /// A packet of an up track that waits for the next flush.
@@ -193,7 +173,7 @@ impl Tables {
             transports: Vec::new(),
             data_transport: None,
             sequences: SequenceFilter::default(),
-            rate: RateWindow::default(),
+            budget: SendBudget::default(),
         });
         match self.rooms.get_mut(room) {
             Some(room) => room.participants.push(index),
@@ -359,6 +339,8 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::uptrack::UpTrackConfig;
 

@@ -17,7 +17,9 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use crate::command::Command;
+use crate::data::DataLimits;
 use crate::demux::{Demux, TransportIndex};
+use crate::drop_reason::DropReason;
 use crate::event::{Event, TransportFailure};
 use crate::ids::{RoomId, TransportId};
 use crate::input::{Carrier, Datagram};
@@ -46,8 +48,8 @@ pub struct ShardConfig {
     pub audio_update_interval: Duration,
     /// Least time between two key-frame requests for one stream.
     pub pli_throttle: Duration,
-    /// Data messages that one participant may send a second; `None`: no limit.
-    pub data_messages_per_s: Option<u32>,
+    /// What each participant may send in data.
+    pub data_limits: DataLimits,
 }
 
 /// Who a timer belongs to.
@@ -128,6 +130,9 @@ impl Shard {
         self.counters.datagrams_in += 1;
         self.counters.bytes_in += datagram.payload.len() as u64;
         match self.demux.route((datagram.carrier, datagram.source), datagram.payload) {
+            Ok(index) if self.must_wait(index, datagram.payload) => {
+                self.counters.count_drop(DropReason::DataRateExceeded);
+            }
             Ok(index) => self.with_transport(now, index, |transport, outlet| {
                 transport.receive(now, &datagram, outlet);
             }),

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use plenum_core::{Command, DataKind, DropReason, Event, RoomId, ShardConfig, TransportFailure};
+use plenum_core::{Command, DataKind, DataLimits, DropReason, Event, RoomId, ShardConfig, TransportFailure};
 use plenum_netem::{ClientId, LinkConfig, Mode, World, WorldConfig};
 
 /// A length-delimited protobuf field.
@@ -172,11 +172,11 @@ fn a_receiver_that_does_not_read_is_closed_and_holds_up_nobody() {
     for _ in 0..400 {
         sent += usize::from(world.send_message(alice, "_reliable", &big));
         world.run_for(Duration::from_millis(20));
-        if world.shard.counters().dropped(DropReason::ReliableQueueFull) > 0 {
+        if fails(&world) {
             break;
         }
     }
-    world.run_for(Duration::from_secs(2));
+    world.run_for(Duration::from_secs(1));
     let transport = world.transports(stuck)[0];
     let failed: Vec<_> =
         world.events.iter().filter(|event| matches!(event, Event::TransportFailed { .. })).collect();
@@ -203,23 +203,104 @@ fn lossy_data_for_a_slow_receiver_is_dropped_not_queued() {
     assert!(!world.events.iter().any(|event| matches!(event, Event::TransportFailed { .. })));
 }
 
+/// What follows the number in a message of [`send_file`]; no number.
+const FILLER: u8 = 250;
+
+/// Lets `sender` send `count` large messages as fast as its association takes them; the last number is `count` − 1.
+fn send_file(world: &mut World, sender: ClientId, count: u32, limit: Duration) {
+    let end = world.now + limit;
+    for number in 0..count {
+        let mut payload = number.to_be_bytes().to_vec();
+        payload.resize(40_000, FILLER);
+        let packet = user_packet(&payload, &[]);
+        while !world.send_message(sender, "_reliable", &packet) {
+            world.run_for(Duration::from_millis(5));
+            assert!(world.now < end, "message {number} did not leave in time");
+        }
+    }
+}
+
+fn fails(world: &World) -> bool {
+    world.events.iter().any(|event| matches!(event, Event::TransportFailed { .. }))
+}
+
+/// Settings with a limit for senders.
+fn limited(messages_per_s: u32, bytes_per_s: u32) -> WorldConfig {
+    let data_limits = DataLimits { messages_per_s: Some(messages_per_s), bytes_per_s: Some(bytes_per_s) };
+    let shard = ShardConfig { data_limits, ..WorldConfig::default().shard };
+    WorldConfig { shard, ..WorldConfig::default() }
+}
+
 #[test]
-fn a_flood_of_messages_is_capped() {
-    let shard = ShardConfig { data_messages_per_s: Some(10), ..WorldConfig::default().shard };
-    let mut world = World::new(WorldConfig { shard, ..WorldConfig::default() });
+fn a_sender_over_its_budget_is_slowed_down_and_loses_nothing() {
+    let mut world = World::new(limited(1_000, 500_000));
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Dual);
+    world.run_for(Duration::from_secs(1));
+    let start = world.now;
+    send_file(&mut world, alice, 100, Duration::from_secs(30));
+    let arrived = |world: &World| texts(world, bob, "_reliable").len() == 100;
+    assert!(world.run_until(Duration::from_secs(30), arrived));
+    let took = world.now - start;
+    // 4 MB, of which a burst of 1 MB is free.
+    assert!(took > Duration::from_millis(5_500) && took < Duration::from_secs(15), "{took:?}");
+    assert!(world.shard.counters().dropped(DropReason::DataRateExceeded) > 0);
+    let numbers: Vec<u8> = texts(&world, bob, "_reliable").iter().map(|text| number_of(text)).collect();
+    assert_eq!(numbers, (0..100).collect::<Vec<u8>>());
+    assert!(!fails(&world));
+}
+
+/// Low byte of the number that [`send_file`] put into a message.
+fn number_of(packet: &[u8]) -> u8 {
+    let position = packet.windows(8).position(|window| window[4..] == [FILLER; 4]).unwrap();
+    packet[position + 3]
+}
+
+#[test]
+fn a_burst_of_small_messages_arrives_whole() {
+    let mut world = World::new(limited(10, 1_000_000));
     let alice = world.join_connected(Mode::Single);
     let bob = world.join_connected(Mode::Single);
     world.run_for(Duration::from_secs(1));
-    for _ in 0..50 {
-        world.send_message(alice, "_reliable", &user_packet(b"x", &[]));
+    for _ in 0..200 {
+        world.send_message(alice, "_reliable", &user_packet(&[1; 300], &[]));
     }
     world.run_for(Duration::from_millis(500));
-    assert_eq!(texts(&world, bob, "_reliable").len(), 10);
-    assert_eq!(world.shard.counters().dropped(DropReason::DataRateExceeded), 40);
+    let at_once = texts(&world, bob, "_reliable").len();
+    assert!(at_once < 100, "{at_once}");
+    let arrived = |world: &World| texts(world, bob, "_reliable").len() == 200;
+    assert!(world.run_until(Duration::from_secs(60), arrived));
+    assert!(!fails(&world));
+}
+
+#[test]
+fn a_file_of_ten_megabytes_passes_at_the_speed_of_the_link() {
+    let mut world = World::new(limited(1_000, 5_000_000));
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
     world.run_for(Duration::from_secs(1));
-    world.send_message(alice, "_reliable", &user_packet(b"y", &[]));
-    world.run_for(Duration::from_millis(200));
-    assert_eq!(texts(&world, bob, "_reliable").len(), 11);
+    send_file(&mut world, alice, 250, Duration::from_secs(10));
+    let arrived = |world: &World| texts(world, bob, "_reliable").len() == 250;
+    assert!(world.run_until(Duration::from_secs(10), arrived));
+    assert_eq!(world.shard.counters().dropped(DropReason::DataRateExceeded), 0);
+}
+
+#[test]
+fn a_slow_receiver_sets_the_pace_and_misses_nothing() {
+    // Its association takes 500 kB per round trip of 0.4 s, a quarter of what the sender may send.
+    let mut world = World::new(WorldConfig { sctp_buffer_bytes: 500_000, ..limited(1_000, 5_000_000) });
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let slow = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    world.uplinks[slow.0].config.delay = Duration::from_millis(200);
+    world.downlinks[slow.0].config.delay = Duration::from_millis(200);
+    send_file(&mut world, alice, 500, Duration::from_secs(120));
+    let arrived =
+        |world: &World| [bob, slow].iter().all(|receiver| texts(world, *receiver, "_reliable").len() == 500);
+    assert!(world.run_until(Duration::from_secs(60), arrived), "{}", texts(&world, slow, "_reliable").len());
+    assert_eq!(world.shard.counters().dropped(DropReason::ReliableQueueFull), 0);
+    assert!(!fails(&world));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use plenum_core::DataLimits;
+
 /// Bounds of the ICE-TCP side: what strangers can make us hold.
 #[derive(Debug, Clone)]
 pub struct TcpLimits {
@@ -57,8 +59,8 @@ pub struct EngineConfig {
     pub audio_update_interval: Duration,
     /// Least time between two key-frame requests for one stream.
     pub pli_throttle: Duration,
-    /// Data messages that one participant may send a second; `None`: no limit.
-    pub data_messages_per_s: Option<u32>,
+    /// What each participant may send in data.
+    pub data_limits: DataLimits,
     /// Seed of every random choice that is not security relevant; `None`: from the system.
     pub seed: Option<u64>,
     /// Bounds of the ICE-TCP side.
@@ -84,7 +86,7 @@ impl Default for EngineConfig {
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
             pli_throttle: Duration::from_millis(500),
-            data_messages_per_s: None,
+            data_limits: DataLimits { messages_per_s: Some(1_000), bytes_per_s: Some(5_000_000) },
             seed: None,
             tcp_limits: TcpLimits::default(),
             command_queue: 16 * 1024,

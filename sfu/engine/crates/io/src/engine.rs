@@ -222,7 +222,7 @@ fn start_shard(
         audio_active_level: config.audio_active_level,
         audio_update_interval: config.audio_update_interval,
         pli_throttle: config.pli_throttle,
-        data_messages_per_s: config.data_messages_per_s,
+        data_limits: config.data_limits,
     };
     // Keys of the hasher come from the system's source of randomness.
     let mut seed = config.seed.unwrap_or_else(|| RandomState::new().hash_one(index));

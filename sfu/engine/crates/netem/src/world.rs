@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use plenum_core::sdp::{CodecPolicy, Direction, RemoteOffer};
 use plenum_core::{
-    Carrier, Certificate, Command, DataKind, DataProfile, Datagram, DownTrackId, Event, LocalCandidate,
-    MediaKind, ParticipantId, PublishLine, RequestId, RoomId, Shard, ShardConfig, TransportId,
-    TransportOptions, TransportRole, TransportSeed, UpTrackId,
+    Carrier, Certificate, Command, DataKind, DataLimits, DataProfile, Datagram, DownTrackId, Event,
+    LocalCandidate, MediaKind, ParticipantId, PublishLine, RequestId, RoomId, Shard, ShardConfig,
+    TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
 };
 use str0m::Input;
 use str0m::config::DtlsCert;
@@ -54,7 +54,7 @@ impl Default for WorldConfig {
                 audio_active_level: 35,
                 audio_update_interval: Duration::from_millis(400),
                 pli_throttle: Duration::from_millis(500),
-                data_messages_per_s: None,
+                data_limits: DataLimits::default(),
             },
             first_lines: (3, 3),
             tcp: false,

@@ -3,9 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use plenum_core::DataLimits;
 use pyo3::prelude::*;
 
 use crate::error::BindingError;
+
+/// Longest interval. Of longer ones nobody has any use, and the longest of all would end after the end of time.
+const LONGEST_MS: u64 = 60_000;
+/// Below that, an association would never say that it has room again (its threshold is 64 kB per channel).
+const LEAST_SCTP_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Settings of all shards, fixed for the engine's life.
 #[pyclass(frozen, module = "sfu._engine")]
@@ -19,11 +25,12 @@ impl EngineConfig {
         *, udp, tcp = Vec::new(), advertised = Vec::new(), advertise_internal = false, ice_lite = true,
         gather_ms = 3.0, socket_buffer_bytes = 8 * 1024 * 1024, video_cache_packets = 300,
         sctp_buffer_bytes = 2 * 1024 * 1024, audio_active_level = 35, audio_update_interval_ms = 400,
-        pli_throttle_ms = 500, data_messages_per_s = 0, seed = None
+        pli_throttle_ms = 500, data_messages_per_s = 1000, data_bytes_per_s = 5_000_000, seed = None
         ),
         text_signature = "(*, udp, tcp=(), advertised=(), advertise_internal=False, ice_lite=True, gather_ms=3.0, \
             socket_buffer_bytes=8388608, video_cache_packets=300, sctp_buffer_bytes=2097152, audio_active_level=35, \
-            audio_update_interval_ms=400, pli_throttle_ms=500, data_messages_per_s=0, seed=None)"
+            audio_update_interval_ms=400, pli_throttle_ms=500, data_messages_per_s=1000, data_bytes_per_s=5000000, \
+            seed=None)"
     )]
     #[expect(clippy::too_many_arguments)] // keyword arguments of Python
     fn new(
@@ -39,18 +46,19 @@ impl EngineConfig {
         audio_active_level: u8,
         audio_update_interval_ms: u64,
         pli_throttle_ms: u64,
-        data_messages_per_s: u32,
+        data_messages_per_s: u64,
+        data_bytes_per_s: u64,
         seed: Option<u64>,
     ) -> Result<Self, BindingError> {
-        if audio_active_level > 127 {
-            return Err(BindingError::OutOfRange {
-                name: "audio_active_level",
-                expected: "0 to 127 (-dBov)",
-            });
-        }
-        if audio_update_interval_ms == 0 {
-            return Err(BindingError::OutOfRange { name: "audio_update_interval_ms", expected: "above 0" });
-        }
+        let require = |holds: bool, name, expected| {
+            if holds { Ok(()) } else { Err(BindingError::OutOfRange { name, expected }) }
+        };
+        require(audio_active_level <= 127, "audio_active_level", "0 to 127 (-dBov)")?;
+        let is_interval = (1..=LONGEST_MS).contains(&audio_update_interval_ms);
+        require(is_interval, "audio_update_interval_ms", "1 to 60000")?;
+        require(pli_throttle_ms <= LONGEST_MS, "pli_throttle_ms", "0 to 60000")?;
+        let has_room = sctp_buffer_bytes >= LEAST_SCTP_BUFFER_BYTES;
+        require(has_room, "sctp_buffer_bytes", "at least 262144")?;
         Ok(Self(plenum_io::EngineConfig {
             udp: socket_addresses(udp)?,
             tcp: socket_addresses(tcp)?,
@@ -64,11 +72,21 @@ impl EngineConfig {
             audio_active_level,
             audio_update_interval: Duration::from_millis(audio_update_interval_ms),
             pli_throttle: Duration::from_millis(pli_throttle_ms),
-            data_messages_per_s: (data_messages_per_s > 0).then_some(data_messages_per_s),
+            data_limits: DataLimits {
+                messages_per_s: limit(data_messages_per_s, "data_messages_per_s")?,
+                bytes_per_s: limit(data_bytes_per_s, "data_bytes_per_s")?,
+            },
             seed,
             ..plenum_io::EngineConfig::default()
         }))
     }
+}
+
+/// `None` for 0.
+fn limit(per_s: u64, name: &'static str) -> Result<Option<u32>, BindingError> {
+    let out_of_range = BindingError::OutOfRange { name, expected: "0 to 4294967295" };
+    let limit = u32::try_from(per_s).map_err(|_| out_of_range)?;
+    Ok((limit > 0).then_some(limit))
 }
 
 fn gather(gather_ms: f64) -> Result<Duration, BindingError> {

@@ -1,8 +1,10 @@
-//! Data packets: reading and restamping the `livekit.DataPacket` envelope, duplicate filters, bounded queues.
+//! Data packets: reading and restamping the `livekit.DataPacket` envelope, duplicate filters, what a sender may send,
+//! bounded queues.
 //!
 //! The envelope is patched on the wire level: fields that the server owns are rewritten, everything else, unknown
 //! fields included, is copied as it is. Never touches a channel or a participant table.
 
+mod budget;
 mod envelope;
 mod filter;
 mod queue;
@@ -10,7 +12,8 @@ mod restamp;
 mod schema;
 mod wire;
 
-pub use envelope::{Content, Destinations, Envelope};
+pub use budget::{DataLimits, SendBudget};
+pub use envelope::{Content, Destinations, Envelope, Lookup};
 pub use filter::{NonceRing, SequenceFilter};
 pub use queue::{DataQueue, Pushed};
 pub use restamp::{Restamped, restamp, wrap_raw};

@@ -12,7 +12,7 @@ pub enum Pushed {
     Queued,
     /// Lossy and full: this message or older ones were dropped, that many in all.
     Dropped(usize),
-    /// Reliable and full: nothing was taken; the receiver is too slow and must be closed.
+    /// Reliable and full: nothing was taken; the receiver is too slow.
     Full,
 }
 

@@ -1,5 +1,17 @@
 //! Data packets: from a participant or the server to whom they are meant for. Never reads more of a packet than the
-//! envelope; never lets one slow receiver hold up the others.
+//! envelope; never lets one slow receiver stop the others.
+//!
+//! Reliable data to a slow receiver, in the order in which things happen as its backlog grows:
+//! - It waits in the receiver's queue. Beyond half of the queue's limit the receiver counts as behind, which makes each
+//!   further message dearer for its sender (`data::SendBudget`). A sender that has used up its budget is not heard for
+//!   a moment, so that its association slows down and nothing is lost: the pace of the whole is then the receiver's, but
+//!   never less than a tenth of what a sender may send.
+//! - The queue is full although the receiver reads: it is slower than that. What does not fit is dropped for it alone
+//!   (`reliable_queue_full`), its lossy data before that.
+//! - The queue is full and the receiver has taken nothing for five seconds: it is closed, so that its client connects
+//!   anew in place of missing messages unawares.
+//!
+//! A fast sender can thus neither disconnect those who read slowly nor fill the server's memory.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,12 +20,20 @@ use str0m::channel::ChannelId;
 
 use super::Shard;
 use crate::command::{DataKind, TransportRole};
-use crate::data::{Destinations, Restamped, restamp, wrap_raw};
+use crate::data::{Lookup, Restamped, restamp, wrap_raw};
 use crate::demux::TransportIndex;
 use crate::drop_reason::DropReason;
 use crate::ids::{ParticipantId, RoomId};
 use crate::room::{ParticipantIndex, Room};
-use crate::transport::{ChannelUse, ReceiverStuck, Signal};
+use crate::transport::{ChannelUse, Pace, Signal};
+
+/// How a message fared.
+#[derive(Debug, Default)]
+struct Delivered {
+    receivers: usize,
+    /// One of them has a long backlog.
+    is_behind: bool,
+}
 
 impl Shard {
     /// Takes in one message from a participant's channel.
@@ -30,25 +50,38 @@ impl Shard {
         let taken = transport
             .channel_use(channel)
             .ok_or(DropReason::ChannelNotOpen)
-            .and_then(|channel_use| self.check_data(now, sender, channel_use, payload));
-        match taken {
+            .and_then(|channel_use| self.check_data(sender, channel_use, payload));
+        let delivered = match taken {
             Ok((kind, packet)) => self.fan_out_data(now, sender, kind, &packet),
-            Err(reason) => self.counters.count_drop(reason),
+            Err(reason) => {
+                self.counters.count_drop(reason);
+                Delivered::default()
+            }
+        };
+        let limits = self.config.data_limits;
+        if let Some(participant) = self.tables.participants.get_mut(sender) {
+            let Delivered { receivers, is_behind } = delivered;
+            participant.budget.charge(now, limits, payload.len(), receivers, is_behind);
         }
+    }
+
+    /// Whether a datagram carries data, of a participant who has sent too much. Left out, it will come again; so will
+    /// the acknowledgements that go the same way.
+    pub(super) fn must_wait(&self, index: TransportIndex, datagram: &[u8]) -> bool {
+        // DTLS application data: RFC 6347 §4.1 and, encrypted with its type, RFC 9147 §4.
+        let Some(23 | 32..=63) = datagram.first() else { return false };
+        let transport = self.transports.get(index).filter(|transport| transport.is_connected());
+        let sender = transport.and_then(|transport| self.tables.participants.get(transport.participant));
+        sender.is_some_and(|sender| sender.budget.is_overdrawn(self.now))
     }
 
     fn check_data(
         &mut self,
-        now: Instant,
         sender: ParticipantIndex,
         channel_use: ChannelUse,
         payload: &[u8],
     ) -> Result<(DataKind, Restamped), DropReason> {
-        let limit = self.config.data_messages_per_s;
         let participant = self.tables.participants.get_mut(sender).ok_or(DropReason::DataNotPermitted)?;
-        if limit.is_some_and(|limit| !participant.rate.accept(now, limit)) {
-            return Err(DropReason::DataRateExceeded);
-        }
         let (kind, packet) = match channel_use {
             ChannelUse::Packets(kind) => (kind, restamp(payload, kind, &participant.profile)?),
             ChannelUse::Raw(kind) => (kind, wrap_raw(payload, kind, &participant.profile)?),
@@ -64,19 +97,30 @@ impl Shard {
         Ok((kind, packet))
     }
 
-    fn fan_out_data(&mut self, now: Instant, sender: ParticipantIndex, kind: DataKind, packet: &Restamped) {
+    fn fan_out_data(
+        &mut self,
+        now: Instant,
+        sender: ParticipantIndex,
+        kind: DataKind,
+        packet: &Restamped,
+    ) -> Delivered {
         let room = self.tables.participants.get(sender).map(|participant| participant.room);
         let Some(room) = room.and_then(|room| self.tables.rooms.get(room)) else {
-            return self.note_slip("participant without room");
+            self.note_slip("participant without room");
+            return Delivered::default();
         };
-        let receivers: Vec<ParticipantIndex> =
-            self.receivers(room, &packet.destinations).filter(|receiver| *receiver != sender).collect();
+        let receivers: Vec<ParticipantIndex> = self
+            .receivers(room, &packet.destinations.lookup())
+            .filter(|receiver| *receiver != sender)
+            .collect();
+        let mut delivered = Delivered { receivers: receivers.len(), is_behind: false };
         for receiver in receivers {
-            self.deliver(now, receiver, kind, &packet.payload);
+            delivered.is_behind |= self.deliver(now, receiver, kind, &packet.payload) == Pace::Behind;
         }
+        delivered
     }
 
-    fn receivers(&self, room: &Room, to: &Destinations) -> impl Iterator<Item = ParticipantIndex> {
+    fn receivers(&self, room: &Room, to: &Lookup<'_>) -> impl Iterator<Item = ParticipantIndex> {
         let is_meant = move |index: &ParticipantIndex| {
             let participant = self.tables.participants.get(*index);
             participant.is_some_and(|one| to.includes(&one.profile.identity, &one.profile.sid))
@@ -108,21 +152,30 @@ impl Shard {
         true
     }
 
-    fn deliver(&mut self, now: Instant, receiver: ParticipantIndex, kind: DataKind, payload: &Arc<[u8]>) {
+    fn deliver(
+        &mut self,
+        now: Instant,
+        receiver: ParticipantIndex,
+        kind: DataKind,
+        payload: &Arc<[u8]>,
+    ) -> Pace {
         let target =
             self.tables.participants.get(receiver).and_then(|participant| participant.data_transport);
         let Some(index) = target else {
             self.counters.count_drop(DropReason::ChannelNotOpen);
-            return;
+            return Pace::Keeps;
         };
         let Some(transport) = self.transports.get_mut(index) else {
-            return self.note_slip("data for no transport");
+            self.note_slip("data for no transport");
+            return Pace::Keeps;
         };
-        match transport.send_data(now, kind, payload, &mut self.counters) {
-            Ok(()) => self.touch(index),
-            // Closed when the signals are dealt with: the room's tables are being walked.
-            Err(ReceiverStuck) => self.signals.push((index, Signal::Stuck)),
+        if let Ok(pace) = transport.send_data(now, kind, payload, &mut self.counters) {
+            self.touch(index);
+            return pace;
         }
+        // Closed when the signals are dealt with: the room's tables are being walked.
+        self.signals.push((index, Signal::Stuck));
+        Pace::Keeps
     }
 
     /// Chooses where a participant receives data: on the transport that we offer, else on the only one it has.

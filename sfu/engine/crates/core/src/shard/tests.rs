@@ -8,6 +8,9 @@ use crate::transport::{Certificate, TransportOptions, TransportSeed};
 
 const OFFER: &str = include_str!("../../tests/hostile/duplicate_payload_type.sdp");
 
+/// What is taken away, and how.
+type Sabotage = (&'static str, fn(&mut Shard));
+
 fn shard(now: Instant) -> Shard {
     let config = ShardConfig {
         index: 0,
@@ -15,7 +18,7 @@ fn shard(now: Instant) -> Shard {
         audio_active_level: 35,
         audio_update_interval: Duration::from_millis(400),
         pli_throttle: Duration::from_millis(500),
-        data_messages_per_s: None,
+        data_limits: DataLimits::default(),
     };
     Shard::new(config, 1, now)
 }
@@ -99,7 +102,7 @@ fn every_command(now: Instant) -> Vec<Command> {
 #[test]
 fn no_entry_is_missed_so_much_that_the_shard_falls() {
     let now = Instant::now();
-    let sabotage: [(&str, fn(&mut Shard)); 5] = [
+    let sabotage: [Sabotage; 5] = [
         ("rooms", |shard| shard.tables.rooms.clear()),
         ("participants", |shard| shard.tables.participants.clear()),
         ("transports", |shard| shard.transports.clear()),

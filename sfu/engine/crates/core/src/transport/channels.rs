@@ -17,8 +17,12 @@ pub(super) const RELIABLE_LABEL: &str = "_reliable";
 pub(super) const LOSSY_LABEL: &str = "_lossy";
 pub(super) const DATA_TRACK_LABEL: &str = "_data_track";
 
-/// Most bytes that wait for a slow reliable receiver, beyond what SCTP holds. Then it is closed.
+/// Most bytes that wait for a slow reliable receiver, beyond what SCTP holds.
 const RELIABLE_QUEUE_BYTES: usize = 8 * 1024 * 1024;
+/// With more than that waiting, a receiver is behind.
+const BEHIND_BYTES: usize = RELIABLE_QUEUE_BYTES / 2;
+/// A receiver with a full queue that has taken nothing for that long is closed.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// Most bytes that wait for a slow lossy receiver. Old messages are dropped.
 const LOSSY_QUEUE_BYTES: usize = 128 * 1024;
 /// When to be told that a channel has room again.
@@ -40,6 +44,14 @@ pub(crate) enum ChannelUse {
     Raw(DataKind),
 }
 
+/// How a receiver copes with what it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Keeps,
+    /// It reads, but much waits for it.
+    Behind,
+}
+
 /// A receiver that takes no more reliable data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReceiverStuck;
@@ -48,44 +60,70 @@ pub(crate) struct ReceiverStuck;
 struct Lane {
     channel: Option<ChannelId>,
     queue: DataQueue,
+    /// The last message did not fit.
+    is_full: bool,
+    /// Bytes that the association held at the last look; fewer now means that the receiver reads.
+    held_bytes: usize,
+    progress_at: Option<Instant>,
 }
 
 impl Lane {
     fn new(kind: DataKind, limit_bytes: usize) -> Self {
-        Self { channel: None, queue: DataQueue::new(kind, limit_bytes) }
+        let queue = DataQueue::new(kind, limit_bytes);
+        Self { channel: None, queue, is_full: false, held_bytes: 0, progress_at: None }
     }
 
     /// Writes what waits until the association is full.
-    fn drain_queue(&mut self, rtc: &mut Rtc, counters: &mut Counters) {
+    fn drain_queue(&mut self, now: Instant, rtc: &mut Rtc, counters: &mut Counters) {
         let Some(mut channel) = self.channel.and_then(|id| rtc.channel(id)) else { return };
         while let Some(message) = self.queue.front() {
             match channel.write(true, message) {
                 Ok(true) => counters.data_messages_out += 1,
-                Ok(false) => return, // until some channel has room
+                Ok(false) => {
+                    // Until some channel has room.
+                    let held_bytes = channel.buffered_amount();
+                    if held_bytes < self.held_bytes {
+                        self.progress_at = Some(now);
+                    }
+                    self.held_bytes = held_bytes;
+                    return;
+                }
                 Err(_) => counters.count_drop(DropReason::ChannelNotOpen),
             }
             self.queue.pop();
+            self.progress_at = Some(now);
         }
     }
 
     fn send(
         &mut self,
+        now: Instant,
         rtc: &mut Rtc,
         message: &Arc<[u8]>,
         counters: &mut Counters,
-    ) -> Result<(), ReceiverStuck> {
-        match self.queue.push(Arc::clone(message)) {
+    ) -> Result<Pace, ReceiverStuck> {
+        if self.queue.is_empty() {
+            self.progress_at = Some(now);
+        } else {
+            self.drain_queue(now, rtc, counters);
+        }
+        let pushed = self.queue.push(Arc::clone(message));
+        self.drain_queue(now, rtc, counters);
+        self.is_full = pushed == Pushed::Full;
+        let reads = self.progress_at.is_none_or(|at| now.saturating_duration_since(at) < STUCK_AFTER);
+        match pushed {
             Pushed::Queued => {}
             Pushed::Dropped(messages) => {
                 counters.count_drops(DropReason::LossyQueueFull, messages as u64);
             }
             Pushed::Full => {
                 counters.count_drop(DropReason::ReliableQueueFull);
-                return Err(ReceiverStuck);
+                if !reads {
+                    return Err(ReceiverStuck);
+                }
             }
         }
-        self.drain_queue(rtc, counters);
-        Ok(())
+        Ok(if reads && self.queue.bytes() > BEHIND_BYTES { Pace::Behind } else { Pace::Keeps })
     }
 }
 
@@ -156,7 +194,7 @@ impl Channels {
         for early in ready {
             self.early_bytes -= early.message.len();
             // The queues hold more than what is kept early, so this cannot fill one.
-            let _ = self.lane(kind).send(rtc, &early.message, counters);
+            let _ = self.lane(kind).send(now, rtc, &early.message, counters);
         }
         true
     }
@@ -176,9 +214,9 @@ impl Channels {
 
     /// A channel has room again. The association counts all of them together, so that it may be the other one that
     /// was kept out.
-    pub(super) fn resume(&mut self, rtc: &mut Rtc, counters: &mut Counters) {
-        self.reliable.drain_queue(rtc, counters);
-        self.lossy.drain_queue(rtc, counters);
+    pub(super) fn resume(&mut self, now: Instant, rtc: &mut Rtc, counters: &mut Counters) {
+        self.reliable.drain_queue(now, rtc, counters);
+        self.lossy.drain_queue(now, rtc, counters);
     }
 
     /// Sends a message now, later, or not at all (counted).
@@ -189,18 +227,22 @@ impl Channels {
         kind: DataKind,
         message: &Arc<[u8]>,
         counters: &mut Counters,
-    ) -> Result<(), ReceiverStuck> {
+    ) -> Result<Pace, ReceiverStuck> {
+        if kind == DataKind::Lossy && self.reliable.is_full {
+            counters.count_drop(DropReason::LossyQueueFull); // the other lane needs all that gets through
+            return Ok(Pace::Behind);
+        }
         if self.lane(kind).channel.is_some() {
-            return self.lane(kind).send(rtc, message, counters);
+            return self.lane(kind).send(now, rtc, message, counters);
         }
         self.drop_expired(now, counters);
         if self.early_bytes + message.len() > EARLY_BYTES {
             counters.count_drop(DropReason::ChannelNotOpen);
-            return Ok(());
+            return Ok(Pace::Keeps);
         }
         self.early_bytes += message.len();
         self.early.push_back(Early { kind, message: Arc::clone(message), expires_at: now + EARLY_TTL });
-        Ok(())
+        Ok(Pace::Keeps)
     }
 
     fn drop_expired(&mut self, now: Instant, counters: &mut Counters) {

@@ -241,7 +241,7 @@ impl Transport {
             Event::ChannelData(data) => {
                 outlet.signal(Signal::Data { channel: data.id, payload: data.data });
             }
-            Event::ChannelBufferedAmountLow(_) => self.channels.resume(&mut self.rtc, outlet.counters),
+            Event::ChannelBufferedAmountLow(_) => self.channels.resume(now, &mut self.rtc, outlet.counters),
             Event::MediaEgressStats(stats) => {
                 let seen = self.nacks_seen.entry(stats.mid).or_default();
                 outlet.counters.nacks += stats.nacks.saturating_sub(*seen);

@@ -27,7 +27,7 @@ use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Candidate, Rtc};
 
 pub use build::{LocalCandidate, TransportOptions, TransportSeed};
-pub(crate) use channels::{ChannelUse, ReceiverStuck};
+pub(crate) use channels::{ChannelUse, Pace, ReceiverStuck};
 pub(crate) use drive::{Outlet, Signal};
 pub use dtls::{Certificate, CertificateError};
 pub(crate) use extension::DependencyDescriptorBytes;
@@ -304,7 +304,7 @@ impl Transport {
         kind: DataKind,
         message: &Arc<[u8]>,
         counters: &mut Counters,
-    ) -> Result<(), ReceiverStuck> {
+    ) -> Result<Pace, ReceiverStuck> {
         self.channels.send(now, &mut self.rtc, kind, message, counters)
     }
 
