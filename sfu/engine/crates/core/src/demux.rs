@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::drop_reason::DropReason;
 use crate::input::Carrier;
@@ -20,10 +20,13 @@ pub(crate) type Path = (Carrier, SocketAddr);
 
 /// Largest datagram taken in, in bytes.
 const MAX_DATAGRAM_BYTES: usize = 2_000;
-/// Addresses kept per transport; the oldest goes first.
+/// Addresses kept per transport; the one that was checked longest ago goes first.
 const MAX_PATHS: usize = 16;
 /// While an owner's last check from an address is younger than this, nobody else can take the address over.
 const OWNER_GRACE: Duration = Duration::from_secs(6);
+/// Addresses whose checks a transport answers between two ICE restarts. The association remembers and searches all of
+/// them, and each answer goes to whatever address its request claims to come from.
+const MAX_SOURCES: usize = 64;
 /// Connectivity checks of ours whose answers are awaited, per transport.
 const MAX_CHECKS: usize = 64;
 
@@ -46,6 +49,8 @@ struct PathOwner {
 struct Known {
     ufrags: Vec<Box<str>>,
     paths: Vec<Path>,
+    /// Every address answered in this ICE generation.
+    sources: FxHashSet<Path>,
     checks: std::collections::VecDeque<TransactionId>,
 }
 
@@ -56,6 +61,7 @@ pub(crate) struct Demux {
     by_ufrag: FxHashMap<Box<str>, TransportIndex>,
     by_check: FxHashMap<TransactionId, TransportIndex>,
     known: FxHashMap<TransportIndex, Known>,
+    unused_tcp: Vec<SocketAddr>,
 }
 
 impl Demux {
@@ -65,7 +71,7 @@ impl Demux {
             return Err(DropReason::Oversized);
         }
         match payload.first() {
-            Some(0..=3) => self.route_stun(payload),
+            Some(0..=3) => self.route_stun(path, payload),
             // RFC 7983 §7: DTLS, then RTP and RTCP.
             Some(20..=63 | 128..=191) => {
                 self.by_path.get(&path).map(|owner| owner.transport).ok_or(DropReason::UnknownSource)
@@ -74,12 +80,18 @@ impl Demux {
         }
     }
 
-    fn route_stun(&self, payload: &[u8]) -> Result<TransportIndex, DropReason> {
+    fn route_stun(&self, path: Path, payload: &[u8]) -> Result<TransportIndex, DropReason> {
         match stun_target(payload).ok_or(DropReason::MalformedStun)? {
-            StunTarget::Request { local_ufrag } => std::str::from_utf8(local_ufrag)
-                .ok()
-                .and_then(|ufrag| self.by_ufrag.get(ufrag).copied())
-                .ok_or(DropReason::UnknownUfrag),
+            StunTarget::Request { local_ufrag } => {
+                let ufrag = std::str::from_utf8(local_ufrag).map_err(|_| DropReason::UnknownUfrag)?;
+                let transport = self.by_ufrag.get(ufrag).copied().ok_or(DropReason::UnknownUfrag)?;
+                let is_one_too_many =
+                    |known: &Known| known.sources.len() >= MAX_SOURCES && !known.sources.contains(&path);
+                if self.known.get(&transport).is_some_and(is_one_too_many) {
+                    return Err(DropReason::UnknownSource);
+                }
+                Ok(transport)
+            }
             StunTarget::Response { transaction } => {
                 self.by_check.get(&transaction).copied().ok_or(DropReason::UnknownSource)
             }
@@ -93,6 +105,7 @@ impl Demux {
             return;
         }
         known.ufrags.push(ufrag.into());
+        known.sources.clear();
         self.by_ufrag.insert(ufrag.into(), transport);
         // The current one and the one before: checks of a restart and of the old session overlap.
         if known.ufrags.len() > 2 {
@@ -120,9 +133,14 @@ impl Demux {
     }
 
     fn validate(&mut self, now: Instant, transport: TransportIndex, path: Path) {
+        let known = self.known.entry(transport).or_default();
+        known.sources.insert(path);
         if let Some(owner) = self.by_path.get_mut(&path) {
             if owner.transport == transport {
                 owner.validated_at = now;
+                if let Some(position) = known.paths.iter().position(|kept| *kept == path) {
+                    known.paths[position..].rotate_left(1);
+                }
                 return;
             }
             if now.saturating_duration_since(owner.validated_at) < OWNER_GRACE {
@@ -138,8 +156,20 @@ impl Demux {
         known.paths.push(path);
         if known.paths.len() > MAX_PATHS {
             let oldest = known.paths.remove(0);
-            self.by_path.remove(&oldest);
+            self.forget_path(oldest);
         }
+    }
+
+    fn forget_path(&mut self, path: Path) {
+        self.by_path.remove(&path);
+        if path.0 == Carrier::Tcp {
+            self.unused_tcp.push(path.1);
+        }
+    }
+
+    /// Peers whose TCP connection leads to no transport any more, since the last call.
+    pub(crate) fn take_unused_tcp(&mut self) -> Vec<SocketAddr> {
+        std::mem::take(&mut self.unused_tcp)
     }
 
     fn await_check(&mut self, transport: TransportIndex, transaction: TransactionId) {
@@ -171,7 +201,7 @@ impl Demux {
             self.by_ufrag.remove(&ufrag);
         }
         for path in known.paths {
-            self.by_path.remove(&path);
+            self.forget_path(path);
         }
         for check in known.checks {
             self.by_check.remove(&check);
@@ -311,6 +341,59 @@ mod tests {
         demux.observe_transmit(Instant::now(), 5, path(9), &stun(STUN_BINDING_REQUEST, Some("x:y")));
         assert_eq!(demux.route(path(9), &stun(STUN_BINDING_SUCCESS, None)), Ok(5));
         demux.remove_transport(5);
+        assert!(demux.is_empty());
+    }
+
+    #[test]
+    fn a_transport_answers_so_many_addresses_and_no_more_until_it_restarts() {
+        let mut demux = Demux::default();
+        let now = Instant::now();
+        demux.add_ufrag(0, "aaaa");
+        let ask = |demux: &Demux, port| demux.route(path(port), &stun(1, Some("aaaa:x")));
+        let most = u16::try_from(MAX_SOURCES).unwrap();
+        for port in 0..most {
+            assert_eq!(ask(&demux, port), Ok(0));
+            demux.observe_transmit(now, 0, path(port), &stun(STUN_BINDING_SUCCESS, None));
+        }
+        assert_eq!(ask(&demux, most), Err(DropReason::UnknownSource));
+        assert_eq!(ask(&demux, 0), Ok(0), "a known one may ask again");
+        demux.add_ufrag(0, "aaaa");
+        assert_eq!(ask(&demux, most), Err(DropReason::UnknownSource));
+        demux.add_ufrag(0, "bbbb");
+        assert_eq!(ask(&demux, most), Ok(0), "a restart begins anew");
+        demux.remove_transport(0);
+        assert!(demux.is_empty());
+    }
+
+    #[test]
+    fn the_address_in_use_outlives_those_tried_once() {
+        let mut demux = Demux::default();
+        let now = Instant::now();
+        for port in 1..100 {
+            for port in [0, port] {
+                demux.observe_transmit(now, 0, path(port), &stun(STUN_BINDING_SUCCESS, None));
+            }
+        }
+        assert_eq!(demux.route(path(0), &[128]), Ok(0));
+        assert_eq!(demux.route(path(84), &[128]), Err(DropReason::UnknownSource));
+    }
+
+    #[test]
+    fn tcp_connections_that_lost_their_transport_are_named() {
+        let mut demux = Demux::default();
+        let now = Instant::now();
+        let peer = |port| (Carrier::Tcp, path(port).1);
+        for port in 0..=16 {
+            demux.observe_transmit(now, 0, peer(port), &stun(STUN_BINDING_SUCCESS, None));
+            demux.observe_transmit(now, 1, path(port), &stun(STUN_BINDING_SUCCESS, None));
+        }
+        assert_eq!(demux.take_unused_tcp(), [path(0).1], "the seventeenth pushed the first out");
+        demux.remove_path(peer(1));
+        assert_eq!(demux.take_unused_tcp(), [], "it is gone already");
+        demux.remove_transport(0);
+        assert_eq!(demux.take_unused_tcp().len(), 15);
+        demux.remove_transport(1);
+        assert_eq!(demux.take_unused_tcp(), [], "UDP has no connections");
         assert!(demux.is_empty());
     }
 

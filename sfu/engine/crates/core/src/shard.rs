@@ -145,6 +145,11 @@ impl Shard {
         self.demux.remove_path((Carrier::Tcp, peer));
     }
 
+    /// Peers whose TCP connection leads to no transport any more: to be closed once what waits for them is written.
+    pub fn take_unused_tcp(&mut self) -> Vec<std::net::SocketAddr> {
+        self.demux.take_unused_tcp()
+    }
+
     /// Runs every timer that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;

@@ -8,10 +8,14 @@ use plenum_core::DataLimits;
 /// Bounds of the ICE-TCP side: what strangers can make us hold.
 #[derive(Debug, Clone)]
 pub struct TcpLimits {
-    /// Connections of all listeners together; further ones are closed at once.
+    /// Connections of all listeners together; further ones take the place of the oldest unproven one, or are closed at
+    /// once.
     pub connections: usize,
-    /// Connections to whose peer nothing was ever sent, that is, which no transport has accepted yet.
+    /// Connections to whose peer nothing was ever sent, that is, which no transport has accepted yet. The oldest makes
+    /// way for a new one: who means it sends its first check at once.
     pub unproven: usize,
+    /// The same of one IPv4 address or IPv6 /64.
+    pub unproven_per_network: usize,
     /// How long a connection may stay unproven.
     pub unproven_timeout: Duration,
     /// How long a proven connection may be silent (ICE checks come every few seconds).
@@ -25,6 +29,7 @@ impl Default for TcpLimits {
         Self {
             connections: 8192,
             unproven: 512,
+            unproven_per_network: 32,
             unproven_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             write_queue_bytes: 256 * 1024,

@@ -26,6 +26,7 @@ pub(crate) trait Core {
     fn handle_command(&mut self, now: Instant, command: Command);
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>);
     fn handle_tcp_closed(&mut self, now: Instant, peer: SocketAddr);
+    fn take_unused_tcp(&mut self) -> Vec<SocketAddr>;
     fn handle_timeout(&mut self, now: Instant);
     fn flush_deadline(&self) -> Option<Instant>;
     fn flush(&mut self, now: Instant, relief: &mut dyn FnMut(&mut VecDeque<Transmit>));
@@ -45,6 +46,9 @@ impl Core for Shard {
     }
     fn handle_tcp_closed(&mut self, now: Instant, peer: SocketAddr) {
         self.handle_tcp_closed(now, peer);
+    }
+    fn take_unused_tcp(&mut self) -> Vec<SocketAddr> {
+        self.take_unused_tcp()
     }
     fn handle_timeout(&mut self, now: Instant) {
         self.handle_timeout(now);
@@ -209,6 +213,9 @@ impl<C: Core> Driver<C> {
         }
         self.sockets.send_udp();
         self.sockets.tcp.flush(&self.sockets.poller);
+        for peer in self.core.take_unused_tcp() {
+            self.sockets.tcp.close_peer(peer);
+        }
         self.ring.push(&mut self.events);
         self.publish_if_due(now);
     }

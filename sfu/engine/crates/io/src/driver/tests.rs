@@ -1,4 +1,4 @@
-//! The loop over real loopback sockets with a core that echoes, or panics when told so.
+//! The loop over real loopback sockets with a core that echoes, panics when told so, and is done with who says so.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -14,13 +14,14 @@ use crate::link::ShardLink;
 /// Bounds a failing test; a passing one never waits that long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Echoes datagrams at the next flush, panics at the datagram `panic`, answers each command with an event.
+/// Echoes datagrams at the next flush, panics at the datagram `panic`, has done with who sends `leave`, answers each command with an event.
 struct Echo {
     transmits: VecDeque<Transmit>,
     held: Vec<Transmit>,
     events: VecDeque<Event>,
     flush_at: Option<Instant>,
     timer: Option<Instant>,
+    unused_tcp: Vec<SocketAddr>,
     counters: Counters,
 }
 
@@ -32,6 +33,7 @@ impl Echo {
             events: VecDeque::new(),
             flush_at: None,
             timer: None,
+            unused_tcp: Vec::new(),
             counters: Counters::new(),
         }
     }
@@ -50,6 +52,9 @@ impl Core for Echo {
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
         assert_ne!(datagram.payload, b"panic", "as told");
         self.counters.datagrams_in += 1;
+        if datagram.payload == b"leave" {
+            self.unused_tcp.push(datagram.source);
+        }
         self.held.push(Transmit {
             carrier: datagram.carrier,
             source: datagram.destination,
@@ -61,6 +66,10 @@ impl Core for Echo {
 
     fn handle_tcp_closed(&mut self, _now: Instant, _peer: SocketAddr) {
         self.counters.count_drop(DropReason::UnknownSource);
+    }
+
+    fn take_unused_tcp(&mut self) -> Vec<SocketAddr> {
+        if self.held.is_empty() { std::mem::take(&mut self.unused_tcp) } else { Vec::new() }
     }
 
     fn handle_timeout(&mut self, _now: Instant) {
@@ -189,6 +198,18 @@ fn tcp_frames_are_echoed_and_the_end_is_told() {
     let counters = running.stop();
     assert_eq!(count(&counters, "dropped.unknown_source"), 1);
     assert_eq!(count(&counters, "tcp_connections"), 0);
+}
+
+#[test]
+fn a_connection_that_the_core_has_done_with_is_closed() {
+    let running = Running::start(100);
+    let mut stream = TcpStream::connect(running.tcp).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"\0\x05leave").unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"\0\x05leave", "the last datagram first");
+    running.stop();
 }
 
 #[test]

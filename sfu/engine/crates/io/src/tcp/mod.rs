@@ -6,8 +6,9 @@
 mod connection;
 mod framing;
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ pub(crate) enum TcpSend {
 pub(crate) struct TcpCounters {
     /// Currently open.
     pub(crate) connections: u64,
-    /// Closed at once because a limit was reached.
+    /// Closed, or never taken, because a limit was reached.
     pub(crate) refused: u64,
     /// Closed because nobody was heard, or no transport wanted them.
     pub(crate) timed_out: u64,
@@ -54,7 +55,8 @@ pub(crate) struct TcpSide {
     listeners: Vec<Listener>,
     connections: FxHashMap<u64, Connection>,
     by_addresses: FxHashMap<(SocketAddr, SocketAddr), u64>,
-    unproven: usize,
+    /// Connections that no transport has accepted yet; their numbers rise, so that the first is the oldest.
+    unproven: BTreeSet<u64>,
     limits: TcpLimits,
     next_id: u64,
     next_sweep: Option<Instant>,
@@ -95,7 +97,7 @@ impl TcpSide {
             listeners,
             connections: FxHashMap::default(),
             by_addresses: FxHashMap::default(),
-            unproven: 0,
+            unproven: BTreeSet::new(),
             limits,
             next_id: first_connection,
             next_sweep: None,
@@ -128,8 +130,8 @@ impl TcpSide {
             };
             match listener.socket.accept() {
                 Ok((stream, peer)) => {
-                    let full = self.connections.len() >= self.limits.connections
-                        || self.unproven >= self.limits.unproven;
+                    self.make_room(network_of(peer.ip()));
+                    let full = self.connections.len() >= self.limits.connections;
                     if full || self.admit(now, Connection::new(stream, peer, now), poller).is_err() {
                         self.counters.refused += 1;
                     }
@@ -153,12 +155,32 @@ impl TcpSide {
         }
     }
 
+    /// Closes what must make way for one more unproven connection from `network`.
+    fn make_room(&mut self, network: IpAddr) {
+        let unproven = self.unproven.iter().copied();
+        let is_near = |id: &u64| {
+            self.connections.get(id).is_some_and(|connection| network_of(connection.peer.ip()) == network)
+        };
+        let near: Vec<u64> = unproven.filter(is_near).collect();
+        let limits = &self.limits;
+        let is_full = self.unproven.len() >= limits.unproven || self.connections.len() >= limits.connections;
+        let oldest = match near.first() {
+            Some(id) if near.len() >= limits.unproven_per_network => Some(*id),
+            _ if is_full => self.unproven.first().copied(),
+            _ => None,
+        };
+        if let Some(id) = oldest {
+            self.counters.refused += 1;
+            self.close(id);
+        }
+    }
+
     fn admit(&mut self, now: Instant, connection: io::Result<Connection>, poller: &Poller) -> io::Result<()> {
         let connection = connection?;
         let id = self.next_id;
         poller.add(connection.as_fd(), id, Interest::READ)?;
         self.next_id += 1;
-        self.unproven += 1;
+        self.unproven.insert(id);
         self.by_addresses.insert((connection.local, connection.peer), id);
         self.connections.insert(id, connection);
         self.next_sweep.get_or_insert(now + SWEEP_INTERVAL);
@@ -186,7 +208,7 @@ impl TcpSide {
         }
         if !connection.proven {
             connection.proven = true;
-            self.unproven -= 1;
+            self.unproven.remove(&id);
         }
         if !connection.dirty {
             connection.dirty = true;
@@ -257,13 +279,33 @@ impl TcpSide {
         }
     }
 
+    /// Closes the connections of a peer that no transport knows any more; what waits for it has been written.
+    pub(crate) fn close_peer(&mut self, peer: SocketAddr) {
+        let found = |local: SocketAddr| self.by_addresses.get(&(local, peer)).copied();
+        let locals = self.listeners.iter().filter_map(|listener| listener.socket.local_addr().ok());
+        let ids: Vec<u64> = locals.filter_map(found).collect();
+        for id in ids {
+            self.close(id);
+        }
+    }
+
     fn close(&mut self, id: u64) {
         let Some(connection) = self.connections.remove(&id) else { return };
-        self.by_addresses.remove(&(connection.local, connection.peer));
-        if !connection.proven {
-            self.unproven -= 1;
+        self.unproven.remove(&id);
+        let addresses = (connection.local, connection.peer);
+        // After a reset the peer may have come back from the same port before the old socket was looked at.
+        if self.by_addresses.get(&addresses) == Some(&id) {
+            self.by_addresses.remove(&addresses);
+            self.closed.push(connection.peer);
         }
-        self.closed.push(connection.peer);
+    }
+}
+
+/// Whose connections count together: an IPv6 site has all the addresses of its /64.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        address => address,
     }
 }
 

@@ -55,10 +55,11 @@ impl Bench {
     }
 
     fn connect(&mut self) -> TcpStream {
-        let before = self.side.connections.len() as u64 + self.side.counters.refused;
+        let dealt_with = |bench: &Self| bench.side.next_id + bench.side.counters.refused;
+        let before = dealt_with(self);
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        self.run_until(|bench| bench.side.connections.len() as u64 + bench.side.counters.refused > before);
+        self.run_until(|bench| dealt_with(bench) > before);
         stream
     }
 
@@ -103,7 +104,7 @@ fn the_end_of_a_connection_is_told_once() {
     assert_eq!(bench.side.take_closed(), [peer]);
     assert_eq!(bench.side.take_closed(), []);
     assert_eq!(bench.side.send(bench.address, peer, b"x"), TcpSend::Gone);
-    assert_eq!((bench.side.unproven, bench.side.by_addresses.len()), (0, 0));
+    assert_eq!((bench.side.unproven.len(), bench.side.by_addresses.len()), (0, 0));
 }
 
 #[test]
@@ -150,15 +151,66 @@ fn a_peer_that_does_not_read_loses_datagrams_and_holds_little() {
 #[test]
 fn connections_are_capped() {
     let mut bench = Bench::new(TcpLimits { connections: 3, unproven: 2, ..TcpLimits::default() });
-    let first = bench.connect();
-    let _second = bench.connect();
-    let mut third = bench.connect();
-    assert!(is_closed(&mut third), "two unproven ones are the limit");
-    bench.send(&first, b"hello");
-    let _fourth = bench.connect();
-    let mut fifth = bench.connect();
-    assert!(is_closed(&mut fifth), "three of any kind are the limit");
-    assert_eq!(bench.side.counters(), TcpCounters { connections: 3, refused: 2, timed_out: 0 });
+    let mut first = bench.connect();
+    let second = bench.connect();
+    let third = bench.connect();
+    assert!(is_closed(&mut first), "two unproven ones are the limit, and the oldest makes way");
+    bench.send(&second, b"hello");
+    bench.send(&third, b"hello");
+    let mut fourth = bench.connect();
+    let fifth = bench.connect();
+    assert!(is_closed(&mut fourth), "three of any kind are the limit");
+    bench.send(&fifth, b"hello");
+    let mut sixth = bench.connect();
+    assert!(is_closed(&mut sixth), "nobody makes way but a stranger");
+    assert_eq!(bench.side.counters(), TcpCounters { connections: 3, refused: 3, timed_out: 0 });
+}
+
+#[test]
+fn one_address_crowds_out_itself_alone() {
+    let limits = TcpLimits { unproven: 4, unproven_per_network: 2, ..TcpLimits::default() };
+    let mut bench = Bench::new(limits);
+    let mut crowd: Vec<TcpStream> = (0..3).map(|_| bench.connect()).collect();
+    assert!(is_closed(&mut crowd[0]));
+    assert_eq!(bench.side.counters(), TcpCounters { connections: 2, refused: 1, timed_out: 0 });
+    let net = |text: &str| network_of(text.parse().unwrap());
+    assert_eq!(net("2001:db8::1"), net("2001:db8::ffff:0:0:2"));
+    assert_ne!(net("2001:db8::1"), net("2001:db8:0:1::1"));
+    assert_eq!(net("::ffff:192.0.2.1"), net("192.0.2.1"));
+    assert_ne!(net("192.0.2.2"), net("192.0.2.1"));
+}
+
+#[test]
+fn a_peer_that_no_transport_knows_is_closed_after_its_last_datagram() {
+    let mut bench = Bench::new(TcpLimits::default());
+    let mut stream = bench.connect();
+    let mut other = bench.connect();
+    assert_eq!(bench.send(&stream, b"bye"), TcpSend::Queued);
+    assert_eq!(bench.send(&other, b"hi"), TcpSend::Queued);
+    bench.side.flush(&bench.poller);
+    bench.side.close_peer(stream.local_addr().unwrap());
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"\0\x03bye");
+    let mut reply = [0; 4];
+    other.read_exact(&mut reply).unwrap();
+    assert_eq!(bench.side.connections.len(), 1);
+}
+
+#[test]
+fn the_end_of_an_old_connection_leaves_the_new_one_from_the_same_port_alone() {
+    let mut bench = Bench::new(TcpLimits::default());
+    let old = bench.connect();
+    let peer = old.local_addr().unwrap();
+    let new = bench.connect();
+    // As if the new one had come from the port of the old one, whose end was not read yet.
+    let (old_id, new_id) = (CONNECTIONS, CONNECTIONS + 1);
+    bench.side.by_addresses.remove(&(bench.address, new.local_addr().unwrap()));
+    bench.side.by_addresses.insert((bench.address, peer), new_id);
+    bench.side.connections.get_mut(&new_id).unwrap().peer = peer;
+    bench.side.close(old_id);
+    assert_eq!(bench.side.take_closed(), [], "the address is in use");
+    assert_eq!(bench.side.send(bench.address, peer, b"x"), TcpSend::Queued);
 }
 
 #[test]
