@@ -28,7 +28,7 @@ use crate::random::Random;
 use crate::room::Tables;
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
-use crate::transport::{Outlet, Signal, Transport, UpIndex};
+use crate::transport::{Outlet, Signal, Transport, UpIndex, guard};
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
 const FLUSH_ROUNDS: usize = 3;
@@ -350,6 +350,11 @@ impl Shard {
         }
         for (_, up) in &transport.published {
             self.close_up_track(now, *up);
+        }
+        // One that has panicked is in no good state to be taken apart.
+        let id = transport.id;
+        if guard(move || drop(transport)).is_err() {
+            tracing::error!(transport = id.0, "association could not be dropped");
         }
     }
 

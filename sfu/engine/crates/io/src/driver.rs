@@ -136,6 +136,8 @@ struct Sockets {
     batch: ReceiveBatch,
     outgoing: Vec<Vec<Outgoing>>,
     counters: IoCounters,
+    /// When this turn began.
+    now: Instant,
 }
 
 impl<C: Core> Driver<C> {
@@ -162,6 +164,7 @@ impl<C: Core> Driver<C> {
             batch: ReceiveBatch::new(),
             outgoing,
             counters: IoCounters::default(),
+            now: Instant::now(),
         };
         Ok(Self {
             core: make_core(Instant::now()),
@@ -208,6 +211,7 @@ impl<C: Core> Driver<C> {
     /// One turn of the loop; a panic costs the core, not the thread.
     fn turn(&mut self, now: Instant, ready: &[Readiness]) {
         self.sockets.counters.turns += 1;
+        self.sockets.now = now;
         if catch_unwind(AssertUnwindSafe(|| self.run_core(now, ready))).is_err() {
             self.replace_core(now);
         }
@@ -395,7 +399,7 @@ impl Sockets {
         if self.outgoing[index].is_empty() {
             return;
         }
-        let outcome = self.ports[index].send(&self.outgoing[index]);
+        let outcome = self.ports[index].send(self.now, &self.outgoing[index]);
         self.counters.add_sent(outcome);
         self.outgoing[index].clear();
     }

@@ -1,11 +1,24 @@
 //! One UDP socket: receives in batches, sends in GSO runs, never waits.
+//!
+//! A run can be refused although its datagrams by themselves are not: by a kernel or network card that cannot cut it,
+//! or because a path is narrow, which some kernels report in the same way and any peer can bring about for its own
+//! address. So the destination alone is remembered, for a minute; where nothing can be cut, each costs one refused call
+//! a minute.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 use crate::batch::{Run, plan_runs};
 use crate::sys::{ReceiveBatch, SendBatch, set_buffer_bytes};
+
+/// How long a destination gets its datagrams one by one after a run was refused.
+const UNCUT_FOR: Duration = Duration::from_secs(60);
+/// Destinations remembered so; beyond that all are tried again.
+const MAX_UNCUT: usize = 4_096;
 
 /// What became of sent datagrams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,8 +40,9 @@ pub struct SendOutcome {
 pub struct UdpPort {
     socket: UdpSocket,
     address: SocketAddr,
-    /// Whether the kernel cuts runs into segments (`UDP_SEGMENT`); true until it has refused.
-    segmented: bool,
+    /// Destinations for which the kernel does not cut runs into segments (`UDP_SEGMENT`), and until when.
+    uncut: FxHashMap<SocketAddr, Instant>,
+    next_warning: Option<Instant>,
     batch: SendBatch,
     runs: Vec<Run>,
 }
@@ -40,7 +54,14 @@ impl UdpPort {
         socket.set_nonblocking(true)?;
         set_buffer_bytes(socket.as_fd(), buffer_bytes)?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address, segmented: true, batch: SendBatch::new(), runs: Vec::new() })
+        Ok(Self {
+            socket,
+            address,
+            uncut: FxHashMap::default(),
+            next_warning: None,
+            batch: SendBatch::new(),
+            runs: Vec::new(),
+        })
     }
 
     /// Bound address.
@@ -56,23 +77,47 @@ impl UdpPort {
 
     /// Sends `datagrams` in order, runs of one destination and size together. What the kernel does not take at once is
     /// dropped and counted.
-    pub fn send<D: AsRef<[u8]>>(&mut self, datagrams: &[(SocketAddr, D)]) -> SendOutcome {
+    pub fn send<D: AsRef<[u8]>>(&mut self, now: Instant, datagrams: &[(SocketAddr, D)]) -> SendOutcome {
         let mut runs = std::mem::take(&mut self.runs);
         runs.clear();
-        if self.segmented {
-            let sizes = datagrams.iter().map(|(destination, bytes)| (*destination, bytes.as_ref().len()));
-            plan_runs(sizes, &mut runs);
-        } else {
-            runs.extend(single_runs(datagrams, 0..datagrams.len()));
+        let sizes = datagrams.iter().map(|(destination, bytes)| (*destination, bytes.as_ref().len()));
+        plan_runs(sizes, &mut runs);
+        if !self.uncut.is_empty() {
+            runs = self.split_uncut(now, datagrams, &runs);
         }
         let mut outcome = SendOutcome::default();
-        self.send_runs(datagrams, &runs, &mut outcome);
+        self.send_runs(now, datagrams, &runs, &mut outcome);
         self.runs = runs;
         outcome
     }
 
+    /// The runs, with those to destinations that get none cut into their datagrams.
+    fn split_uncut<D: AsRef<[u8]>>(
+        &mut self,
+        now: Instant,
+        datagrams: &[(SocketAddr, D)],
+        runs: &[Run],
+    ) -> Vec<Run> {
+        let mut split = Vec::with_capacity(datagrams.len());
+        for run in runs {
+            let destination = datagrams[run.first].0;
+            match self.uncut.get(&destination) {
+                Some(until) if run.count > 1 && now < *until => {
+                    split.extend(single_runs(datagrams, run.first..run.first + run.count));
+                }
+                Some(until) if now >= *until => {
+                    self.uncut.remove(&destination);
+                    split.push(*run);
+                }
+                _ => split.push(*run),
+            }
+        }
+        split
+    }
+
     fn send_runs<D: AsRef<[u8]>>(
         &mut self,
+        now: Instant,
         datagrams: &[(SocketAddr, D)],
         runs: &[Run],
         outcome: &mut SendOutcome,
@@ -93,7 +138,7 @@ impl UdpPort {
                     }
                     taken.max(1)
                 }
-                Err(error) => self.skip_failed(datagrams, rest, &error, outcome),
+                Err(error) => self.skip_failed(now, datagrams, rest, &error, outcome),
             };
             rest = &rest[done..];
         }
@@ -102,6 +147,7 @@ impl UdpPort {
     /// Deals with the failure of the first of `runs`; returns how many runs are done with.
     fn skip_failed<D: AsRef<[u8]>>(
         &mut self,
+        now: Instant,
         datagrams: &[(SocketAddr, D)],
         runs: &[Run],
         error: &io::Error,
@@ -116,18 +162,18 @@ impl UdpPort {
                 return runs.len();
             }
             Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP) if failed.count > 1 => {
-                self.retry_unsegmented(datagrams, failed, error, outcome);
+                self.retry_uncut(now, datagrams, failed, error, outcome);
             }
             _ => outcome.refused += failed.count as u64,
         }
         1
     }
 
-    /// Sends a run's datagrams one by one. If that works, the kernel or the network card cannot segment: remembered,
-    /// except for `EMSGSIZE`, which is about this path alone. If it fails too, the destination is to blame, which
-    /// any peer could name, so nothing is concluded.
-    fn retry_unsegmented<D: AsRef<[u8]>>(
+    /// Sends a run's datagrams one by one. If that works, this destination gets no runs for a while; if it fails too,
+    /// cutting was not the trouble.
+    fn retry_uncut<D: AsRef<[u8]>>(
         &mut self,
+        now: Instant,
         datagrams: &[(SocketAddr, D)],
         run: Run,
         error: &io::Error,
@@ -135,11 +181,17 @@ impl UdpPort {
     ) {
         let sent_before = outcome.sent;
         let singles: Vec<Run> = single_runs(datagrams, run.first..run.first + run.count).collect();
-        self.send_runs(datagrams, &singles, outcome);
-        let path_alone = error.raw_os_error() == Some(libc::EMSGSIZE);
-        if self.segmented && !path_alone && outcome.sent > sent_before {
-            self.segmented = false;
-            tracing::warn!(address = %self.address, %error, "segmentation offload refused");
+        self.send_runs(now, datagrams, &singles, outcome);
+        if outcome.sent == sent_before {
+            return;
+        }
+        if self.uncut.len() >= MAX_UNCUT {
+            self.uncut.clear();
+        }
+        self.uncut.insert(datagrams[run.first].0, now + UNCUT_FOR);
+        if self.next_warning.is_none_or(|at| now >= at) {
+            self.next_warning = Some(now + UNCUT_FOR);
+            tracing::warn!(address = %self.address, %error, "segmentation refused for some destinations");
         }
     }
 }
@@ -183,10 +235,15 @@ mod tests {
 
     #[test]
     fn runs_arrive_as_the_datagrams_that_were_sent() {
+        let now = Instant::now();
         for segmented in [true, false] {
             for address in ["127.0.0.1:0", "[::1]:0"] {
                 let (mut sender, first, second) = (port(address), port(address), port(address));
-                sender.segmented = segmented;
+                if !segmented {
+                    let until = now + UNCUT_FOR;
+                    sender.uncut =
+                        [(first.address(), until), (second.address(), until)].into_iter().collect();
+                }
                 let datagrams: Vec<(SocketAddr, Vec<u8>)> = (0..150_u8)
                     .map(|number| {
                         let to = if number % 70 < 50 { &first } else { &second };
@@ -194,7 +251,8 @@ mod tests {
                         (to.address(), vec![number; bytes])
                     })
                     .collect();
-                let outcome = sender.send(&datagrams);
+                let outcome = sender.send(now, &datagrams);
+                assert_eq!(outcome.calls > 1, !segmented);
                 assert_eq!((outcome.sent, outcome.buffer_full, outcome.refused), (150, 0, 0));
                 assert_eq!(
                     outcome.sent_bytes,
@@ -220,9 +278,9 @@ mod tests {
         let mut datagrams = vec![(receiver.address(), vec![1; 100]), (receiver.address(), vec![2; 100])];
         datagrams.extend(vec![(nowhere, vec![3; 100]); 3]);
         datagrams.push((receiver.address(), vec![4; 100]));
-        let outcome = sender.send(&datagrams);
+        let outcome = sender.send(Instant::now(), &datagrams);
         assert_eq!((outcome.sent, outcome.refused), (3, 3));
-        assert!(sender.segmented);
+        assert!(sender.uncut.is_empty(), "cutting was not the trouble");
         let first_bytes: Vec<u8> =
             drain(&receiver).iter().map(|(_, bytes)| bytes.as_ref().unwrap()[0]).collect();
         assert_eq!(first_bytes, [1, 2, 4]);
@@ -231,6 +289,7 @@ mod tests {
     /// Tells `sender` that the first run failed with `code`; returns how many runs are done with.
     fn fail_first(
         sender: &mut UdpPort,
+        now: Instant,
         datagrams: &[(SocketAddr, Vec<u8>)],
         code: i32,
     ) -> (usize, SendOutcome) {
@@ -238,7 +297,7 @@ mod tests {
         plan_runs(datagrams.iter().map(|(to, bytes)| (*to, bytes.len())), &mut runs);
         let mut outcome = SendOutcome::default();
         let error = io::Error::from_raw_os_error(code);
-        (sender.skip_failed(datagrams, &runs, &error, &mut outcome), outcome)
+        (sender.skip_failed(now, datagrams, &runs, &error, &mut outcome), outcome)
     }
 
     #[test]
@@ -247,27 +306,49 @@ mod tests {
         let mut sender = port("127.0.0.1:0");
         let datagrams: Vec<(SocketAddr, Vec<u8>)> =
             [1, 1, 2].map(|port| (SocketAddr::from(([127, 0, 0, 1], port)), vec![0; 100])).into();
-        let (done, outcome) = fail_first(&mut sender, &datagrams, libc::EAGAIN);
+        let (done, outcome) = fail_first(&mut sender, Instant::now(), &datagrams, libc::EAGAIN);
         assert_eq!((done, outcome), (2, SendOutcome { buffer_full: 3, ..SendOutcome::default() }));
     }
 
     #[test]
-    fn segmentation_is_given_up_when_it_alone_is_refused() {
-        let receiver = port("127.0.0.1:0");
-        let datagrams = vec![(receiver.address(), vec![5; 100]); 3];
-        for (code, segmented) in [(libc::EIO, false), (libc::EINVAL, false), (libc::EMSGSIZE, true)] {
-            let mut sender = port("127.0.0.1:0");
-            let (done, outcome) = fail_first(&mut sender, &datagrams, code);
+    fn runs_are_given_up_for_the_one_destination_that_refuses_them_and_tried_again() {
+        for code in [libc::EIO, libc::EINVAL, libc::EMSGSIZE, libc::EOPNOTSUPP] {
+            let (mut sender, narrow, other) = (port("127.0.0.1:0"), port("127.0.0.1:0"), port("127.0.0.1:0"));
+            let now = Instant::now();
+            let to = |receiver: &UdpPort| vec![(receiver.address(), vec![5; 100]); 3];
+            let (done, outcome) = fail_first(&mut sender, now, &to(&narrow), code);
             assert_eq!((done, outcome.sent, outcome.refused), (1, 3, 0));
-            assert_eq!(sender.segmented, segmented, "error {code}");
-            assert_eq!(drain(&receiver).len(), 3);
+            let mut both = to(&narrow);
+            both.extend(to(&other));
+            let mut planned = Vec::new();
+            plan_runs(both.iter().map(|(to, bytes)| (*to, bytes.len())), &mut planned);
+            let counts = |runs: &[Run]| runs.iter().map(|run| run.count).collect::<Vec<_>>();
+            let soon = now + UNCUT_FOR / 2;
+            assert_eq!(counts(&sender.split_uncut(soon, &both, &planned)), [1, 1, 1, 3], "error {code}");
+            assert_eq!(sender.send(soon, &both).sent, 6);
+            let later = now + UNCUT_FOR;
+            assert_eq!(counts(&sender.split_uncut(later, &both, &planned)), [3, 3]);
+            assert!(sender.uncut.is_empty());
+            assert_eq!((drain(&narrow).len(), drain(&other).len()), (6, 3));
         }
+    }
+
+    #[test]
+    fn so_many_destinations_are_remembered_and_no_more() {
+        let (mut sender, now) = (port("127.0.0.1:0"), Instant::now());
+        let until = now + UNCUT_FOR;
+        let narrow = |number: usize| SocketAddr::from(([127, 1, (number >> 8) as u8, number as u8], 9));
+        sender.uncut = (0..MAX_UNCUT).map(|number| (narrow(number), until)).collect();
+        let receiver = port("127.0.0.1:0");
+        fail_first(&mut sender, now, &vec![(receiver.address(), vec![5; 100]); 3], libc::EIO);
+        assert_eq!(sender.uncut.len(), 1);
     }
 
     #[test]
     fn an_oversized_datagram_is_reported_as_such() {
         let (mut sender, receiver) = (port("127.0.0.1:0"), port("127.0.0.1:0"));
-        sender.send(&[(receiver.address(), vec![0; 4000]), (receiver.address(), vec![1; 4])]);
+        let datagrams = [(receiver.address(), vec![0; 4000]), (receiver.address(), vec![1; 4])];
+        sender.send(Instant::now(), &datagrams);
         assert_eq!(drain(&receiver), [(sender.address(), None), (sender.address(), Some(vec![1; 4]))]);
     }
 }

@@ -81,6 +81,7 @@ impl Shard {
                         shard.touch(index);
                     } else {
                         shard.counters.candidates_ignored += 1;
+                        shard.schedule_transport(index);
                     }
                 })
             }

@@ -9,7 +9,9 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
 use str0m::{Event, IceConnectionState, Input, Output};
 
-use super::{MAX_SOURCES, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, guard};
+use super::{
+    MAX_SOURCES, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
+};
 use crate::demux::{Demux, TransportIndex};
 use crate::drop_reason::DropReason;
 use crate::input::{Carrier, Datagram};
@@ -73,6 +75,9 @@ impl Outlet<'_> {
 impl Transport {
     /// Takes in one datagram and runs.
     pub(crate) fn receive(&mut self, now: Instant, datagram: &Datagram<'_>, outlet: &mut Outlet<'_>) {
+        if self.is_broken {
+            return outlet.signal(Signal::Failed(TransportFailure::Fault));
+        }
         let protocol = match datagram.carrier {
             Carrier::Udp => Protocol::Udp,
             Carrier::Tcp => Protocol::Tcp,
@@ -112,16 +117,19 @@ impl Transport {
     }
 
     fn note_source(&mut self, datagram: &[u8]) {
-        if let Some(ssrc) = ssrc_of(datagram)
-            && !self.sources.contains(&ssrc)
-            && self.rtc.direct_api().stream_rx(&ssrc.into()).is_some()
-        {
+        let Some(ssrc) = ssrc_of(datagram).filter(|ssrc| !self.sources.contains(ssrc)) else { return };
+        let rtc = &mut self.rtc;
+        let is_mapped = attempt(&mut self.is_broken, || rtc.direct_api().stream_rx(&ssrc.into()).is_some());
+        if is_mapped == Some(true) {
             self.sources.insert(ssrc);
         }
     }
 
     /// Lets time pass, sends what was written, does what was due.
     pub(crate) fn run(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        if self.is_broken {
+            return outlet.signal(Signal::Failed(TransportFailure::Fault));
+        }
         self.run_negotiation(now, outlet);
         let rtc = &mut self.rtc;
         match guard(move || rtc.handle_input(Input::Timeout(now))) {
@@ -153,6 +161,9 @@ impl Transport {
 
     /// Closes the association: its alerts leave with this call, nothing is waited for. It is of no use afterwards.
     pub(crate) fn close(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        if self.is_broken {
+            return;
+        }
         let signals_before = outlet.signals.len();
         let rtc = &mut self.rtc;
         if guard(move || rtc.close()).is_err() {
@@ -241,7 +252,10 @@ impl Transport {
             Event::ChannelData(data) => {
                 outlet.signal(Signal::Data { channel: data.id, payload: data.data });
             }
-            Event::ChannelBufferedAmountLow(_) => self.channels.resume(now, &mut self.rtc, outlet.counters),
+            Event::ChannelBufferedAmountLow(_) => {
+                let (channels, rtc) = (&mut self.channels, &mut self.rtc);
+                attempt(&mut self.is_broken, || channels.resume(now, rtc, outlet.counters));
+            }
             Event::MediaEgressStats(stats) => {
                 let seen = self.nacks_seen.entry(stats.mid).or_default();
                 outlet.counters.nacks += stats.nacks.saturating_sub(*seen);
@@ -258,7 +272,9 @@ impl Transport {
     }
 
     fn note_channel(&mut self, now: Instant, id: ChannelId, label: &str, outlet: &mut Outlet<'_>) {
-        if !self.channels.open(now, &mut self.rtc, id, label, outlet.counters) {
+        let (channels, rtc) = (&mut self.channels, &mut self.rtc);
+        let opened = attempt(&mut self.is_broken, || channels.open(now, rtc, id, label, outlet.counters));
+        if opened == Some(false) {
             outlet.signal(Signal::Stuck);
         }
     }

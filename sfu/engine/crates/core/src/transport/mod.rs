@@ -1,8 +1,8 @@
 //! One ICE + DTLS + SRTP + SCTP association. The only place that knows str0m.
 //!
 //! A [`Transport`] negotiates, runs and writes; it never decides who gets what and never sees another transport. What
-//! it has to say leaves as [`Signal`]s. Every call that lets peer bytes into str0m runs under `catch_unwind`: a panic
-//! there costs this one transport.
+//! it has to say leaves as [`Signal`]s. Calls into str0m run under `catch_unwind`, reads of its tables excepted: a panic
+//! there costs this one transport. Where the caller cannot be told, the next run reports it ([`attempt`]).
 
 mod answering;
 mod build;
@@ -105,6 +105,9 @@ pub(crate) struct Transport {
     is_connected: bool,
     reconnect_by: Option<Instant>,
     last_protocol: Protocol,
+    created_at: Instant,
+    /// A call into the association has panicked.
+    is_broken: bool,
     nacks_seen: FxHashMap<Mid, u64>,
 }
 
@@ -147,6 +150,8 @@ impl Transport {
             is_connected: false,
             reconnect_by: None,
             last_protocol: Protocol::Udp,
+            created_at: now,
+            is_broken: false,
             nacks_seen: FxHashMap::default(),
         };
         if role == TransportRole::Subscriber {
@@ -157,11 +162,16 @@ impl Transport {
 
     /// Our current ICE user name fragment.
     pub(crate) fn local_ufrag(&mut self) -> String {
-        self.rtc.direct_api().local_ice_credentials().ufrag
+        let rtc = &mut self.rtc;
+        let ufrag = attempt(&mut self.is_broken, || rtc.direct_api().local_ice_credentials().ufrag);
+        ufrag.unwrap_or_default()
     }
 
     /// Earliest moment at which this transport wants to run.
     pub(crate) fn deadline(&self) -> Instant {
+        if self.is_broken {
+            return self.created_at;
+        }
         [self.requirement_deadline(), self.offering.deadline(), self.reconnect_by]
             .into_iter()
             .flatten()
@@ -214,7 +224,7 @@ impl Transport {
 
     /// Takes a trickled candidate. False: bad, unusable or one too many.
     pub(crate) fn add_remote_candidate(&mut self, text: &str) -> bool {
-        let Ok(candidate) = Candidate::from_sdp_string(text) else { return false };
+        let Ok(Ok(candidate)) = guard(|| Candidate::from_sdp_string(text)) else { return false };
         if self.ice_lite {
             return true; // the peer's checks tell its addresses; ours would only be a way to aim us at others
         }
@@ -223,7 +233,7 @@ impl Transport {
         }
         self.remote_candidates += 1;
         let rtc = &mut self.rtc;
-        guard(move || rtc.add_remote_candidate(candidate)).is_ok()
+        attempt(&mut self.is_broken, || rtc.add_remote_candidate(candidate)).is_some()
     }
 
     /// Notes the peer's user name fragment; another one than before is an ICE restart.
@@ -243,11 +253,11 @@ impl Transport {
         if let Some(known) = self.rx_streams.get(&*ssrc) {
             return Some(*known);
         }
-        let (mid, rid) = {
-            let mut api = self.rtc.direct_api();
-            let stream = api.stream_rx(&ssrc)?;
-            (stream.mid(), stream.rid())
-        };
+        let rtc = &mut self.rtc;
+        let (mid, rid) = attempt(&mut self.is_broken, || {
+            let mut api = rtc.direct_api();
+            api.stream_rx(&ssrc).map(|stream| (stream.mid(), stream.rid()))
+        })??;
         let up = self.published.iter().find(|(published, _)| *published == mid)?.1;
         let stream = index_of(up, rid.as_deref())?;
         let found = RxStream { up, stream };
@@ -276,9 +286,12 @@ impl Transport {
 
     /// Asks the publisher for a key frame of the stream with this SSRC.
     pub(crate) fn request_key_frame(&mut self, ssrc: Ssrc) {
-        if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc) {
-            stream.request_keyframe(KeyframeRequestKind::Pli);
-        }
+        let rtc = &mut self.rtc;
+        attempt(&mut self.is_broken, || {
+            if let Some(stream) = rtc.direct_api().stream_rx(&ssrc) {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+            }
+        });
     }
 
     /// Whether ICE and DTLS have been up. Before, nothing written here could leave.
@@ -305,7 +318,9 @@ impl Transport {
         message: &Arc<[u8]>,
         counters: &mut Counters,
     ) -> Result<Pace, ReceiverStuck> {
-        self.channels.send(now, &mut self.rtc, kind, message, counters)
+        let (channels, rtc) = (&mut self.channels, &mut self.rtc);
+        let sent = attempt(&mut self.is_broken, || channels.send(now, rtc, kind, message, counters));
+        sent.unwrap_or(Ok(Pace::Keeps))
     }
 
     /// What a channel carries; `None` when it is not known (any more).
@@ -343,6 +358,13 @@ pub(crate) fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Broken> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Broken)
 }
 
+/// As [`guard`]; a panic is noted, so that the transport fails when it runs next, which it then wants to at once.
+fn attempt<T>(is_broken: &mut bool, call: impl FnOnce() -> T) -> Option<T> {
+    let result = guard(call);
+    *is_broken |= result.is_err();
+    result.ok()
+}
+
 fn to_str0m_kind(kind: MediaKind) -> str0m::media::MediaKind {
     match kind {
         MediaKind::Audio => str0m::media::MediaKind::Audio,
@@ -352,7 +374,47 @@ fn to_str0m_kind(kind: MediaKind) -> str0m::media::MediaKind {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
+    use crate::demux::Demux;
+
+    #[test]
+    fn a_transport_in_which_a_call_panicked_fails_at_its_next_run() {
+        let now = Instant::now();
+        let options = TransportOptions {
+            candidates: Vec::new(),
+            ice_lite: true,
+            video_cache_packets: 10,
+            sctp_buffer_bytes: 100_000,
+            codecs: CodecPolicy::default(),
+            certificate: Certificate::generate().unwrap(),
+        };
+        let seed = TransportSeed::build(TransportId(1), TransportRole::Both, &options, now);
+        let mut transport = Transport::new(now, 0, seed);
+        let later = now + Duration::from_secs(1);
+        let (mut transmits, mut signals, mut demux, mut counters) =
+            (VecDeque::new(), Vec::new(), Demux::default(), Counters::new());
+        let mut outlet = Outlet {
+            index: 0,
+            transmits: &mut transmits,
+            signals: &mut signals,
+            demux: &mut demux,
+            counters: &mut counters,
+        };
+        transport.run(later, &mut outlet);
+        assert!(outlet.signals.is_empty() && transport.deadline() > later);
+        let rtc = &mut transport.rtc;
+        let none: Option<()> = attempt(&mut transport.is_broken, || {
+            rtc.direct_api();
+            panic!("as a hostile message would")
+        });
+        assert_eq!(none, None);
+        assert!(transport.deadline() <= later);
+        transport.close(later, &mut outlet);
+        transport.run(later, &mut outlet);
+        assert!(matches!(outlet.signals[..], [(0, Signal::Failed(TransportFailure::Fault))]));
+    }
 
     #[test]
     fn a_panic_inside_a_call_stays_inside() {

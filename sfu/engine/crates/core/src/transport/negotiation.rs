@@ -5,8 +5,8 @@ use std::time::Duration;
 use str0m::media::Mid;
 use str0m::rtp::Ssrc;
 
-use super::Transport;
 use super::lines::DownIndex;
+use super::{Transport, attempt};
 use crate::command::MediaKind;
 use crate::sdp::{LineRole, LocalLine, SdpError};
 
@@ -76,12 +76,15 @@ impl Transport {
     pub(super) fn prepare_sender(&mut self, mid: Mid) -> Option<Ssrc> {
         let cache_packets = self.video_cache_packets;
         let is_video = self.lines.get(mid)?.kind == MediaKind::Video;
-        let mut api = self.rtc.direct_api();
-        let stream = api.stream_tx_by_mid(mid, None)?;
-        if is_video {
-            stream.set_rtx_cache(cache_packets, CACHE_AGE, Some(RESEND_SHARE_MAX));
-        }
-        Some(stream.ssrc())
+        let rtc = &mut self.rtc;
+        attempt(&mut self.is_broken, || {
+            let mut api = rtc.direct_api();
+            let stream = api.stream_tx_by_mid(mid, None)?;
+            if is_video {
+                stream.set_rtx_cache(cache_packets, CACHE_AGE, Some(RESEND_SHARE_MAX));
+            }
+            Some(stream.ssrc())
+        })?
     }
 
     /// Gives a reused line a stream with fresh SSRCs, before the description that announces them is written. (str0m's
@@ -96,10 +99,13 @@ impl Transport {
 
     /// Removes the sending stream of a line: each costs time at every timeout of the association.
     pub(super) fn remove_sender(&mut self, mid: Mid) {
-        let mut api = self.rtc.direct_api();
-        while let Some(ssrc) = api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()) {
-            api.remove_stream_tx(ssrc);
-        }
+        let rtc = &mut self.rtc;
+        attempt(&mut self.is_broken, || {
+            let mut api = rtc.direct_api();
+            while let Some(ssrc) = api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()) {
+                api.remove_stream_tx(ssrc);
+            }
+        });
     }
 
     /// Lines on which we send, for the last patches to a description.
