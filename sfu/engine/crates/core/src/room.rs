@@ -91,6 +91,8 @@ pub(crate) struct UpEntry {
     pub(crate) ssrcs: [Option<Ssrc>; MAX_STREAMS as usize],
     pub(crate) formats: Vec<Format>,
     pub(crate) is_muted: bool,
+    /// Streams that began anew under another SSRC and have had no packet forwarded since.
+    pub(crate) restarts: StreamSet,
     /// Streams of which packets were dropped since, by being muted.
     pub(crate) gaps: StreamSet,
     pub(crate) is_speaker: bool,
@@ -213,6 +215,7 @@ impl Tables {
                 ssrcs: [None; MAX_STREAMS as usize],
                 formats: Vec::new(),
                 is_muted: false,
+                restarts: StreamSet::EMPTY,
                 gaps: StreamSet::EMPTY,
                 is_speaker: false,
                 has_started: false,

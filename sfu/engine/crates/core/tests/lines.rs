@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Camera, is_bound, unsubscribe};
-use plenum_core::{Command, Event, MediaKind};
+use plenum_core::{Command, DropReason, Event, MediaKind};
 use plenum_netem::{Mode, World, WorldConfig};
 
 #[test]
@@ -138,4 +138,27 @@ fn a_closed_publication_takes_its_down_tracks_along() {
         let sending = world.clients[bob.0].last_description.contains("a=sendonly");
         assert!(!sending, "{mode:?}: the line was given back");
     }
+}
+
+#[test]
+fn a_down_track_that_was_turned_down_ends_with_its_transport() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Dual);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.run_for(Duration::from_secs(1));
+    world.clients[bob.0].turns_media_down = true;
+    let down_track = world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    let is_refused = |world: &World| {
+        let refused = |event: &Event| matches!(event, Event::DownTrackCodecUnsupported { down_track: of } if *of == down_track);
+        world.events.iter().any(refused)
+    };
+    assert!(world.run_until(Duration::from_secs(2), is_refused));
+    assert_eq!(world.shard.counters().down_tracks, 1, "until the control plane says so");
+    let transport = world.transports(bob)[1];
+    world.command(Command::CloseTransport { transport });
+    assert_eq!(world.shard.counters().down_tracks, 0);
+    world.send_audio(alice, 0, 0, &[1; 30]);
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.shard.counters().dropped(DropReason::NotBound), 0);
 }

@@ -414,3 +414,29 @@ fn nothing_is_kept_for_a_subscriber_who_is_not_connected_yet() {
     assert!(picture_id(&first.payload) > 60, "and not with one of the past");
     assert!(received.iter().zip(&received[1..]).all(|(one, next)| next.seq == one.seq + 1));
 }
+
+#[test]
+fn a_stream_whose_first_packet_is_bad_still_begins_anew() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.run_for(Duration::from_secs(1));
+    let talk = |world: &mut World, base: u32| {
+        for n in 0..30 {
+            world.send_audio(alice, 0, base + n * 960, &[1; 40]);
+            world.run_for(Duration::from_millis(20));
+        }
+    };
+    // Each SSRC counts from the same number, so that only its being new tells that this is no repetition.
+    world.renew_ssrc(alice, 0);
+    talk(&mut world, 0);
+    world.renew_ssrc(alice, 0);
+    world.send_audio(alice, 0, 40_000, &[1; 1_600]);
+    assert!(world.run_until(Duration::from_secs(1), |world| {
+        world.shard.counters().dropped(DropReason::Oversized) == 1
+    }));
+    talk(&mut world, 50_000);
+    let packets = world.clients[bob.0].packets_of("TR_mic");
+    assert_eq!(packets.len(), 60);
+    assert!(packets.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1));
+}

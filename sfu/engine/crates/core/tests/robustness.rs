@@ -359,3 +359,40 @@ fn streams_without_end_reach_no_association() {
     assert!(world.clients[alice.0].packets_of("TR_cam").len() >= 29);
     assert!(failures(&world).is_empty());
 }
+
+#[test]
+fn an_offer_that_was_not_applied_binds_no_payload_type() {
+    let mut world = World::new(WorldConfig::default());
+    let participant = ParticipantId(50);
+    let profile = DataProfile {
+        sid: "PA_m".into(),
+        identity: "mallory".into(),
+        can_publish_data: true,
+        hidden: false,
+        agent: false,
+    };
+    world.command(Command::AddParticipant { room: RoomId(1), participant, profile });
+    let transport = world.open_transport(participant, TransportRole::Both);
+    let text = include_str!("hostile/duplicate_payload_type.sdp").replace('\n', "\r\n");
+    let second_line = text.rfind("m=video").unwrap();
+    let good = text[..second_line].replace("BUNDLE 0 1", "BUNDLE 0");
+    // Without a fingerprint the association cannot use it.
+    let bad: String = good
+        .replace("a=rtpmap:96 VP8/90000", "a=rtpmap:96 VP9/90000")
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with("a=fingerprint"))
+        .collect();
+    for (request, text) in [(RequestId(1), &bad), (RequestId(2), &good)] {
+        let offer = Box::new(RemoteOffer::parse(text, &CodecPolicy::default()).unwrap());
+        world.command(Command::AcceptOffer { transport, request, offer, publish: Vec::new() });
+    }
+    let refused: Vec<RequestId> = world
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::NegotiationFailed { request, .. } => Some(*request),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(refused, [RequestId(1)], "{:?}", world.events);
+}

@@ -105,6 +105,8 @@ pub struct Client {
     pub requirements: Vec<(u32, u32)>,
     /// Answers nothing and offers nothing while true.
     pub is_silent: bool,
+    /// Answers every media line as inactive.
+    pub turns_media_down: bool,
     /// Peer connections have been closed by the server.
     pub closed: usize,
     pub(crate) connections: Vec<PeerConnection>,
@@ -323,6 +325,7 @@ impl Client {
             negotiations: 0,
             requirements: Vec::new(),
             is_silent: false,
+            turns_media_down: false,
             closed: 0,
             connections: Vec::new(),
         }

@@ -526,7 +526,10 @@ impl World {
                 }
                 client.negotiations += 1;
                 client.mid_to_track = mid_to_track.into_iter().collect();
-                let answer = client.connections[index].accept_offer(&sdp);
+                let mut answer = client.connections[index].accept_offer(&sdp);
+                if client.turns_media_down {
+                    answer = answer.replace("a=recvonly", "a=inactive");
+                }
                 client.last_description = sdp;
                 self.run_connection(id, index);
                 self.command(Command::AcceptAnswer { transport, request, sdp: answer });

@@ -49,8 +49,8 @@ impl Shard {
             .ok_or(DropReason::UnknownStream)?;
         let up = ups.get_mut(route.up).ok_or(DropReason::UnknownStream)?;
         let before = up.ssrcs[usize::from(route.stream.0)].replace(rtp.header.ssrc);
-        let is_restart = before.is_some_and(|before| before != rtp.header.ssrc);
-        if is_restart {
+        if before.is_some_and(|before| before != rtp.header.ssrc) {
+            up.restarts.insert(route.stream); // until a packet of it is good enough to carry the news
             up.track.restart_stream(route.stream);
         }
         if up.is_muted {
@@ -61,7 +61,7 @@ impl Shard {
             return Err(DropReason::Oversized);
         }
         let mut gathered = gather(now, transport, up, route.stream, rtp)?;
-        gathered.is_restart = is_restart;
+        gathered.is_restart = up.restarts.remove(route.stream);
         gathered.follows_mute = up.gaps.remove(route.stream);
         if gathered.packet.is_padding {
             self.counters.count_drop(DropReason::PaddingOnly);

@@ -30,9 +30,11 @@ impl Transport {
         if self.role == TransportRole::Subscriber {
             return Err(NegotiationError::WrongRole);
         }
-        self.payload_types.adopt(offer)?;
+        let mut payload_types = self.payload_types.clone();
+        payload_types.adopt(offer)?;
         let assignments = self.assign(offer);
         let answer = self.answer_text(offer, publish, &assignments)?;
+        self.payload_types = payload_types;
         let lost = self.release_withdrawn_lines(&assignments);
         let fresh = self.commit(assignments);
         let bound = fresh.into_iter().filter_map(|mid| self.bind(mid)).collect();

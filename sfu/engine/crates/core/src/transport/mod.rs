@@ -94,6 +94,8 @@ pub(crate) struct Transport {
     payload_types: PayloadTypes,
     resend_types: PayloadTypeSet,
     lines: Lines,
+    /// Down tracks whose line the peer turned down; they have none and await none.
+    turned_down: Vec<DownIndex>,
     requirement: Requirement,
     offering: Offering,
     channels: Channels,
@@ -139,6 +141,7 @@ impl Transport {
             payload_types: PayloadTypes::default(),
             resend_types: PayloadTypeSet::default(),
             lines: Lines::default(),
+            turned_down: Vec::new(),
             requirement: Requirement::default(),
             offering: Offering::default(),
             channels: Channels::new(),
@@ -195,6 +198,7 @@ impl Transport {
 
     /// Ends a subscription: its line falls silent now and is freed by the next negotiation.
     pub(crate) fn end_subscription(&mut self, now: Instant, down: DownIndex) {
+        self.turned_down.retain(|other| *other != down);
         if let Some(mid) = self.lines.end(down) {
             self.remove_sender(mid);
         }
@@ -214,12 +218,13 @@ impl Transport {
         self.lines.bound_down(mid)
     }
 
-    /// Every down track that has or awaits a line here.
+    /// Every down track of this transport: it has a line, awaits one or was turned down.
     pub(crate) fn downs(&self) -> Vec<DownIndex> {
         let on_lines = self.lines.iter().filter_map(|line| line.subscription());
         let waiting =
             [MediaKind::Audio, MediaKind::Video].into_iter().flat_map(|kind| self.lines.waiting(kind));
-        on_lines.chain(waiting).map(|subscription| subscription.down).collect()
+        let turned_down = self.turned_down.iter().copied();
+        on_lines.chain(waiting).map(|subscription| subscription.down).chain(turned_down).collect()
     }
 
     /// Takes a trickled candidate. False: bad, unusable or one too many.

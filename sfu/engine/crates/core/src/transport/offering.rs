@@ -192,6 +192,8 @@ impl Transport {
 
     fn apply_answer(&mut self, pending: SdpPendingOffer, sdp: &str) -> Result<(), NegotiationError> {
         let answer = RemoteAnswer::parse(sdp, &self.codecs)?;
+        let mut payload_types = self.payload_types.clone();
+        payload_types.adopt_answer(&answer)?;
         let (text, candidates) = split_candidates(answer.text());
         let rtc = &mut self.rtc;
         guard(move || {
@@ -199,6 +201,7 @@ impl Transport {
             rtc.sdp_api().accept_answer(pending, answer).map_err(|_| NegotiationError::Contradiction)
         })
         .unwrap_or(Err(NegotiationError::Fault))?;
+        self.payload_types = payload_types;
         for candidate in candidates {
             self.add_remote_candidate(candidate);
         }
@@ -236,6 +239,7 @@ impl Transport {
         for mid in silent {
             self.remove_sender(mid);
         }
+        self.turned_down.extend_from_slice(&refused);
         let has_retired = self.lines.iter().any(|line| matches!(line.state, LineState::Retiring { .. }));
         if has_retired {
             self.want_offer(now);
