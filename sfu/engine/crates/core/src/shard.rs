@@ -156,6 +156,12 @@ impl Shard {
         while let Some((at, key)) = self.timers.pop_due(now) {
             self.handle_timer(now, at, key);
         }
+        let (transports, ups, audio) = (&self.transports, &self.tables.ups, self.audio_scheduled);
+        self.timers.compact(transports.len() + ups.len() + 1, |key| match key {
+            TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),
+            TimerKey::UpTrack(index) => ups.get(index).map(|up| up.scheduled),
+            TimerKey::AudioLevels => Some(audio),
+        });
     }
 
     fn handle_timer(&mut self, now: Instant, at: Instant, key: TimerKey) {

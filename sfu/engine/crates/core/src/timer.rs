@@ -3,10 +3,16 @@
 //!
 //! An owner's deadline moves with nearly every packet, mostly to a later time. Each owner therefore has at most one
 //! live entry, its earliest; when that comes up too early, the owner is entered again. No entry is ever searched for.
+//! Entries that an earlier one has superseded stay until they are due or until there are too many ([`Timers::compact`]).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
+
+/// Up to that many entries nothing is gained by throwing some out.
+const FEW_ENTRIES: usize = 256;
+/// Superseded entries for each live one that are put up with.
+const MAX_ENTRIES_PER_OWNER: usize = 4;
 
 /// Where an owner's live entry stands; lives in the owner.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,6 +55,13 @@ impl<K: Ord + Copy> Timers<K> {
         live
     }
 
+    /// Throws superseded entries out when there are far more than `owners`; `slot_of` gives an owner's slot.
+    pub(crate) fn compact(&mut self, owners: usize, slot_of: impl Fn(K) -> Option<Scheduled>) {
+        if self.heap.len() > FEW_ENTRIES.max(owners * MAX_ENTRIES_PER_OWNER) {
+            self.heap.retain(|Reverse((at, key))| slot_of(*key).is_some_and(|slot| slot.0 == Some(*at)));
+        }
+    }
+
     /// Earliest entry, live or not.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
@@ -60,6 +73,30 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn superseded_entries_do_not_pile_up() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = Timers::new();
+        let mut slots = [Scheduled::default(); 2];
+        timers.schedule(1, at(50_000), &mut slots[1]);
+        for round in 0..10_000 {
+            // Each time far ahead, then near: the far entry is superseded.
+            timers.schedule(0_usize, at(round + 60_000), &mut slots[0]);
+            timers.schedule(0, at(round), &mut slots[0]);
+            let (due, key) = timers.pop_due(at(round)).unwrap();
+            assert!(Timers::<usize>::confirm(due, &mut slots[key]));
+            timers.compact(slots.len(), |key| slots.get(key).copied());
+            assert!(timers.heap.len() <= FEW_ENTRIES);
+        }
+        timers.schedule(0, at(20_000), &mut slots[0]);
+        for expected in [0, 1] {
+            let due = std::iter::from_fn(|| timers.pop_due(at(55_000)));
+            let live = due.into_iter().find(|(at, key)| slots[*key].0 == Some(*at));
+            assert_eq!(live.map(|(_, key)| key), Some(expected), "what is live is kept");
+        }
+    }
 
     #[test]
     fn a_later_deadline_adds_no_entry_and_an_earlier_one_comes_first() {
