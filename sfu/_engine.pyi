@@ -19,6 +19,7 @@ __all__ = [
     "EngineConfig",
     "EngineError",
     "Event",
+    "Logged",
     "MediaSectionsRequired",
     "NegotiationFailed",
     "Offer",
@@ -247,6 +248,18 @@ class Snapshot:
     def json(self) -> str: ...
 
 @final
+class Logged:
+    """A line for the log: something that an operator can act on, or a bug of the engine."""
+
+    @property
+    def shard(self) -> int: ...
+    @property
+    def level(self) -> Literal["warning", "error"]: ...
+    @property
+    def text(self) -> str:
+        """What happened, with its circumstances as `name=value`."""
+
+@final
 class ShardFailed:
     @property
     def shard(self) -> int: ...
@@ -263,6 +276,7 @@ Event = (
     | DownTrackCodecUnsupported
     | AudioLevels
     | Snapshot
+    | Logged
     | ShardFailed
 )
 

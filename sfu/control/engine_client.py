@@ -139,6 +139,8 @@ class EngineClient:
         for event in self._engine.drain(_DRAIN_LIMIT):
             translate = _TRANSLATE.get(type(event))
             if translate is None:
+                if isinstance(event, _engine.Logged):
+                    _note(event)
                 continue
             subject, tell = translate(event)
             if isinstance(tell, ShardFailed):
@@ -277,6 +279,11 @@ class EngineClient:
         _log.error("engine failed", reason=reason)
         # Later, not now: the caller is in the middle of a room's effects.
         asyncio.get_running_loop().call_soon(self._tell_all, ShardFailed(0))
+
+
+def _note(line: _engine.Logged) -> None:
+    write = _log.error if line.level == "error" else _log.warning
+    write("engine reported", shard=line.shard, text=line.text)
 
 
 def _offered(line: _engine.OfferedMedia) -> inputs.OfferedMedia:

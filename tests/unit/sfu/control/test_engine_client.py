@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import structlog.testing
 
 from sfu import _engine
 from sfu.control import command_backlog
@@ -113,6 +114,28 @@ def test_events_reach_the_room_of_their_subject(bench: Bench) -> None:
         inputs.AudioLevelsMeasured,
     ]
     assert bench.red.tells[-1] == inputs.AudioLevelsMeasured((inputs.AudioActivity(UP, 20, 300),))
+    assert bench.client.unrouted_tells == 0
+
+
+class Line:
+    """Stands for a line for the log."""
+
+    shard = 2
+
+    def __init__(self, level: str, text: str) -> None:
+        self.level, self.text = level, text
+
+
+def test_what_the_engine_has_for_the_log_is_logged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_engine, "Logged", Line)
+    bench.engine.drain.return_value = [Line("warning", "accepting paused"), Line("error", "panicked")]
+    with structlog.testing.capture_logs() as logged:
+        bench.client.drain()
+    assert logged == [
+        {"log_level": level, "event": "engine reported", "shard": 2, "text": text}
+        for level, text in (("warning", "accepting paused"), ("error", "panicked"))
+    ]
+    assert bench.red.tells == []
     assert bench.client.unrouted_tells == 0
 
 

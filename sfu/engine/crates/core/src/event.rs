@@ -2,6 +2,26 @@
 
 use crate::ids::{DownTrackId, RequestId, RoomId, TransportId, UpTrackId};
 
+/// Weight of a line in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// An operator can act on it.
+    Warning,
+    /// A bug of ours.
+    Error,
+}
+
+impl LogLevel {
+    /// `warning` or `error`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// Why a transport ended or could not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -129,6 +149,15 @@ pub enum Event {
         request: RequestId,
         /// One JSON object.
         json: String,
+    },
+    /// A line for the log of the process: something that an operator can act on, or a bug of ours.
+    Logged {
+        /// Index of the shard.
+        shard: u16,
+        /// How bad it is.
+        level: LogLevel,
+        /// What happened, with its circumstances as `name=value`.
+        text: String,
     },
     /// The shard panicked; all its transports are gone. The thread lives on with an empty shard.
     ShardFailed {

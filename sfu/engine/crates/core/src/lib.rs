@@ -41,7 +41,7 @@ pub mod uptrack;
 pub use command::{Command, DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
 pub use data::DataLimits;
 pub use drop_reason::DropReason;
-pub use event::{AudioLevel, Event, TransportFailure};
+pub use event::{AudioLevel, Event, LogLevel, TransportFailure};
 pub use ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
 pub use input::{Carrier, Datagram};
 pub use output::Transmit;

@@ -18,6 +18,7 @@ use crate::driver::{Driver, DriverConfig};
 use crate::error::{EngineError, SubmitError};
 use crate::event_ring::EventRing;
 use crate::link::ShardLink;
+use crate::log;
 use crate::udp::UdpPort;
 
 /// All shards of this process; dropping it stops them.
@@ -228,6 +229,7 @@ fn start_shard(
     let mut seed = config.seed.unwrap_or_else(|| RandomState::new().hash_one(index));
     let tcp_limits = config.tcp_limits.clone();
     let link = ShardLink::start(index, config.command_queue, move |mailbox, commands| {
+        let _attached = log::attach(index, Arc::clone(&ring));
         let make_core = Box::new(move |now: Instant| {
             seed = seed.wrapping_add(1);
             Shard::new(shard_config.clone(), seed, now)

@@ -80,9 +80,9 @@ impl AsFd for EventRing {
     }
 }
 
-/// A report that the next one replaces.
+/// A report that the next one replaces, or a line for the log.
 fn may_be_lost(event: &Event) -> bool {
-    matches!(event, Event::AudioLevels { .. })
+    matches!(event, Event::AudioLevels { .. } | Event::Logged { .. })
 }
 
 #[cfg(test)]

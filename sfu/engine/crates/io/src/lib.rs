@@ -7,8 +7,8 @@
 //!
 //! Every queue is bounded, and what happens when it is full is written here, once:
 //! - **commands** (Python → shard): [`Engine::submit`] answers [`SubmitError::QueueFull`], nothing is lost silently;
-//! - **events** (shard → Python): audio levels are dropped and counted (`events_lost`) while the ring holds more than
-//!   its high-water mark. All other events are answers to commands or ends of life that the control plane must hear of:
+//! - **events** (shard → Python): audio levels and lines for the log are dropped and counted (`events_lost`) while the
+//!   ring holds more than its high-water mark. All other events are answers to commands or ends of life that the control plane must hear of:
 //!   they are kept, and the shard takes no command until the ring was drained, so that their number is bounded by what
 //!   was asked for;
 //! - **the kernel's send buffer**: what does not fit is dropped and counted (`send_buffer_full`); a shard never waits;
@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod event_ring;
 mod link;
+mod log;
 mod sys;
 mod tcp;
 mod udp;

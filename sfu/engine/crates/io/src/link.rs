@@ -10,6 +10,7 @@ use plenum_core::Command;
 
 use crate::counters::PublishedCounters;
 use crate::error::SubmitError;
+use crate::log::SHARD_THREAD_PREFIX;
 use crate::sys::WakeFd;
 
 /// What both ends share.
@@ -61,7 +62,7 @@ impl ShardLink {
         });
         let theirs = Arc::clone(&mailbox);
         let thread = std::thread::Builder::new()
-            .name(format!("plenum-shard-{index}"))
+            .name(format!("{SHARD_THREAD_PREFIX}{index}"))
             .spawn(move || run(theirs, receiver))?;
         Ok(Self { commands, mailbox, thread: Mutex::new(Some(thread)) })
     }

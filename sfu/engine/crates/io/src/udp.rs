@@ -337,7 +337,7 @@ mod tests {
     fn so_many_destinations_are_remembered_and_no_more() {
         let (mut sender, now) = (port("127.0.0.1:0"), Instant::now());
         let until = now + UNCUT_FOR;
-        let narrow = |number: usize| SocketAddr::from(([127, 1, (number >> 8) as u8, number as u8], 9));
+        let narrow = |number: usize| SocketAddr::from(([127, 1, 0, 1], u16::try_from(number).unwrap()));
         sender.uncut = (0..MAX_UNCUT).map(|number| (narrow(number), until)).collect();
         let receiver = port("127.0.0.1:0");
         fail_first(&mut sender, now, &vec![(receiver.address(), vec![5; 100]); 3], libc::EIO);

@@ -60,6 +60,8 @@ event_classes! {
     AudioLevels { room: u64, levels: Vec<(u64, u8, u32)> }
     /// Answer to `snapshot`.
     Snapshot { request: u64, json: String }
+    /// A line for the log.
+    Logged { shard: u16, level: &'static str, text: String }
     /// A shard panicked; all its transports are gone.
     ShardFailed { shard: u16 }
 }
@@ -101,6 +103,7 @@ pub(crate) fn to_python(py: Python<'_>, event: core::Event) -> PyResult<Option<P
             any(py, AudioLevels { room: room.0, levels })
         }
         E::Snapshot { request, json } => any(py, Snapshot { request: request.0, json }),
+        E::Logged { shard, level, text } => any(py, Logged { shard, level: level.as_str(), text }),
         E::ShardFailed { shard } => any(py, ShardFailed { shard }),
         _ => return Ok(None),
     };
