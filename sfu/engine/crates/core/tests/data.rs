@@ -189,6 +189,30 @@ fn a_receiver_that_does_not_read_is_closed_and_holds_up_nobody() {
 }
 
 #[test]
+fn a_receiver_that_pauses_with_a_full_queue_goes_on_afterwards() {
+    let mut world = World::new(WorldConfig::default());
+    let bob = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    world.uplinks[bob.0].config.loss = 1.0;
+    for _ in 0..200 {
+        world.server_data(DataKind::Reliable, &vec![1; 60_000]);
+        world.run_for(Duration::from_millis(10));
+    }
+    let missed = world.shard.counters().dropped(DropReason::ReliableQueueFull);
+    assert!(missed > 0 && !fails(&world));
+    world.server_data(DataKind::Lossy, b"needs room first");
+    assert_eq!(world.shard.counters().dropped(DropReason::LossyQueueFull), 1);
+    world.uplinks[bob.0].config.loss = 0.0;
+    let expected = 200 - usize::try_from(missed).unwrap();
+    let arrived = |world: &World| texts(world, bob, "_reliable").len() == expected;
+    assert!(world.run_until(Duration::from_secs(30), arrived));
+    world.server_data(DataKind::Lossy, b"there is room again");
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(texts(&world, bob, "_lossy"), [b"there is room again".to_vec()]);
+    assert!(!fails(&world));
+}
+
+#[test]
 fn lossy_data_for_a_slow_receiver_is_dropped_not_queued() {
     let mut world = World::new(WorldConfig { sctp_buffer_bytes: 64 * 1024, ..WorldConfig::default() });
     let alice = world.join_connected(Mode::Single);

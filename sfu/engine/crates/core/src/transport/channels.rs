@@ -60,7 +60,7 @@ pub(crate) struct ReceiverStuck;
 struct Lane {
     channel: Option<ChannelId>,
     queue: DataQueue,
-    /// The last message did not fit.
+    /// The last message did not fit, and nothing has left since.
     is_full: bool,
     /// Bytes that the association held at the last look; fewer now means that the receiver reads.
     held_bytes: usize,
@@ -91,6 +91,7 @@ impl Lane {
                 Err(_) => counters.count_drop(DropReason::ChannelNotOpen),
             }
             self.queue.pop();
+            self.is_full = false;
             self.progress_at = Some(now);
         }
     }
