@@ -1,7 +1,8 @@
 """The house rules that no linter knows, over every file that git tracks or would track.
 
-Sizes, docstrings, `__all__`, the glossary's banned words, who may import the engine, and what must not be committed.
-Sizes of Rust functions and complexity are clippy's and ruff's. Every rule lists all that breaks it.
+Sizes, docstrings, `__all__`, the glossary's banned words, who may import the engine, what must not be committed,
+and that the table of end-to-end tests is true. Sizes of Rust functions and complexity are clippy's and
+ruff's. Every rule lists all that breaks it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,14 @@ ENGINE_IMPORTER = "sfu/control/engine_client.py"
 RUST_ITEM = re.compile(
     r"^\s*(?:pub(?:\([a-z]+\))? )?(?:const |async |unsafe )*(fn|struct|enum|trait|type|mod) (\w+)", re.MULTILINE
 )
+# Rows of the protocol's checklist that the end-to-end tests show.
+CHECKLIST = (
+    "HTT01 HTT03-14 JOI01-08 JOI11 JOI13-17 SDP01-08 SDP12-13 PUB01-11 VID06 VID08-09 AUD01 AUD05-06 SUB01-06 SUB08 "
+    "DAT01-08 DAT11-14 DAT17 ROO01-05 PAR01-08 PAR10-11 REC06 API01-05 TOK01-04 OPS01 OPS07-09"
+)
+TEST_TABLE = "tests/e2e/README.md"
+TABLE_ROW = re.compile(r"^\| ([A-Z]{3}\d\d) \|.*$", re.MULTILINE)
+TEST_NAME = re.compile(r"`([\w/]+\.py)::(\w+)`")
 PERSONAL = re.compile(r"(?<![\w.])/(?:home|root|Users)/\w")
 TEXT_SUFFIXES = {
     *(".py", ".pyi", ".rs", ".toml", ".lock", ".md", ".yaml", ".yml", ".json"),
@@ -233,6 +242,30 @@ def test_no_test_waits_for_the_clock() -> None:
         if not (node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0)
     ]
     assert waits == []
+
+
+def checklist_rows() -> list[str]:
+    """`HTT03-05` is HTT03, HTT04, HTT05."""
+    rows: list[str] = []
+    for span in CHECKLIST.split():
+        first, _, last = span[3:].partition("-")
+        rows += [f"{span[:3]}{number:02}" for number in range(int(first), int(last or first) + 1)]
+    return rows
+
+
+def functions_of(name: str) -> set[str]:
+    """Names of a module's own functions, none for a module that is not there."""
+    body = tree_of(name).body if name in tracked() else []
+    return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_the_table_of_end_to_end_tests_is_true() -> None:
+    """Each row of the checklist once and with a test; each test named is there (a bare file is beside the table)."""
+    text = text_of(TEST_TABLE)
+    assert TABLE_ROW.findall(text) == checklist_rows()
+    assert [row[0] for row in TABLE_ROW.finditer(text) if not TEST_NAME.search(row[0])] == []
+    named = {(file if "/" in file else f"tests/e2e/{file}", test) for file, test in TEST_NAME.findall(text)}
+    assert sorted(f"{file}::{test}" for file, test in named if test not in functions_of(file)) == []
 
 
 def test_no_path_of_a_machine_is_committed() -> None:

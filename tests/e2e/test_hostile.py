@@ -1,7 +1,7 @@
 """Bad input from the network: its sender gets the documented error or nothing, and nobody else notices.
 
-Every test has witnesses: two participants whose sound must go on while the attack runs. At the end the server must have
-given back its memory and its log must hold no traceback (the `server` fixture looks).
+Every test has bystanders: participants whose sound and pictures must go on while the attack runs. At the end the server
+must have given back its memory and its log must hold no traceback (the `server` fixture looks).
 """
 
 from __future__ import annotations
@@ -16,77 +16,49 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import numpy as np
 import pytest
 import pytest_asyncio
-from livekit import rtc as sdk_rtc
 from livekit.protocol import models, rtc
 
 from tests.e2e.support.api_client import get, twirp
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.journal import eventually
-from tests.e2e.support.media import RATE_HZ, dominant_hz, publish_tone
 from tests.e2e.support.peer_client import PeerClient, peer
-from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import OWN, Server
 from tests.e2e.support.wire_client import Refused, WireClient, join_request, wire
+from tests.e2e.support.witness import HZ, Witnesses, witnesses
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
+STALL_S = 0.3
+"""A longer gap in sound or pictures is a stall, in this house."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def watching(server: Server) -> AsyncIterator[Witnesses]:
+    """The witnesses' process."""
+    async with witnesses(server.endpoint, unique("witness")) as process:
+        yield process
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def witnesses(server: Server, path: JoinPath) -> AsyncIterator[str]:
-    """Two participants, one hearing the other through the whole test; yields their room. Any gap fails the test."""
-    endpoint, room = server.endpoint, unique("witness")
-    async with (
-        sdk(endpoint, "speaker", room, path) as speaker,
-        sdk(endpoint, "listener", room, path) as listener,
-        publish_tone(speaker.room, 440),
-    ):
-        track = await listener.subscribed("speaker")
-        stream = sdk_rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1)
-        heard: list[np.ndarray] = []
-        started = asyncio.Event()
-
-        async def listen() -> None:
-            async for event in stream:
-                data = np.frombuffer(event.frame.data, dtype=np.int16).copy()
-                if started.is_set() or np.abs(data.astype(int)).max(initial=0) > 2000:
-                    started.set()
-                    heard.append(data)
-
-        task = asyncio.create_task(listen())
-        try:
-            await asyncio.wait_for(started.wait(), 15)
-            await asyncio.wait_for(_grown(heard, RATE_HZ), 10)
-            begun = sum(map(len, heard))
-            yield room
-            await asyncio.wait_for(_grown(heard, sum(map(len, heard)) + RATE_HZ), 10)
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-            await stream.aclose()
-        wave = np.concatenate(heard)[begun:]
-        assert abs(dominant_hz(wave[-RATE_HZ:]) - 440) < 5
-        blocks = wave[: wave.size // 4800 * 4800].reshape(-1, 4800).astype(float)
-        loudness = np.sqrt((blocks**2).mean(axis=1))
-        gaps = "".join("." if quiet else " " for quiet in loudness < 500).split()
-        assert max(map(len, gaps), default=0) < 10, f"silent for {max(map(len, gaps))} tenths of a second at a stretch"
-        assert sum(map(len, gaps)) <= max(5, len(loudness) // 5), f"{gaps} of {len(loudness)} tenths were silent"
-        assert not listener.journal.seen("disconnected")
-        assert not listener.journal.seen("reconnecting")
+async def bystanders(watching: Witnesses) -> AsyncIterator[str]:
+    """Participants who hear and see each other through the whole test; yields their room. A stall fails the test."""
+    await watching.ask("begin")
+    yield watching.room
+    reports = await watching.ask("end")
+    clock = reports.pop("clock")
+    for listener, report in reports.items():
+        for kind in ("sound_gap_s", "video_gap_s"):
+            stall_s, gap_s = report[kind]
+            assert stall_s < STALL_S, f"{listener}: {kind} is {gap_s:.2f} ({stall_s:.2f} not its own); clock {clock}"
+        assert abs(report["hz"] - HZ) < 5, f"{listener} hears {report['hz']:.0f} Hz"
+        assert not report["trouble"]
 
 
-async def _grown(heard: list[np.ndarray], samples: int) -> None:
-    async def enough() -> bool:
-        return sum(map(len, heard)) >= samples
-
-    await eventually(enough, f"{samples} samples of sound")
-
-
-@pytest.mark.usefixtures("witnesses")
+@pytest.mark.usefixtures("bystanders")
 async def test_random_bytes_on_the_websocket(endpoint: Endpoint, path: JoinPath) -> None:
     dice = random.Random(11)
     for size in (0, 1, 7, 100, 5000, 100_000):
@@ -100,7 +72,7 @@ async def test_random_bytes_on_the_websocket(endpoint: Endpoint, path: JoinPath)
                 await client.ws.send_str('{"noSuchField": 1}')
 
 
-@pytest.mark.usefixtures("witnesses")
+@pytest.mark.usefixtures("bystanders")
 async def test_frames_over_the_limit(endpoint: Endpoint, path: JoinPath) -> None:
     """A frame of 16 MB ends its own connection."""
     async with wire(endpoint, "fat", unique("fat"), path) as client:
@@ -108,10 +80,12 @@ async def test_frames_over_the_limit(endpoint: Endpoint, path: JoinPath) -> None
         with contextlib.suppress(ConnectionError, aiohttp.ClientError):
             await client.send_bytes(bytes(16 * 2**20))
         if OWN:
-            await client.journal.wait("closed", timeout_s=10)
+            # Unread input makes the kernel reset the connection, which can overtake the close frame.
+            wanted = (aiohttp.WSCloseCode.MESSAGE_TOO_BIG, aiohttp.WSCloseCode.ABNORMAL_CLOSURE)
+            await client.journal.wait("closed", lambda code: code in wanted)
 
 
-@pytest.mark.usefixtures("witnesses")
+@pytest.mark.usefixtures("bystanders")
 async def test_random_bytes_on_the_udp_port(server: Server) -> None:
     dice = random.Random(12)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
@@ -126,7 +100,7 @@ async def test_random_bytes_on_the_udp_port(server: Server) -> None:
             noise.sendto(stun, target)
 
 
-@pytest.mark.usefixtures("witnesses")
+@pytest.mark.usefixtures("bystanders")
 async def test_random_bytes_on_the_tcp_port(server: Server) -> None:
     dice = random.Random(13)
     for size in (0, 2, 10, 3000):
@@ -140,7 +114,7 @@ async def test_random_bytes_on_the_tcp_port(server: Server) -> None:
             del reader
 
 
-@pytest.mark.usefixtures("witnesses")
+@pytest.mark.usefixtures("bystanders")
 async def test_expired_and_forged_tokens(endpoint: Endpoint, path: JoinPath) -> None:
     claims = endpoint.claims("x", unique("bad"))
     for token in (
@@ -157,7 +131,7 @@ async def test_expired_and_forged_tokens(endpoint: Endpoint, path: JoinPath) -> 
         assert refusal.value.status == 401
 
 
-@pytest.mark.usefixtures("witnesses")
+@pytest.mark.usefixtures("bystanders")
 async def test_a_gzip_bomb(server: Server) -> None:
     endpoint = server.endpoint
     before = server.memory_bytes()
@@ -169,7 +143,7 @@ async def test_a_gzip_bomb(server: Server) -> None:
     assert server.memory_bytes() - before < 60 * 2**20
 
 
-@pytest.mark.usefixtures("witnesses")
+@pytest.mark.usefixtures("bystanders")
 async def test_an_offer_that_uses_a_payload_type_twice(endpoint: Endpoint, path: JoinPath) -> None:
     client = PeerClient("twice")
     try:
@@ -184,49 +158,74 @@ async def test_an_offer_that_uses_a_payload_type_twice(endpoint: Endpoint, path:
         lines = [line + f" {number}" if line.startswith("m=video") else line for line in lines]
         offer.sdp = "\r\n".join(lines)
         await client.send(offer=offer)
-        await client.send(ping=1)
-        # Either the line is refused and the session goes on, or the session ends with a reason.
-        await client.journal.until(
-            lambda: client.journal.seen("pong") or client.journal.seen("leave") or client.journal.seen("closed"),
-            "an answer, a refusal or the end",
-        )
+        await _sent_away(client)
     finally:
         await client.close()
 
 
-@pytest.mark.usefixtures("witnesses")
+async def _sent_away(client: WireClient) -> None:
+    """What cannot be negotiated ends the session, with the advice to begin a new one."""
+    leave = await client.response("leave")
+    assert (leave.reason, leave.action) == (models.STATE_MISMATCH, rtc.LeaveRequest.RECONNECT)
+    assert not client.journal.seen("answer")
+    await client.journal.wait("closed", lambda code: code == aiohttp.WSCloseCode.OK)
+
+
+@pytest.mark.usefixtures("bystanders")
 @pytest.mark.parametrize("text", ["", "v=0\r\n", "v=0\r\nm=audio", "\0" * 100, "m=" * 20_000], ids=range(5))
-async def test_offers_that_are_none(endpoint: Endpoint, path: JoinPath, text: str) -> None:
+async def test_descriptions_that_are_none(endpoint: Endpoint, path: JoinPath, text: str) -> None:
     async with wire(endpoint, "odd", unique("odd"), path) as client:
         await client.response("join")
         await client.send(offer=rtc.SessionDescription(type="offer", sdp=text, id=1))
-        await client.send(answer=rtc.SessionDescription(type="answer", sdp=text, id=1))
-        await client.send(ping=1)
-        await client.journal.until(
-            lambda: client.journal.seen("pong") or client.journal.seen("leave") or client.journal.seen("closed"),
-            "a pong or the end",
-        )
+        await _sent_away(client)
+    if not path.single:
+        async with wire(endpoint, "odd", unique("odd"), path) as client:
+            offer = await client.response("offer")
+            await client.send(answer=rtc.SessionDescription(type="answer", sdp=text, id=offer.id))
+            await _sent_away(client)
 
 
-async def test_data_packets_over_the_limit(endpoint: Endpoint, path: JoinPath, witnesses: str) -> None:
-    async with peer(endpoint, "big", witnesses, path) as big, peer(endpoint, "bob", witnesses, path) as bob:
-        for size in (65_000, 65_536, 100_000, 200_000):
-            with contextlib.suppress(Exception):
-                big.send_packet(models.DataPacket(user=models.UserPacket(payload=bytes(size))))
-        await asyncio.wait(
-            [
-                asyncio.create_task(bob.journal.until(lambda: bob.journal.seen("packet"), "a packet")),
-                asyncio.create_task(big.journal.until(lambda: big.journal.seen("leave"), "a leave")),
-            ],
-            timeout=5,
-        )
-        sizes = [len(e.args[1].user.payload) for e in bob.journal.seen("packet")]
-        assert all(size <= 65_535 for size in sizes), sizes
+@contextlib.asynccontextmanager
+async def _unlimited(endpoint: Endpoint, identity: str, room: str, path: JoinPath) -> AsyncIterator[PeerClient]:
+    """A client that sends data messages of any size. (aiortc keeps to the server's limit, so it is told of none.)"""
+    async with peer(endpoint, identity, room, path) as client:
+        sctp = client.publisher.sctp
+        assert sctp is not None
+        assert sctp._remote_max_message_size == 65_535
+        sctp._remote_max_message_size = 0
+        yield client
 
 
-async def test_a_token_without_grants_can_do_nothing(endpoint: Endpoint, path: JoinPath, witnesses: str) -> None:
+def _received_sizes(client: PeerClient) -> list[int]:
+    return [len(packet.user.payload) for _, packet in (entry.args for entry in client.journal.seen("packet"))]
+
+
+async def test_data_packets_over_the_limit(endpoint: Endpoint, path: JoinPath, bystanders: str) -> None:
+    """A packet that is too big to be passed on is dropped; one that is too big to be sent at all ends its session."""
+    async with (
+        _unlimited(endpoint, "large", bystanders, path) as large,
+        _unlimited(endpoint, "larger", bystanders, path) as larger,
+        _unlimited(endpoint, "largest", bystanders, path) as largest,
+        peer(endpoint, "bob", bystanders, path) as bob,
+    ):
+        # 65,500 bytes fit into a message; with the sender's identity, which the server adds, they do not.
+        for size in (60_000, 65_500, 5):
+            large.send_packet(models.DataPacket(user=models.UserPacket(payload=bytes(size))))
+        for client, size in ((larger, 65_536), (largest, 200_000)):
+            client.send_packet(models.DataPacket(user=models.UserPacket(payload=bytes(size))))
+            client.send_packet(models.DataPacket(user=models.UserPacket(payload=b"after")))
+        for client in (larger, largest):
+            leave = await client.response("leave")
+            assert leave.action == rtc.LeaveRequest.RECONNECT
+            await client.journal.wait("closed")
+        await bob.journal.until(lambda: 5 in _received_sizes(bob), "the packet after the one that was too big")
+        assert _received_sizes(bob) == [60_000, 5]
+        assert not large.journal.seen("leave")
+
+
+async def test_a_token_without_grants_can_do_nothing(endpoint: Endpoint, path: JoinPath, bystanders: str) -> None:
     grants = {"canPublish": False, "canSubscribe": False, "canPublishData": False}
-    async with wire(endpoint, "nobody", witnesses, path, grants=grants) as client:
+    async with wire(endpoint, "nobody", bystanders, path, grants=grants) as client:
         await client.response("join")
         since = client.journal.mark()
         await client.send(add_track=rtc.AddTrackRequest(cid="c", type=models.AUDIO, source=models.MICROPHONE))
@@ -242,37 +241,50 @@ async def test_a_token_without_grants_can_do_nothing(endpoint: Endpoint, path: J
         )
         assert not client.journal.seen("track_published")
     for call in ("ListParticipants", "DeleteRoom", "SendData"):
-        body = {"room": witnesses}
-        answer = await twirp(endpoint, call, body, token=endpoint.token("nobody", witnesses, **grants))
+        body = {"room": bystanders}
+        answer = await twirp(endpoint, call, body, token=endpoint.token("nobody", bystanders, **grants))
         assert answer.status == 401
 
 
-async def test_a_client_that_stops_reading(server: Server, path: JoinPath, witnesses: str) -> None:
-    """It is sent megabytes of signalling that it never takes: bounded queue, then it is put out; the others go on."""
+async def test_a_client_that_stops_reading(server: Server, path: JoinPath, bystanders: str) -> None:
+    """It is sent megabytes of signalling that it never takes: put out when its queue is full; its memory returns."""
     endpoint = server.endpoint
-    before = server.memory_bytes()
+    admin, before = endpoint.admin(bystanders), server.memory_bytes()
+
+    async def known() -> set[str]:
+        answer = await twirp(endpoint, "ListParticipants", {"room": bystanders}, token=admin)
+        return {participant["identity"] for participant in answer.json["participants"]}
+
     stuck = WireClient("stuck")
     try:
-        await stuck.connect(endpoint, endpoint.token("stuck", witnesses), path)
+        await stuck.connect(endpoint, endpoint.token("stuck", bystanders), path)
         await stuck.response("join")
-        transport = stuck.transport
-        transport.pause_reading()
-        admin, rounds = endpoint.admin(witnesses), 60
-        for number in range(rounds):
-            body = {"room": witnesses, "metadata": f"{number:05}" + "m" * 400_000}
+        assert "stuck" in await known()
+        stuck.transport.pause_reading()
+        sent = 0
+        while "stuck" in await known():
+            sent += 400_000
+            assert sent < 40_000_000, "still not put out"
+            body = {"room": bystanders, "metadata": f"{sent:09}" + "m" * 399_991}
             assert (await twirp(endpoint, "UpdateRoomMetadata", body, token=admin)).status == 200
         grown = server.memory_bytes() - before
-        assert grown < 80 * 2**20, f"memory grew by {grown >> 20} MB for one client that does not read"
-        await twirp(endpoint, "UpdateRoomMetadata", {"room": witnesses, "metadata": ""}, token=admin)
+        assert grown < 16 * 2**20, f"memory grew by {grown >> 20} MB for one client that does not read"
+        await twirp(endpoint, "UpdateRoomMetadata", {"room": bystanders, "metadata": ""}, token=admin)
     finally:
+        stuck.transport.abort()  # a closing handshake would wait for what is not read
         await stuck.close()
 
+    async def returned() -> bool:
+        return server.memory_bytes() - before < 8 * 2**20
 
-async def test_a_flood_of_signal_messages(endpoint: Endpoint, path: JoinPath, witnesses: str) -> None:
+    await eventually(returned, "memory given back")
+
+
+async def test_a_flood_of_signal_messages(endpoint: Endpoint, path: JoinPath, bystanders: str) -> None:
     """20,000 messages as fast as they go: closed with a reason or served, and the others do not notice."""
     flooder = WireClient("flood")
     try:
-        await flooder.connect(endpoint, endpoint.token("flood", witnesses, canUpdateOwnMetadata=True), path)
+        await flooder.connect(endpoint, endpoint.token("flood", bystanders, canUpdateOwnMetadata=True), path)
         await flooder.response("join")
         with contextlib.suppress(ConnectionError, aiohttp.ClientError):
             for number in range(20_000):
@@ -299,7 +311,7 @@ async def test_a_flood_of_signal_messages(endpoint: Endpoint, path: JoinPath, wi
         await flooder.close()
 
 
-@pytest.mark.usefixtures("witnesses")
+@pytest.mark.usefixtures("bystanders")
 async def test_connections_that_say_nothing(server: Server) -> None:
     """100 TCP connections to the HTTP port that never finish a request."""
     writers = []

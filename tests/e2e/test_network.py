@@ -18,11 +18,12 @@ import pytest_asyncio
 from livekit import rtc
 
 from tests.e2e.support.browser import Browser
+from tests.e2e.support.crowd import crowd
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_bars, assert_tone, publish_bars, publish_tone, see
 from tests.e2e.support.netns import Namespace, joined_by, namespace
 from tests.e2e.support.peer_client import PeerClient
-from tests.e2e.support.sdk_client import SdkClient, sdk
+from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import OWN, Server, ServerSpec, started
 
 if TYPE_CHECKING:
@@ -301,17 +302,9 @@ def _forward(on: bool) -> None:
 async def test_many_clients_share_the_one_udp_port(far: tuple[Namespace, Server], endpoint: Endpoint) -> None:
     """OPS07: 200 connected clients, and the server's namespace has one UDP socket of the server's."""
     space, server = far
-    count, rooms = 200, [unique("mux") for _ in range(20)]
-    clients = [SdkClient(f"c{n}") for n in range(count)]
-    gate = asyncio.Semaphore(20)
-
-    async def join(number: int, client: SdkClient) -> None:
-        async with gate:
-            token = endpoint.token(client.identity, rooms[number % 20])
-            await client.connect(endpoint, token, JoinPath.V1 if number % 2 else JoinPath.V0, connect_timeout=20.0)
-
-    try:
-        await asyncio.gather(*(join(n, c) for n, c in enumerate(clients)))
+    rooms, paths = [unique("mux") for _ in range(20)], list(JoinPath)
+    joins = [(endpoint.token(f"c{n}", rooms[n % 20]), paths[n % 2]) for n in range(200)]
+    async with crowd(endpoint, joins) as clients:
         listed = await asyncio.create_subprocess_exec(
             *space.enter_command, "ss", "-Huanp", stdout=asyncio.subprocess.PIPE
         )
@@ -319,7 +312,6 @@ async def test_many_clients_share_the_one_udp_port(far: tuple[Namespace, Server]
         ours = [line.split()[3] for line in out.decode().splitlines() if f"pid={server.pid}," in line]
         assert ours, out.decode()
         assert {address.rsplit(":", 1)[1] for address in ours} == {str(server.udp_port)}
-        for client in clients:
-            assert client.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
-    finally:
-        await asyncio.gather(*(c.close() for c in clients))
+        told = await clients.states()
+        assert len(told) == 200
+        assert [client for client in told if client[1:] != ("CONN_CONNECTED", [])] == []

@@ -16,14 +16,15 @@ use crate::command::MediaKind;
 use crate::demux::TransportIndex;
 use crate::downtrack::{DownTrack, DownTrackConfig, Rewrite};
 use crate::drop_reason::DropReason;
-use crate::event::Event;
-use crate::ids::DownTrackId;
+use crate::event::{Event, TransportFailure};
 use crate::layers::{StreamIndex, StreamSet};
 use crate::output::Transmit;
 use crate::room::{Binding, DownEntry, Gathered};
 use crate::rtp::{Codec, red};
 use crate::stats::Counters;
-use crate::transport::{BoundLine, DownIndex, Format, Outlet, SendFormat, Transport, UpIndex};
+use crate::transport::{
+    BoundLine, Broken, DownIndex, Format, Outlet, SendFormat, Signal, Transport, UpIndex,
+};
 
 /// RTP clock rate of a track whose codec is not known yet.
 pub(super) const fn default_clock_rate_hz(kind: MediaKind) -> u32 {
@@ -40,7 +41,10 @@ type Relief<'a> = &'a mut dyn FnMut(&mut VecDeque<Transmit>);
 #[derive(Default)]
 struct Forwarded {
     key_frames: StreamSet,
-    unsupported: Option<DownTrackId>,
+    /// A packet's format cannot be sent here.
+    has_unsupported: bool,
+    /// The association must not be used any more.
+    is_broken: bool,
 }
 
 impl Shard {
@@ -73,8 +77,14 @@ impl Shard {
                 let forwarded =
                     forward(down, transport, &mut up.pending, &up.formats, live, &mut self.counters);
                 forwarded.key_frames.iter().for_each(|stream| wanted.insert(stream));
-                if let Some(down_track) = forwarded.unsupported {
-                    self.events.push_back(Event::DownTrackCodecUnsupported { down_track });
+                if forwarded.has_unsupported
+                    && let Some(binding) = down.binding.as_mut().filter(|binding| !binding.has_reported_codec)
+                {
+                    binding.has_reported_codec = true;
+                    self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id });
+                }
+                if forwarded.is_broken {
+                    self.signals.push((link.transport, Signal::Failed(TransportFailure::Fault)));
                 }
             }
             transport.feeds -= 1;
@@ -220,59 +230,74 @@ fn forward(
         counters.count_drops(DropReason::NotBound, pending.len() as u64);
         return forwarded;
     }
-    for gathered in pending {
-        let send_format = binding.send_format(gathered.format, formats, transport);
-        if send_format == SendFormat::Unsupported {
-            counters.count_drop(DropReason::CodecUnsupported);
-            if !binding.has_reported_codec {
-                binding.has_reported_codec = true;
-                forwarded.unsupported = Some(down.id);
-            }
-            continue;
-        }
-        if binding.track.current() == Some(gathered.packet.stream) {
-            if gathered.is_restart {
-                binding.track.restart();
-            } else if gathered.follows_mute {
-                binding.track.interrupt();
-            }
-        }
-        let verdict = binding.track.handle(gathered.arrived_at, &gathered.packet, live);
-        if let Some(stream) = verdict.key_frame_of {
-            forwarded.key_frames.insert(stream);
-        }
-        match verdict.outcome {
-            Ok(rewrite) => {
-                let sent = write_packet(gathered, &rewrite, send_format, down.kind)
-                    .ok_or(DropReason::MalformedPayload)
-                    .and_then(|write| {
-                        transport.write(binding.ssrc, write).then_some(()).ok_or(DropReason::NotBound)
-                    });
-                match sent {
-                    Ok(()) => counters.packets_out += 1,
-                    Err(reason) => counters.count_drop(reason),
+    let mid = binding.mid;
+    for gathered in &*pending {
+        binding.learn_format(gathered.format, || {
+            formats
+                .get(gathered.format)
+                .map_or(SendFormat::Unsupported, |format| transport.send_format(mid, format))
+        });
+    }
+    let (ssrc, kind) = (binding.ssrc, down.kind);
+    let written = transport.with_sender(ssrc, |stream| {
+        for gathered in &mut *pending {
+            match rewritten(binding, gathered, kind, live, &mut forwarded) {
+                Ok(write) => {
+                    stream.write_rtp(write);
+                    counters.packets_out += 1;
                 }
+                Err(DropReason::PaddingOnly) => {} // counted once, when it came in
+                Err(reason) => counters.count_drop(reason),
             }
-            Err(DropReason::PaddingOnly) => {} // counted once, when it came in
-            Err(reason) => counters.count_drop(reason),
         }
+    });
+    match written {
+        Ok(true) => {}
+        Ok(false) => counters.count_drops(DropReason::NotBound, pending.len() as u64),
+        Err(Broken) => forwarded.is_broken = true,
     }
     forwarded
 }
 
-impl Binding {
-    /// How a format goes out here, looked up once.
-    fn send_format(&mut self, index: usize, formats: &[Format], transport: &Transport) -> SendFormat {
-        if let Some(Some(known)) = self.formats.get(index) {
-            return *known;
+/// One packet as this subscriber gets it, or why it does not.
+fn rewritten(
+    binding: &mut Binding,
+    gathered: &mut Gathered,
+    kind: MediaKind,
+    live: StreamSet,
+    forwarded: &mut Forwarded,
+) -> Result<RtpWrite, DropReason> {
+    let send_format = binding.send_format(gathered.format);
+    if send_format == SendFormat::Unsupported {
+        forwarded.has_unsupported = true;
+        return Err(DropReason::CodecUnsupported);
+    }
+    if binding.track.current() == Some(gathered.packet.stream) {
+        if gathered.is_restart {
+            binding.track.restart();
+        } else if gathered.follows_mute {
+            binding.track.interrupt();
         }
-        let Some(format) = formats.get(index) else { return SendFormat::Unsupported };
-        let found = transport.send_format(self.mid, format);
+    }
+    let verdict = binding.track.handle(gathered.arrived_at, &gathered.packet, live);
+    if let Some(stream) = verdict.key_frame_of {
+        forwarded.key_frames.insert(stream);
+    }
+    write_packet(gathered, &verdict.outcome?, send_format, kind).ok_or(DropReason::MalformedPayload)
+}
+
+impl Binding {
+    /// Notes how a format goes out here; `find` is asked the first time only.
+    fn learn_format(&mut self, index: usize, find: impl FnOnce() -> SendFormat) {
         if self.formats.len() <= index {
             self.formats.resize(index + 1, None);
         }
-        self.formats[index] = Some(found);
-        found
+        self.formats[index].get_or_insert_with(find);
+    }
+
+    /// How a format goes out here, once learned.
+    fn send_format(&self, index: usize) -> SendFormat {
+        self.formats.get(index).copied().flatten().unwrap_or(SendFormat::Unsupported)
     }
 }
 

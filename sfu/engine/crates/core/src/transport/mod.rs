@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 use str0m::media::{KeyframeRequestKind, Mid};
 use str0m::net::Protocol;
-use str0m::rtp::{RtpWrite, Ssrc};
+use str0m::rtp::{Ssrc, StreamTx};
 use str0m::{Candidate, Rtc};
 
 pub use build::{LocalCandidate, TransportOptions, TransportSeed};
@@ -304,15 +304,17 @@ impl Transport {
         self.is_connected
     }
 
-    /// Hands one packet to a sending stream; it leaves when the transport runs. False: the stream is gone.
-    pub(crate) fn write(&mut self, ssrc: Ssrc, packet: RtpWrite) -> bool {
-        match self.rtc.direct_api().stream_tx(&ssrc) {
-            Some(stream) => {
-                stream.write_rtp(packet);
-                true
-            }
-            None => false,
-        }
+    /// Lends the sending stream with this SSRC to `write`, once for all packets of a flush. False: it is gone.
+    ///
+    /// # Errors
+    /// [`Broken`]: the association must not be used any more.
+    pub(crate) fn with_sender(
+        &mut self,
+        ssrc: Ssrc,
+        write: impl FnOnce(&mut StreamTx),
+    ) -> Result<bool, Broken> {
+        let rtc = &mut self.rtc;
+        guard(move || rtc.direct_api().stream_tx(&ssrc).map(write).is_some())
     }
 
     /// Sends a data message now or later.
