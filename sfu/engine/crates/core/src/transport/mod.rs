@@ -314,7 +314,8 @@ impl Transport {
         write: impl FnOnce(&mut StreamTx),
     ) -> Result<bool, Broken> {
         let rtc = &mut self.rtc;
-        guard(move || rtc.direct_api().stream_tx(&ssrc).map(write).is_some())
+        let found = attempt(&mut self.is_broken, || rtc.direct_api().stream_tx(&ssrc).map(write).is_some());
+        found.ok_or(Broken)
     }
 
     /// Sends a data message now or later.
