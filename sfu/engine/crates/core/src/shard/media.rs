@@ -48,7 +48,8 @@ impl Shard {
             .rx_stream(rtp.header.ssrc, |up, rid| ups.get_mut(up)?.track.stream_for(rid))
             .ok_or(DropReason::UnknownStream)?;
         let up = ups.get_mut(route.up).ok_or(DropReason::UnknownStream)?;
-        let before = up.ssrcs[usize::from(route.stream.0)].replace(rtp.header.ssrc);
+        let slot = up.ssrcs.get_mut(usize::from(route.stream.0)).ok_or(DropReason::UnknownStream)?;
+        let before = slot.replace(rtp.header.ssrc);
         if before.is_some_and(|before| before != rtp.header.ssrc) {
             up.restarts.insert(route.stream); // until a packet of it is good enough to carry the news
             up.track.restart_stream(route.stream);
