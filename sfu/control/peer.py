@@ -35,8 +35,6 @@ ANSWER_TIMEOUT_S = 15.0
 """An established client that does not answer an offer for so long has lost its way (protocol.md §2.7)."""
 
 _MAX_QUEUED_CANDIDATES = 64
-_MAX_CANDIDATES = 500
-"""The engine checks each with each of ours; who has shown so many has no new way to offer."""
 _FIRST_MID = re.compile(r"^a=mid:(\S+)", re.MULTILINE)
 
 
@@ -82,7 +80,6 @@ class PeerConnection:
         self._answering: dict[RequestId, int] = {}
         self._remote_known = False
         self._waiting_candidates: list[str] = []
-        self._candidates_taken = 0
         self._trickled = False
         self.connected = False
 
@@ -134,10 +131,9 @@ class PeerConnection:
 
     def addIceCandidate(self, candidate: RTCIceCandidate) -> None:
         """Takes a trickled candidate; before the remote description is known it waits."""
-        if not self._port.wants_remote_candidates or self._candidates_taken == _MAX_CANDIDATES:
+        if not self._port.wants_remote_candidates:
             return
         if self._remote_known:
-            self._candidates_taken += 1
             self._port.add_remote_candidate(self.transport, candidate.candidate)
         elif len(self._waiting_candidates) < _MAX_QUEUED_CANDIDATES:
             self._waiting_candidates.append(candidate.candidate)
