@@ -57,7 +57,7 @@ def signal_limits(config: Config) -> SignalLimits:
     return SignalLimits(
         max_messages_per_s=caps.max_messages_per_s,
         max_offers_per_minute=caps.max_offers_per_minute,
-        max_candidates=caps.max_candidates,
+        max_candidates_per_minute=caps.max_candidates_per_minute,
         max_metadata_bytes_per_s=caps.max_metadata_bytes_per_s,
         max_frame_bytes=config.limit.signal_message_size_limit,
         send_queue_bytes=caps.send_queue_bytes,

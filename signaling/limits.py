@@ -39,8 +39,8 @@ class SignalLimits:
     """Averaged over ten seconds."""
     max_offers_per_minute: float = 600
     """A subscriber with one peer connection offers again whenever its set of tracks changes."""
-    max_candidates: int = 500
-    """In the life of a connection."""
+    max_candidates_per_minute: float = 3000
+    """libwebrtc lists its TCP ports over and over until it is connected: on a busy machine 500 in four seconds."""
     max_metadata_bytes_per_s: float = 256 * 1024
     """Averaged over ten seconds: several whole metadata at once are fine."""
     max_frame_bytes: int = 1024 * 1024
@@ -82,7 +82,7 @@ class SignalMeter:
         self._messages = TokenBucket(limits.max_messages_per_s, limits.max_messages_per_s * 10)
         self._offers = TokenBucket(limits.max_offers_per_minute / 60, limits.max_offers_per_minute)
         self._metadata = TokenBucket(limits.max_metadata_bytes_per_s, limits.max_metadata_bytes_per_s * 10)
-        self._candidates = 0
+        self._candidates = TokenBucket(limits.max_candidates_per_minute / 60, limits.max_candidates_per_minute)
         self._bad_frames = 0
 
     def frame(self, now_s: float) -> Cap | None:
@@ -99,9 +99,7 @@ class SignalMeter:
         if isinstance(request, ClientOffer):
             return None if self._offers.take(1, now_s) else Cap.OFFERS
         if isinstance(request, ClientCandidate):
-            self._candidates += 1
-            exceeded = 0 < self._limits.max_candidates < self._candidates
-            return Cap.CANDIDATES if exceeded else None
+            return None if self._candidates.take(1, now_s) else Cap.CANDIDATES
         if isinstance(request, UpdateOwnMetadata):
             attributes = sum(len(key) + len(value) for key, value in request.attributes.items())
             amount = len(request.metadata) + len(request.name) + attributes

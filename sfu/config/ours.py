@@ -16,7 +16,7 @@ class SignalCaps(Section):
 
     max_messages_per_s: UInt = key(100, "Signal messages a second, averaged over ten seconds; 0: no limit.")
     max_offers_per_minute: UInt = key(600, "Session descriptions a minute; each costs CPU. 0: no limit.")
-    max_candidates: UInt = key(500, "ICE candidates in the life of a connection; 0: no limit.")
+    max_candidates_per_minute: UInt = key(3000, "ICE candidates a minute and connection; 0: no limit.")
     max_metadata_bytes_per_s: UInt = key(
         262_144, "Metadata, names and attributes a second, bytes, averaged over ten seconds; 0: no limit."
     )

@@ -5,37 +5,29 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
-import gzip
 import json
 import re
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from aiortc.mediastreams import AudioStreamTrack
 from livekit.protocol import models, rtc
 
 from tests.e2e.support.api_client import get
+from tests.e2e.support.browser import PageError
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_bars, assert_tone, publish_bars, publish_tone
 from tests.e2e.support.peer_client import PeerClient
 from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.server import OWN, ServerSpec, started
-from tests.e2e.support.wire_client import Refused, WireClient, wire
+from tests.e2e.support.wire_client import Refused, WireClient, join_request_in, wire
 
 if TYPE_CHECKING:
     from livekit import rtc as sdk_rtc
 
     from tests.e2e.support.browser import Browser
-
-
-def _request_in(url: str) -> rtc.JoinRequest:
-    """The JoinRequest that a client put into its URL."""
-    parameter = parse_qs(urlsplit(url).query)["join_request"][0]
-    wrapped = rtc.WrappedJoinRequest.FromString(base64.urlsafe_b64decode(parameter + "=" * (-len(parameter) % 4)))
-    packed = wrapped.compression == rtc.WrappedJoinRequest.GZIP
-    return rtc.JoinRequest.FromString(gzip.decompress(wrapped.join_request) if packed else wrapped.join_request)
 
 
 async def test_browser_with_two_peer_connections(endpoint: Endpoint, chromium: Browser) -> None:
@@ -49,7 +41,7 @@ async def test_browser_with_one_peer_connection_brings_its_offer_along(endpoint:
     async with chromium.client(endpoint, "web", unique("v1"), JoinPath.V1) as web:
         sockets, count, state = await web.run("return [e2e.sockets, e2e.connections.length, e2e.room.state]")
         assert urlsplit(sockets[-1]).path.lstrip("/") == "rtc/v1"
-        assert _request_in(sockets[-1]).publisher_offer.sdp.startswith("v=0")
+        assert join_request_in(sockets[-1]).publisher_offer.sdp.startswith("v=0")
         assert (count, state) == (1, "connected")
 
 
@@ -179,21 +171,35 @@ async def test_rooms_have_their_own_trailer(endpoint: Endpoint) -> None:
 
 
 async def test_encrypted_room_carries_sound_and_picture(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
-    """JOI11: end-to-end encrypted media pass; what arrives is what was sent."""
+    """JOI11: end-to-end encrypted media pass; who has the key hears what was sent, who has none does not."""
     room = unique("e2ee")
     connect = """const keys = new LK.ExternalE2EEKeyProvider();
-        await keys.setKey('shared secret');
+        await keys.setKey(secret);
         const worker = new Worker('/livekit-e2ee.js');
         await e2e.join(url, token, { singlePeerConnection: single, encryption: { keyProvider: keys, worker } });
         await e2e.room.setE2EEEnabled(true);"""
-    async with chromium.page("alice") as alice, chromium.page("bob") as bob:
+    async with (
+        chromium.page("alice") as alice,
+        chromium.page("bob") as bob,
+        chromium.client(endpoint, "eve", room, path) as eve,
+    ):
         for client in (alice, bob):
             token = endpoint.token(client.identity, room)
-            await client.run(connect, url=endpoint.ws_url, token=token, single=path.single)
+            await client.run(connect, url=endpoint.ws_url, token=token, single=path.single, secret="shared secret")
         await alice.publish_tone(440)
         await alice.publish_bars()
         await bob.hear("alice", 440)
         assert_bars((await bob.see("alice"))["bars"])
+        with pytest.raises(PageError, match="no tone of 440 Hz"):
+            await eve.hear("alice", 440, timeout_s=2)
+        sound, pictures = await eve.run(
+            """const of = async (kind) => (await e2e.stats('inbound-rtp', (s) => s.kind === kind))[0];
+            const [sound, pictures] = [await of('audio'), await of('video')];
+            return [sound.packetsReceived, [pictures.packetsReceived, pictures.framesDecoded]];"""
+        )
+        assert sound > 50, "eve gets the packets, only she cannot read them"
+        assert pictures[0] > 20
+        assert pictures[1] == 0
 
 
 async def test_rpc_needs_the_server_version(endpoint: Endpoint, path: JoinPath) -> None:
@@ -220,27 +226,55 @@ async def test_both_kinds_of_ping_are_answered(endpoint: Endpoint, path: JoinPat
         assert abs(pong.timestamp - now_ms) < 10_000
 
 
-def _knows(client: SdkClient, everyone: set[str]) -> bool:
-    return set(client.room.remote_participants) == everyone - {client.identity}
+def _known_to(client: SdkClient | WireClient) -> set[str]:
+    """Whom a client knows besides itself: what the SDK lists, or what the raw messages add up to."""
+    if isinstance(client, SdkClient):
+        return set(client.room.remote_participants)
+    known: dict[str, str] = {}
+    for entry in client.journal.entries:
+        if entry.name == "join":
+            known |= {p.sid: p.identity for p in entry.args[0].other_participants}
+        elif entry.name == "update":
+            for p in entry.args[0].participants:
+                known[p.sid] = p.identity
+                if p.state == models.ParticipantInfo.DISCONNECTED:
+                    del known[p.sid]
+    assert len(set(known.values())) == len(known), "an identity twice is a ghost"
+    return set(known.values()) - {client.identity}
 
 
-async def test_a_crowd_of_real_clients_knows_exactly_itself(endpoint: Endpoint, path: JoinPath) -> None:
-    """JOI13 with 40 SDK clients at once: nobody is missing, nobody is a ghost, and after 20 left 20 are known."""
-    room, count = unique("ghosts"), 40
-    clients = [SdkClient(f"p{n}") for n in range(count)]
-    everyone = {c.identity for c in clients}
+async def test_a_hundred_at_once_know_exactly_each_other(endpoint: Endpoint, path: JoinPath) -> None:
+    """JOI13 with 40 SDK clients and 60 bare ones: nobody is missing, nobody is a ghost, also after half have left."""
+    room = unique("ghosts")
+    clients: list[SdkClient | WireClient] = [SdkClient(f"s{n}") for n in range(40)]
+    clients += [WireClient(f"w{n}") for n in range(60)]
+
+    async def join(client: SdkClient | WireClient) -> None:
+        token = endpoint.token(client.identity, room)
+        if isinstance(client, SdkClient):
+            await client.connect(endpoint, token, path, connect_timeout=20.0)
+        else:
+            await client.connect(endpoint, token, path)
+
+    async def know(present: list[SdkClient | WireClient]) -> None:
+        everyone = {client.identity for client in present}
+        for client in present:
+            others = everyone - {client.identity}
+            await client.journal.until(
+                functools.partial(_knows, client, others), f"knowledge of all {len(others)}", timeout_s=20
+            )
+
     try:
-        await asyncio.gather(
-            *(c.connect(endpoint, endpoint.token(c.identity, room), path, connect_timeout=20.0) for c in clients)
-        )
-        for client in clients:
-            await client.journal.until(functools.partial(_knows, client, everyone), "everyone", timeout_s=20)
-        await asyncio.gather(*(c.close() for c in clients[:20]))
-        rest = {c.identity for c in clients[20:]}
-        for client in clients[20:]:
-            await client.journal.until(functools.partial(_knows, client, rest), "the rest", timeout_s=20)
+        await asyncio.gather(*map(join, clients))
+        await know(clients)
+        await asyncio.gather(*(client.close() for client in clients[::2]))
+        await know(clients[1::2])
     finally:
-        await asyncio.gather(*(c.close() for c in clients))
+        await asyncio.gather(*(client.close() for client in clients))
+
+
+def _knows(client: SdkClient | WireClient, others: set[str]) -> bool:
+    return _known_to(client) == others
 
 
 async def test_join_with_attributes_and_metadata(endpoint: Endpoint, path: JoinPath) -> None:

@@ -330,7 +330,7 @@ async def test_an_oversize_frame_ends_its_sender() -> None:
     [
         (SignalLimits(max_offers_per_minute=3), {"offer": rtc.SessionDescription(sdp="v=0\r\n", id=1)}, Cap.OFFERS),
         (
-            SignalLimits(max_candidates=3),
+            SignalLimits(max_candidates_per_minute=3),
             {"trickle": rtc.TrickleRequest(candidateInit='{"candidate":"candidate:1"}')},
             Cap.CANDIDATES,
         ),

@@ -47,16 +47,17 @@ class Endpoint:
     port: int
     key: str
     secret: str
+    base_path: str = ""
 
     @property
     def ws_url(self) -> str:
-        """`ws://host:port`."""
-        return f"ws://{self.host}:{self.port}"
+        """`ws://host:port`, and the base path."""
+        return f"ws://{self.host}:{self.port}{self.base_path}"
 
     @property
     def http_url(self) -> str:
-        """`http://host:port`."""
-        return f"http://{self.host}:{self.port}"
+        """`http://host:port`, and the base path."""
+        return f"http://{self.host}:{self.port}{self.base_path}"
 
     def claims(self, identity: str, room: str, *, ttl_s: float = 600, **grants: Any) -> dict[str, Any]:
         """The claims of a joining token; `grants` are camelCase members of `video` and override the defaults."""

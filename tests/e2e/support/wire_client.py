@@ -11,6 +11,7 @@ import base64
 import contextlib
 import gzip
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 from livekit.protocol import models, rtc
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.support.endpoint import Endpoint, JoinPath
 
-__all__ = ["Refused", "WireClient", "join_request", "wire"]
+__all__ = ["Refused", "WireClient", "join_request", "join_request_in", "wire"]
 
 PROTOCOL = 17
 
@@ -49,6 +50,14 @@ def join_request(request: rtc.JoinRequest | bytes | None = None, *, compress: bo
     if compress:
         wrapped.compression = rtc.WrappedJoinRequest.GZIP
     return base64.urlsafe_b64encode(wrapped.SerializeToString()).decode()
+
+
+def join_request_in(url: str) -> rtc.JoinRequest:
+    """The JoinRequest that a client put into its URL."""
+    parameter = parse_qs(urlsplit(url).query)["join_request"][0]
+    wrapped = rtc.WrappedJoinRequest.FromString(base64.urlsafe_b64decode(parameter + "=" * (-len(parameter) % 4)))
+    packed = wrapped.compression == rtc.WrappedJoinRequest.GZIP
+    return rtc.JoinRequest.FromString(gzip.decompress(wrapped.join_request) if packed else wrapped.join_request)
 
 
 class WireClient:

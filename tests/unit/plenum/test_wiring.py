@@ -49,6 +49,8 @@ def test_older_names_of_limits_count() -> None:
 
 
 def test_signal_limits() -> None:
-    config = load("plenum: {signal: {max_candidates: 1, send_queue_bytes: 2}}\nlimit: {signal_message_size_limit: 3}")
+    config = load(
+        "plenum: {signal: {max_candidates_per_minute: 1, send_queue_bytes: 2}}\nlimit: {signal_message_size_limit: 3}"
+    )
     limits = signal_limits(config)
-    assert (limits.max_candidates, limits.send_queue_bytes, limits.max_frame_bytes) == (1, 2, 3)
+    assert (limits.max_candidates_per_minute, limits.send_queue_bytes, limits.max_frame_bytes) == (1, 2, 3)

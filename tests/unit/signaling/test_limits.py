@@ -36,10 +36,19 @@ def test_offers_are_capped_over_a_minute() -> None:
     assert meter.request(offer, 10.0) is None
 
 
-def test_candidates_are_capped_for_life() -> None:
-    meter = SignalMeter(SignalLimits(max_candidates=2))
+def test_candidates_are_capped_over_a_minute() -> None:
+    meter = SignalMeter(SignalLimits(max_candidates_per_minute=6))
     candidate = ClientCandidate(SESSION, "candidate:1", subscriber=False)
-    assert [meter.request(candidate, at) for at in (0.0, 1e6, 2e6)] == [None, None, Cap.CANDIDATES]
+    assert [meter.request(candidate, 0.0) for _ in range(7)] == [None] * 6 + [Cap.CANDIDATES]
+    assert meter.request(candidate, 10.0) is None
+
+
+def test_what_libwebrtc_sends_on_a_busy_machine_is_no_flood() -> None:
+    """The Python SDK with one peer connection, slow to connect: its TCP ports again and again."""
+    meter = SignalMeter(SignalLimits())
+    candidate = ClientCandidate(SESSION, "candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype passive", subscriber=False)
+    told = [meter.frame(at / 150) or meter.request(candidate, at / 150) for at in range(900)]
+    assert not any(told)
 
 
 def test_one_oversize_metadata_reaches_the_room_but_not_a_stream_of_them() -> None:

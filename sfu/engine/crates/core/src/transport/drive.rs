@@ -94,6 +94,9 @@ impl Transport {
         let rtc = &mut self.rtc;
         match guard(move || rtc.handle_input(Input::Receive(now, receive))) {
             Ok(accepted) => {
+                if accepted.is_ok() {
+                    self.heard = now;
+                }
                 self.note_source(datagram.payload);
                 let signals_before = outlet.signals.len();
                 self.drain(now, outlet);
@@ -136,7 +139,7 @@ impl Transport {
             Ok(Ok(())) => self.drain(now, outlet),
             Ok(Err(_)) | Err(_) => outlet.signal(Signal::Failed(TransportFailure::Fault)),
         }
-        if self.reconnect_by.is_some_and(|deadline| now >= deadline) {
+        if self.lost_by().is_some_and(|deadline| now >= deadline) {
             outlet.signal(Signal::Failed(TransportFailure::IceTimeout));
         }
     }

@@ -58,6 +58,9 @@ const MAX_RX_STREAMS: usize = 512;
 const MAX_SOURCES: usize = 1_024;
 /// How long an ICE restart may take before the transport counts as lost.
 const RESTART_GRACE: Duration = Duration::from_secs(15);
+/// How long nothing at all may come over a connected transport: a living client renews its consent every few seconds
+/// (RFC 7675 §5.1). The association finds out by itself, but looks only every three seconds when it is idle.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// Index of an up track in its shard.
 pub(crate) type UpIndex = usize;
@@ -106,6 +109,7 @@ pub(crate) struct Transport {
     has_negotiated: bool,
     is_connected: bool,
     reconnect_by: Option<Instant>,
+    heard: Instant,
     last_protocol: Protocol,
     created_at: Instant,
     /// A call into the association has panicked.
@@ -152,6 +156,7 @@ impl Transport {
             has_negotiated: false,
             is_connected: false,
             reconnect_by: None,
+            heard: now,
             last_protocol: Protocol::Udp,
             created_at: now,
             is_broken: false,
@@ -175,10 +180,15 @@ impl Transport {
         if self.is_broken {
             return self.created_at;
         }
-        [self.requirement_deadline(), self.offering.deadline(), self.reconnect_by]
+        [self.requirement_deadline(), self.offering.deadline(), self.lost_by()]
             .into_iter()
             .flatten()
             .fold(self.rtc_timeout, Instant::min)
+    }
+
+    /// When the transport counts as lost unless something changes.
+    fn lost_by(&self) -> Option<Instant> {
+        self.reconnect_by.or_else(|| self.is_connected.then(|| self.heard + SILENCE))
     }
 
     fn requirement_deadline(&self) -> Option<Instant> {
