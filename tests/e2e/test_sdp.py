@@ -262,6 +262,7 @@ async def test_sections_are_reused(endpoint: Endpoint, path: JoinPath, chromium:
         chromium.client(endpoint, "web", room, path) as web,
     ):
         await _publish_many(py, 4)
+        await web.journal.until(lambda: len(web.journal.seen("trackSubscribed")) == 5, "five tracks")
         await web.hear("py", 440)
         toggle = """const all = [...e2e.room.remoteParticipants.get('py').trackPublications.values()];
             const turn = (name, on) => new Promise((resolve) => {
