@@ -1,8 +1,8 @@
 //! Gathered packets on their way out, and key-frame requests on their way back.
 //!
 //! A flush first counts for each transport how many up tracks feed it, then writes up track by up track and runs a
-//! transport as soon as its last feed is done, while it is still in the cache. Nothing here allocates or hashes per
-//! packet and down track.
+//! transport as soon as its last feed is done, while it is still in the cache. Nothing here is looked up by hash per
+//! packet and down track, and only the dependency descriptor of VP9 and AV1 allocates.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Shard {
                     self.signals.push((link.transport, Signal::Failed(TransportFailure::Fault)));
                 }
             }
-            transport.feeds -= 1;
+            transport.feeds = transport.feeds.saturating_sub(1);
             if transport.feeds == 0 {
                 transport.is_touched = false;
                 let mut outlet = Outlet {
