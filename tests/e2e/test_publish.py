@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiortc.mediastreams import VideoStreamTrack
 from livekit import api, rtc
 from livekit.protocol import models
 from livekit.protocol import rtc as wire_rtc
@@ -12,7 +13,7 @@ from livekit.protocol import rtc as wire_rtc
 from tests.e2e.support.api_client import twirp
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.journal import eventually
-from tests.e2e.support.media import assert_tone, publish_bars, publish_tone
+from tests.e2e.support.media import assert_silence, assert_tone, publish_bars, publish_tone
 from tests.e2e.support.peer_client import peer
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import ServerSpec, started
@@ -93,14 +94,6 @@ async def test_four_tracks_at_once(endpoint: Endpoint, path: JoinPath, chromium:
 
 async def test_a_source_that_is_not_granted_is_refused(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
     grants = {"canPublishSources": ["microphone"]}
-    async with wire(endpoint, "w", unique("src"), path, grants=grants) as client:
-        request = wire_rtc.AddTrackRequest(cid="cam", type=models.VIDEO, source=models.CAMERA)
-        await client.send(add_track=request)
-        refusal = await client.response("request_response")
-        assert refusal.reason == wire_rtc.RequestResponse.NOT_ALLOWED
-        assert refusal.add_track.cid == "cam"
-        await client.send(add_track=wire_rtc.AddTrackRequest(cid="mic", type=models.AUDIO, source=models.MICROPHONE))
-        assert (await client.response("track_published")).cid == "mic"
     room = unique("src")
     async with (
         sdk(endpoint, "bob", room, path) as bob,
@@ -108,11 +101,34 @@ async def test_a_source_that_is_not_granted_is_refused(endpoint: Endpoint, path:
     ):
         told = await web.run(
             """try { await e2e.publishBars(); return 'published'; }
-            catch (e) { return [e.constructor.name, e instanceof LK.PublishTrackError || e.name]; }"""
+            catch (e) { return e instanceof LK.PublishTrackError ? ['PublishTrackError', e.status] : String(e); }"""
         )
-        assert told != "published"
+        assert told == ["PublishTrackError", 403]
         await web.publish_tone(440)
         await assert_tone(await bob.subscribed("web"), 440)
+        assert [pub.source for pub in bob.remote("web").track_publications.values()] == [
+            rtc.TrackSource.SOURCE_MICROPHONE
+        ]
+
+
+async def test_the_server_itself_refuses_a_source_that_is_not_granted(endpoint: Endpoint, path: JoinPath) -> None:
+    """PUB04 without livekit-client, which asks nobody: refused when announced, and not published when just sent."""
+    grants = {"canPublishSources": ["microphone"]}
+    room = unique("src")
+    async with (
+        sdk(endpoint, "bob", room, path) as bob,
+        peer(endpoint, "liar", room, path, grants=grants) as liar,
+    ):
+        for cid, source in (("cam", models.CAMERA), ("screen", models.SCREEN_SHARE), ("any", models.UNKNOWN)):
+            await liar.send(add_track=wire_rtc.AddTrackRequest(cid=cid, type=models.VIDEO, source=source))
+            refusal = await liar.response("request_response", lambda r, cid=cid: r.add_track.cid == cid)
+            assert refusal.reason == wire_rtc.RequestResponse.NOT_ALLOWED
+        liar.publisher.addTrack(VideoStreamTrack())
+        await liar.negotiate()
+        track = await liar.publish_audio()
+        assert (await bob.subscribed("liar")).sid == track.sid
+        assert list(bob.remote("liar").track_publications) == [track.sid]
+        assert [p.track.sid for p in (e.args[0] for e in liar.journal.seen("track_published"))] == [track.sid]
 
 
 async def test_publishing_without_the_grant_is_refused(endpoint: Endpoint, path: JoinPath) -> None:
@@ -202,6 +218,27 @@ async def test_mute_is_told_to_the_others(endpoint: Endpoint, path: JoinPath, ch
             await web.run("await e2e.room.localParticipant.setMicrophoneEnabled(on)", on=enabled)
             entry = await bob.journal.wait(event, lambda who, _: who.identity == "web", since=since)
             assert entry.args[1].muted is (not enabled)
+
+
+async def test_no_sound_passes_while_muted(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """PUB08: nothing is heard of who mutes, and of who says so and goes on sending: the server drops it."""
+    room = unique("silent")
+    async with sdk(endpoint, "bob", room, path) as bob, chromium.client(endpoint, "web", room, path) as web:
+        sid = await web.publish_tone(440)
+        track = await bob.subscribed("web")
+        mute_truly = """const [publication] = e2e.room.localParticipant.trackPublications.values();
+            await (on ? publication.mute() : publication.unmute())"""
+        # livekit-client takes it back when it sees that the server believes the wrong thing: not here.
+        mute_in_name_only = """const { client } = e2e.room.engine;
+            const send = client.constructor.prototype.sendMuteTrack.bind(client);
+            client.sendMuteTrack = () => {};
+            await send(sid, on)"""
+        for mute in (mute_truly, mute_in_name_only):
+            await assert_tone(track, 440)
+            await web.run(mute, sid=sid, on=True)
+            await assert_silence(track)
+            await web.run(mute, sid=sid, on=False)
+        await assert_tone(track, 440)
 
 
 async def test_muting_an_unknown_track_is_answered(endpoint: Endpoint, path: JoinPath) -> None:

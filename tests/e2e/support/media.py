@@ -24,6 +24,7 @@ __all__ = [
     "BARS",
     "Picture",
     "assert_bars",
+    "assert_silence",
     "assert_tone",
     "bars_of",
     "dominant_hz",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 RATE_HZ = 48_000
+QUIET = 100
+"""No sample of silence is above; a tone of these tests has thousands."""
 BARS: tuple[tuple[int, int, int], ...] = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (220, 220, 220))
 """Colours of the four upright bars, left to right, over the upper three quarters; below runs a moving block."""
 
@@ -59,21 +62,27 @@ def recorded_hz(file: bytes) -> float:
 
 @contextlib.asynccontextmanager
 async def publish_tone(
-    room: rtc.Room, hz: float = 440.0, *, name: str = "tone", source: Any = None, amplitude: float = 8000.0
+    room: rtc.Room,
+    hz: float = 440.0,
+    *,
+    name: str = "tone",
+    source: Any = None,
+    amplitude: float = 8000.0,
+    rate_hz: int = RATE_HZ,
 ) -> AsyncIterator[tuple[rtc.LocalTrackPublication, rtc.LocalAudioTrack]]:
     """Publish an endless sine wave, by default as the microphone."""
-    audio = rtc.AudioSource(RATE_HZ, 1)
+    audio = rtc.AudioSource(rate_hz, 1)
     track = rtc.LocalAudioTrack.create_audio_track(name, audio)
     options = rtc.TrackPublishOptions(source=source or rtc.TrackSource.SOURCE_MICROPHONE)
     publication = await room.local_participant.publish_track(track, options)
     # One second holds a whole number of periods, so that it can be repeated without a click.
-    wave = (amplitude * np.sin(2 * np.pi * hz * np.arange(RATE_HZ) / RATE_HZ)).astype(np.int16)
+    wave = (amplitude * np.sin(2 * np.pi * hz * np.arange(rate_hz) / rate_hz)).astype(np.int16)
 
     async def feed() -> None:
-        step = RATE_HZ // 100
+        step = rate_hz // 100
         while True:
             for at in range(0, wave.size, step):
-                await audio.capture_frame(rtc.AudioFrame(wave[at : at + step].tobytes(), RATE_HZ, 1, step))
+                await audio.capture_frame(rtc.AudioFrame(wave[at : at + step].tobytes(), rate_hz, 1, step))
 
     async with _fed(feed()):
         try:
@@ -155,6 +164,24 @@ async def assert_tone(track: rtc.Track, hz: float, *, timeout_s: float = 15.0) -
     heard = (await hear(track, seconds=2.0, timeout_s=timeout_s))[RATE_HZ:]
     got = dominant_hz(heard)
     assert abs(got - hz) < 5, f"heard {got:.1f} Hz instead of {hz}"
+
+
+async def assert_silence(track: rtc.Track, *, seconds: float = 1.0, timeout_s: float = 10.0) -> None:
+    """The track becomes silent, and for that long not a sample of it is to be heard."""
+    stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1)
+    quiet, loudest = 0, 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for event in stream:
+                data = np.frombuffer(event.frame.data, dtype=np.int16)
+                loudest = int(np.abs(data.astype(np.int32)).max(initial=0))
+                quiet = quiet + data.size if loudest < QUIET else 0
+                if quiet >= seconds * RATE_HZ:
+                    return
+    except TimeoutError:
+        raise AssertionError(f"no {seconds} s of silence within {timeout_s} s; last amplitude {loudest}") from None
+    finally:
+        await stream.aclose()
 
 
 @dataclass(frozen=True)
