@@ -19,6 +19,11 @@ from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.wire_client import wire
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from aiortc import RTCDataChannel
+
     from tests.e2e.support.browser import Browser
 
 
@@ -208,71 +213,183 @@ async def test_rpc_between_browser_and_sdk(endpoint: Endpoint, path: JoinPath, c
         assert await py.local.perform_rpc(destination_identity="web", method="double", payload="21") == "42"
 
 
-async def test_rpc_errors_carry_their_codes(endpoint: Endpoint, path: JoinPath) -> None:
+class _Callee:
+    """An RPC method that raises, and one that hangs; `rung` is set when the latter was called."""
+
+    def __init__(self, client: SdkClient) -> None:
+        self.rung = asyncio.Event()
+        client.local.register_rpc_method("fail", self._fail)
+        client.local.register_rpc_method("hang", self._hang)
+
+    async def _fail(self, _: rtc.RpcInvocationData) -> str:
+        raise ValueError("no")
+
+    async def _hang(self, _: rtc.RpcInvocationData) -> str:
+        self.rung.set()
+        await asyncio.Event().wait()
+        return ""
+
+
+async def test_rpc_errors_carry_their_codes(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """Between Python and browser, both ways. `test_participant.py` has the peer that vanishes without a word."""
     room = unique("rpc-errors")
-    async with sdk(endpoint, "alice", room, path) as alice, sdk(endpoint, "bob", room, path) as bob:
-        await _ready(alice, bob)
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await web.remote_here("py")
+        await py.remote_here("web")
+        _Callee(py)
+        await web.run("""e2e.room.registerRpcMethod('fail', async () => { throw new Error('no'); });
+            e2e.room.registerRpcMethod('hang', () => new Promise(() => {}));""")
 
-        async def fail(data: rtc.RpcInvocationData) -> str:
-            raise ValueError("no")
-
-        bob.local.register_rpc_method("fail", fail)
-
-        async def hang(data: rtc.RpcInvocationData) -> str:
-            await asyncio.Event().wait()
-            return ""
-
-        bob.local.register_rpc_method("hang", hang)
-
-        async def code(method: str, to: str = "bob", **options: float) -> int:
+        async def by_python(method: str, to: str = "web", timeout_s: float | None = None) -> int:
             with pytest.raises(rtc.RpcError) as caught:
-                await alice.local.perform_rpc(destination_identity=to, method=method, payload="", **options)
+                await py.local.perform_rpc(
+                    destination_identity=to, method=method, payload="", response_timeout=timeout_s
+                )
             return int(caught.value.code)
 
-        assert await code("nothing-here") == 1400
-        assert await code("fail") == 1500
-        assert await code("hang", response_timeout=2.0) in (1501, 1502)
-        assert await code("greet", to="nobody") in (1401, 1501)
+        async def by_web(method: str, to: str = "py", timeout_s: float | None = None) -> int:
+            body = """try { await e2e.room.localParticipant.performRpc(call); return 'no error'; }
+                catch (e) { return e.code; }"""
+            call = {"destinationIdentity": to, "method": method, "payload": ""}
+            return int(await web.run(body, call=call | ({"responseTimeout": timeout_s * 1000} if timeout_s else {})))
+
+        async def left_in_mid_call(code: Callable[..., Awaitable[int]], callee: str) -> int:
+            async with sdk(endpoint, callee, room, path) as leaver:
+                await py.remote_here(callee)
+                await web.remote_here(callee)
+                await leaver.remote_here("web")
+                await leaver.remote_here("py")
+                rung = _Callee(leaver).rung
+                call = asyncio.ensure_future(code("hang", to=callee))
+                await asyncio.wait_for(rung.wait(), 10)
+            return await call
+
+        async def codes(code: Callable[..., Awaitable[int]], callee: str) -> list[int]:
+            calls = [code("nothing-here"), code("fail"), code("hang", timeout_s=2), code("greet", to="nobody")]
+            return list(await asyncio.gather(*calls, left_in_mid_call(code, callee)))
+
+        expected = [1400, 1500, 1502, 1501, 1503]
+        by_both = await asyncio.gather(codes(by_python, "a"), codes(by_web, "b"))
+        assert list(by_both) == [expected, expected]
 
 
-async def test_text_and_byte_streams(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+_READ_TEXT = """e2e.room.registerTextStreamHandler(topic, async (reader, who) => {
+    e2e.notify('opened', reader.info.attributes.n ?? '');
+    const text = await reader.readAll();
+    e2e.notify('text', who.identity, reader.info.attributes.n ?? '', await e2e.digest(new TextEncoder().encode(text)));
+})"""
+
+
+class _Reader:
+    """Reads whole text streams of a topic: `opened` and `text` (sender, attribute `n`, digest) go into the journal."""
+
+    def __init__(self, client: SdkClient, topic: str) -> None:
+        self._journal = client.journal
+        self._tasks: list[asyncio.Task[None]] = []
+        client.room.register_text_stream_handler(topic, self._opened)
+
+    def _opened(self, reader: rtc.TextStreamReader, who: str) -> None:
+        number = (reader.info.attributes or {}).get("n", "")
+        self._journal.record("opened", number)
+        self._tasks.append(asyncio.get_running_loop().create_task(self._read(reader, who, number)))
+
+    async def _read(self, reader: rtc.TextStreamReader, who: str, number: str) -> None:
+        text = await reader.read_all()
+        self._journal.record("text", who, number, _digest(text))
+
+
+def _digest(content: str | bytes) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+async def test_text_streams_at_once_both_ways(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """Three streams of either side, of 40,000 letters and more, interleaved; none loses or mixes a letter."""
     room = unique("streams")
-    text = "".join(random.Random(3).choices("abcdefghij äöü€", k=120_000))
+    draw = random.Random(3)
+    texts = {str(n): "".join(draw.choices("abcdefghij äöü€", k=40_000 + 20_000 * n)) for n in range(3)}
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await web.remote_here("py")
+        await py.remote_here("web")
+        _Reader(py, "chat")
+        await web.run(_READ_TEXT, topic="chat")
+        send = """await Promise.all(Object.entries(texts).map(([n, text]) =>
+            e2e.room.localParticipant.sendText(text, { topic: 'chat', attributes: { n } })));"""
+        await asyncio.gather(
+            web.run(send, texts=texts),
+            *(py.local.send_text(text, topic="chat", attributes={"n": n}) for n, text in texts.items()),
+        )
+        for client, sender in ((py, "web"), (web, "py")):
+            for n, text in texts.items():
+                arrived = await client.journal.wait("text", lambda _, number, __, n=n: number == n, timeout_s=20)
+                assert arrived.args == (sender, n, _digest(text))
+
+
+async def test_who_joins_in_the_middle_of_a_stream_gets_the_next_one(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """Streams have no history: chunks without their header open nothing, at neither SDK, and break nothing."""
+    room = unique("mid-stream")
+    async with sdk(endpoint, "py", room, path) as py, sdk(endpoint, "early", room, path) as early:
+        await _ready(py, early)
+        _Reader(early, "chat")
+        writer = await py.local.stream_text(topic="chat", attributes={"n": "first"})
+        await writer.write("before, ")
+        await early.journal.wait("opened", lambda number: number == "first")
+        async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "late", room, path) as late:
+            _Reader(late, "chat")
+            await web.run(_READ_TEXT, topic="chat")
+            await py.remote_here("web")
+            await py.remote_here("late")
+            await py.journal.wait("participant_active", lambda p: p.identity == "web")
+            await py.journal.wait("participant_active", lambda p: p.identity == "late")
+            await writer.write("after")
+            await writer.aclose()
+            await early.journal.wait("text", lambda *got: got == ("py", "first", _digest("before, after")))
+            # The next stream travels behind the rest of the first, in order: who has it has seen all of the first.
+            await py.local.send_text("all of it", topic="chat", attributes={"n": "second"})
+            for client in (early, late, web):
+                await client.journal.wait("text", lambda *got: got == ("py", "second", _digest("all of it")))
+            for client in (late, web):
+                assert [e.args[0] for e in client.journal.seen("opened")] == ["second"]
+
+
+async def test_byte_streams_carry_files_both_ways(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, tmp_path: Path
+) -> None:
+    room = unique("files")
     async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
         await web.remote_here("py")
         await py.remote_here("web")
         loop = asyncio.get_running_loop()
-        got_text: asyncio.Future[tuple[str, str]] = loop.create_future()
-        got_file: asyncio.Future[bytes] = loop.create_future()
         tasks = []
 
-        async def read_text(reader: rtc.TextStreamReader, who: str) -> None:
-            got_text.set_result((await reader.read_all(), who))
+        async def read(reader: rtc.ByteStreamReader, who: str) -> None:
+            content = b"".join([chunk async for chunk in reader])
+            py.journal.record("file", who, reader.info.name, reader.info.mime_type, _digest(content))
 
-        async def read_file(reader: rtc.ByteStreamReader) -> None:
-            got_file.set_result(b"".join([chunk async for chunk in reader]))
-
-        py.room.register_text_stream_handler("chat", lambda r, who: tasks.append(loop.create_task(read_text(r, who))))
-        py.room.register_byte_stream_handler("file", lambda r, who: tasks.append(loop.create_task(read_file(r))))
-        await web.run("await e2e.room.localParticipant.sendText(text, { topic: 'chat' })", text=text)
-        assert await asyncio.wait_for(got_text, 15) == (text, "web")
-        digest = await web.run(
-            """const bytes = new Uint8Array(200_000);
+        py.room.register_byte_stream_handler("file", lambda r, who: tasks.append(loop.create_task(read(r, who))))
+        await web.run("""e2e.room.registerByteStreamHandler('file', async (reader, who) => {
+                const bytes = new Uint8Array(await new Blob(await reader.readAll()).arrayBuffer());
+                e2e.notify('file', who.identity, reader.info.name, reader.info.mimeType, await e2e.digest(bytes));
+            })""")
+        digest = await web.run("""const bytes = new Uint8Array(200_000);
             for (let i = 0; i < bytes.length; i += 65536) crypto.getRandomValues(bytes.subarray(i, i + 65536));
-            await e2e.room.localParticipant.sendFile(new File([bytes], 'x.bin'), { topic: 'file' });
-            return e2e.digest(bytes);"""
-        )
-        assert hashlib.sha256(await asyncio.wait_for(got_file, 15)).hexdigest() == digest
-        await web.run(
-            """e2e.room.registerTextStreamHandler('back', async (reader, who) => {
-                const text = await reader.readAll();
-                e2e.notify('text', who.identity, text.length, await e2e.digest(new TextEncoder().encode(text)));
-            })"""
-        )
-        await py.local.send_text(text, topic="back")
-        who, length, digest = (await web.journal.wait("text", timeout_s=15)).args
-        assert (who, length) == ("py", len(text))
-        assert digest == hashlib.sha256(text.encode()).hexdigest()
+            const file = new File([bytes], 'x.bin', { type: 'application/x-thing' });
+            await e2e.room.localParticipant.sendFile(file, { topic: 'file', mimeType: 'application/x-thing' });
+            return e2e.digest(bytes);""")
+        assert (await py.journal.wait("file", timeout_s=15)).args == ("web", "x.bin", "application/x-thing", digest)
+        content = random.Random(5).randbytes(200_000)
+        path_out = tmp_path / "y.bin"
+        path_out.write_bytes(content)
+        await py.local.send_file(str(path_out), topic="file")
+        who, name, _mime, digest = (await web.journal.wait("file", timeout_s=15)).args
+        assert (who, name, digest) == ("py", "y.bin", _digest(content))
+        writer = await py.local.stream_bytes("z.bin", topic="file", mime_type="application/x-parts")
+        for start in range(0, len(content), 30_000):
+            await writer.write(content[start : start + 30_000])
+        await writer.aclose()
+        written = await web.journal.wait("file", lambda _, name, *__: name == "z.bin", timeout_s=15)
+        assert written.args == ("py", "z.bin", "application/x-parts", _digest(content))
 
 
 async def test_an_agent_speaks_for_somebody_else(endpoint: Endpoint, path: JoinPath) -> None:
@@ -349,7 +466,42 @@ async def test_send_data_from_the_server_api_once_per_nonce(endpoint: Endpoint, 
         assert len(alice.journal.seen("data_received")) == 1
 
 
-async def test_unlabelled_channels_and_unknown_kinds_harm_nobody(endpoint: Endpoint, path: JoinPath) -> None:
+async def _opened(channel: RTCDataChannel) -> RTCDataChannel:
+    opened = asyncio.Event()
+    channel.on("open", opened.set)
+    if channel.readyState != "open":
+        await asyncio.wait_for(opened.wait(), 10)
+    return channel
+
+
+async def test_other_channels_carry_raw_bytes_to_everybody(endpoint: Endpoint, path: JoinPath) -> None:
+    """A channel of any other label, or of none, carries bytes without a DataPacket: they arrive as user packets."""
+    room = unique("raw")
+    async with (
+        peer(endpoint, "alice", room, path) as alice,
+        peer(endpoint, "tap", room, path) as tap,
+        peer(endpoint, "mute", room, path, grants={"canPublishData": False}) as mute,
+        sdk(endpoint, "bob", room, path) as bob,
+    ):
+        await bob.remote_here("alice")
+        (await _opened(mute.publisher.createDataChannel("telemetry"))).send(b"not allowed")
+        unlabelled = await _opened(alice.publisher.createDataChannel(""))
+        lossy = await _opened(alice.publisher.createDataChannel("app", ordered=False, maxRetransmits=0))
+        for channel, payload, kind in (
+            (unlabelled, b"\x00\xff raw", rtc.DataPacketKind.KIND_RELIABLE),
+            (lossy, b"\xfe lossy", rtc.DataPacketKind.KIND_LOSSY),
+        ):
+            channel.send(payload)
+            packet = (await bob.journal.wait("data_received", lambda p, w=payload: bytes(p.data) == w)).args[0]
+            assert (packet.participant.identity, packet.kind, packet.topic or "") == ("alice", kind, "")
+        label, raw = (await tap.journal.wait("packet", lambda _, p: p.user.payload == b"\x00\xff raw")).args
+        assert (label, raw.participant_identity, raw.kind) == ("_reliable", "alice", models.DataPacket.RELIABLE)
+        assert not bob.journal.seen("data_received", lambda p: bytes(p.data) == b"not allowed")
+        assert not alice.journal.seen("packet"), "bytes came back to their sender"
+        assert not mute.journal.seen("leave")
+
+
+async def test_what_is_no_data_packet_harms_nobody(endpoint: Endpoint, path: JoinPath) -> None:
     room = unique("odd")
     async with peer(endpoint, "alice", room, path) as alice, peer(endpoint, "bob", room, path) as bob:
         alice.channels["_reliable"].send(b"\xff\xff\xff not protobuf")
