@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf import json_format
 from livekit import api
 from livekit.protocol import models
 
-from tests.e2e.support.api_client import get
+from tests.e2e.support.api_client import get, twirp
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.media import publish_tone
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import API_KEY, API_SECRET, ServerSpec, started
 from tests.e2e.support.wire_client import wire
+
+if TYPE_CHECKING:
+    from tests.e2e.support.browser import Browser
 
 
 def _minted(endpoint: Endpoint, identity: str, room: str, **grants: Any) -> str:
@@ -33,6 +41,8 @@ def _minted(endpoint: Endpoint, identity: str, room: str, **grants: Any) -> str:
         ({"hidden": True}, {"hidden": True}),
         ({"recorder": True}, {"recorder": True}),
         ({"agent": True}, {"agent": True}),
+        ({"can_subscribe_metrics": True}, {"can_subscribe_metrics": True, "can_manage_agent_session": False}),
+        ({"can_manage_agent_session": True}, {"can_manage_agent_session": True, "can_subscribe_metrics": False}),
         (
             {"can_publish_sources": ["camera", "microphone"]},
             {"can_publish_sources": [models.CAMERA, models.MICROPHONE], "can_publish": True},
@@ -66,6 +76,63 @@ async def test_metadata_attributes_and_kind_come_from_the_token(endpoint: Endpoi
         assert participant.metadata == "about me"
         assert dict(participant.attributes) == {"mood": "fine"}
         assert participant.kind == models.ParticipantInfo.AGENT
+
+
+async def _made_by_plenum(endpoint: Endpoint, *flags: str) -> str:
+    """What `plenum token create` prints for these flags."""
+    program = Path(sys.executable).with_name("plenum")
+    pair = ("--api-key", endpoint.key, "--api-secret", endpoint.secret)
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(program, "token", "create", *pair, *flags, stdout=pipe, stderr=pipe)
+    out, err = await asyncio.wait_for(child.communicate(), 30)
+    assert child.returncode == 0, err.decode()
+    return out.decode().strip()
+
+
+async def test_plenum_makes_tokens_that_clients_join_with(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """Every grant of a participant by its flag: what the command signs is what both SDKs may then do."""
+    room = unique("made")
+    alice_token, web_token, admin_token = await asyncio.gather(
+        _made_by_plenum(
+            endpoint, "--join", "--room", room, "--identity", "alice", "--name", "Alice A.", "--metadata", "about me",
+            "--attribute", "mood=fine", "--kind", "sip", "--allow-source", "microphone", "--no-publish-data",
+            "--allow-update-metadata", "--subscribe-metrics", "--manage-agent-session", "--valid-for", "5m",
+        ),
+        _made_by_plenum(
+            endpoint, "--join", "-r", room, "-i", "web", "--no-publish", "--no-subscribe", "--publish-data"
+        ),
+        _made_by_plenum(endpoint, "--admin", "-r", room, "-i", "admin"),
+    )  # fmt: skip
+    async with (
+        sdk(endpoint, "alice", room, path, token=alice_token) as alice,
+        chromium.client(endpoint, "web", room, path, token=web_token) as web,
+    ):
+        await alice.remote_here("web")
+        await web.remote_here("alice")
+        told = await web.run("""const { name, metadata, attributes, kind } = e2e.room.remoteParticipants.get('alice');
+            const { canPublish, canSubscribe, canPublishData } = e2e.room.localParticipant.permissions;
+            return [name, metadata, attributes.mood, kind, canPublish, canSubscribe, canPublishData];""")
+        assert told == ["Alice A.", "about me", "fine", models.ParticipantInfo.SIP, False, False, True]
+        answer = await twirp(endpoint, "GetParticipant", {"room": room, "identity": "alice"}, token=admin_token)
+        permission = json_format.ParseDict(answer.json, models.ParticipantInfo()).permission
+        expected = models.ParticipantPermission(
+            can_subscribe=True,
+            can_publish=True,
+            can_publish_data=False,
+            can_publish_sources=[models.MICROPHONE],
+            can_update_metadata=True,
+            can_subscribe_metrics=True,
+            can_manage_agent_session=True,
+        )
+        assert permission == expected
+        await alice.local.set_name("Alice B.")
+        await web.journal.wait("participantNameChanged", lambda name, _: name == "Alice B.")
+        async with publish_tone(alice.room):
+            await web.journal.wait("trackPublished")
+        await web.run("await e2e.room.localParticipant.publishData(new TextEncoder().encode('hi'), { reliable: true })")
+        await alice.journal.wait("data_received", lambda p: bytes(p.data) == b"hi")
 
 
 async def test_identity_in_jti_and_legacy_claim_are_known(endpoint: Endpoint) -> None:
