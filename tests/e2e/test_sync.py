@@ -89,7 +89,7 @@ async def _watch(track: rtc.Track, journal: Journal) -> None:
 
 
 async def _listen(track: rtc.Track, journal: Journal) -> None:
-    """Record `beep` whenever sound begins after a quarter of a second of silence: concealment tears holes into beeps."""
+    """Record `beep` whenever sound begins after a quarter of a second of silence: concealment may tear a beep."""
     silent_since = None
     stream = rtc.AudioStream(track, sample_rate=RATE_HZ, num_channels=1)
     try:
