@@ -13,7 +13,7 @@ from livekit.protocol import rtc as wire_rtc
 from tests.e2e.support.api_client import twirp
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.journal import eventually
-from tests.e2e.support.media import assert_silence, assert_tone, publish_bars, publish_tone
+from tests.e2e.support.media import assert_bars, assert_silence, assert_tone, publish_bars, publish_tone, see
 from tests.e2e.support.peer_client import peer
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import ServerSpec, started
@@ -83,11 +83,10 @@ async def test_four_tracks_at_once(endpoint: Endpoint, path: JoinPath, chromium:
                 me.publishTrack(e2e.toneTrack(660), { source: 'screen_share_audio' }),
             ]);"""
         )
-        for source in (
-            rtc.TrackSource.SOURCE_CAMERA,
-            rtc.TrackSource.SOURCE_SCREENSHARE,
-        ):
-            await bob.subscribed("web", source)
+        for source in (rtc.TrackSource.SOURCE_CAMERA, rtc.TrackSource.SOURCE_SCREENSHARE):
+            picture = await see(await bob.subscribed("web", source))
+            assert picture.moved
+            assert_bars(picture.bars)
         await assert_tone(await bob.subscribed("web", rtc.TrackSource.SOURCE_MICROPHONE), 440)
         await assert_tone(await bob.subscribed("web", rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO), 660)
 

@@ -75,7 +75,8 @@ async def test_unsubscribe_and_subscribe_again(endpoint: Endpoint, path: JoinPat
         if path.single:
             await assert_tone(await bob.subscribed("py", since=since_bob), 440)
 
-        # With two peer connections this SDK reports no track that comes back in its old section, though it is there.
+        # With two peer connections this SDK never forgets which stream it has reported in which section (with one it
+        # does, when the stream is gone): a track back in its old section is not reported, though its packets come.
         async def flowing() -> bool:
             return await _packets_received(bob) > before + 50
 
