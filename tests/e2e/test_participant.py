@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,14 @@ from livekit.protocol import models
 from livekit.protocol import rtc as wire_rtc
 
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
-from tests.e2e.support.peer_client import peer
+from tests.e2e.support.peer_client import PeerClient, peer
 from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.server import OWN
-from tests.e2e.support.wire_client import wire
+from tests.e2e.support.wire_client import WireClient, wire
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tests.e2e.support.browser import Browser
 
 
@@ -180,45 +184,194 @@ async def test_taking_the_right_to_subscribe_ends_subscriptions(
         await web.journal.wait("trackUnsubscribed")
 
 
-async def test_each_way_to_leave_has_its_reason(endpoint: Endpoint, path: JoinPath) -> None:
-    """PAR08: what the one who goes is told, and what the others are told (`disconnect_reason`)."""
+class _Witnesses:
+    """Those who stay and are told why others went: raw wire and the Python SDK."""
+
+    def __init__(self, bare: WireClient, py: SdkClient) -> None:
+        self._bare = bare
+        self._py = py
+
+    async def know(self, identity: str) -> None:
+        """Wait until both know that `identity` is there."""
+        await self._bare.journal.until(lambda: self._bare.participant(identity), f"word of {identity}")
+        await self._py.remote_here(identity)
+
+    async def told(self, identity: str, reason: models.DisconnectReason, *, timeout_s: float = 10.0) -> None:
+        """Wait until both know that `identity` is gone, and that it was for this reason."""
+
+        def gone(update: wire_rtc.ParticipantUpdate) -> list[int]:
+            ended = [p for p in update.participants if p.state == models.ParticipantInfo.DISCONNECTED]
+            return [p.disconnect_reason for p in ended if p.identity == identity]
+
+        update = await self._bare.response("update", gone, timeout_s=timeout_s)
+        assert gone(update) == [reason], models.DisconnectReason.Name(gone(update)[0])
+        entry = await self._py.journal.wait("participant_disconnected", lambda p: p.identity == identity)
+        assert entry.args[0].disconnect_reason == reason
+
+
+@contextlib.asynccontextmanager
+async def _witnesses(endpoint: Endpoint, room: str, path: JoinPath) -> AsyncIterator[_Witnesses]:
+    async with wire(endpoint, "witness", room, path) as bare, sdk(endpoint, "py-witness", room, path) as py:
+        yield _Witnesses(bare, py)
+
+
+async def test_each_way_to_leave_has_its_reason(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """PAR08: what both SDKs are told when they go, and what the others are told of it."""
     room, reasons = unique("reasons"), models.DisconnectReason
     async with (
-        wire(endpoint, "witness", room, path) as witness,
-        sdk(endpoint, "py", room, path) as py,
+        _witnesses(endpoint, room, path) as witnesses,
         api.LiveKitAPI(endpoint.http_url, endpoint.key, endpoint.secret) as lk,
+        sdk(endpoint, "py-stays", room, path) as py,
+        chromium.client(endpoint, "web-stays", room, path) as web,
     ):
+        async with (
+            sdk(endpoint, "py-leaves", room, path) as py_leaves,
+            chromium.client(endpoint, "web-leaves", room, path) as web_leaves,
+            sdk(endpoint, "py-removed", room, path) as py_removed,
+            chromium.client(endpoint, "web-removed", room, path) as web_removed,
+            sdk(endpoint, "py-twice", room, path) as py_twice,
+        ):
+            for client in (py_leaves, web_leaves, py_removed, web_removed, py_twice):
+                await witnesses.know(client.identity)
+            await py_leaves.close()
+            await web_leaves.run("await e2e.room.disconnect()")
+            for gone in (py_removed, web_removed):
+                await lk.room.remove_participant(api.RoomParticipantIdentity(room=room, identity=gone.identity))
+            async with sdk(endpoint, "py-twice", room, path):
+                await py_twice.journal.wait("disconnected", lambda r: r == reasons.DUPLICATE_IDENTITY)
+            for left, reason in (
+                (py_leaves, reasons.CLIENT_INITIATED),
+                (web_leaves, reasons.CLIENT_INITIATED),
+                (py_removed, reasons.PARTICIPANT_REMOVED),
+                (web_removed, reasons.PARTICIPANT_REMOVED),
+            ):
+                assert (await left.journal.wait("disconnected")).args[0] == reason
+                await witnesses.told(left.identity, reason)
+        async with wire(endpoint, "bare-stays", room, path) as bare:
+            await bare.response("join")
+            await lk.room.delete_room(api.DeleteRoomRequest(room=room))
+            for stays in (py, web):
+                assert (await stays.journal.wait("disconnected")).args[0] == reasons.ROOM_DELETED
+            leave = await bare.response("leave")
+            assert (leave.reason, leave.action) == (reasons.ROOM_DELETED, wire_rtc.LeaveRequest.DISCONNECT)
+            await bare.journal.wait("closed", lambda code: code == 1000)
 
-        async def told_of(identity: str, reason: int) -> None:
-            def match(update: wire_rtc.ParticipantUpdate) -> bool:
-                gone = [p for p in update.participants if p.state == models.ParticipantInfo.DISCONNECTED]
-                return any(p.identity == identity and p.disconnect_reason == reason for p in gone)
 
-            await witness.response("update", match)
+async def test_the_others_are_told_why_somebody_went(endpoint: Endpoint, path: JoinPath) -> None:
+    """PAR08: reasons that a client gives itself, and faults. `test_a_participant_that_vanishes` has the time-out."""
+    room, reasons = unique("told"), models.DisconnectReason
+    given = {
+        "unavailable": (reasons.USER_UNAVAILABLE, reasons.USER_UNAVAILABLE),
+        "rejects": (reasons.USER_REJECTED, reasons.USER_REJECTED),
+        "broken-agent": (reasons.AGENT_ERROR, reasons.AGENT_ERROR),
+        "boaster": (reasons.SERVER_SHUTDOWN, reasons.CLIENT_INITIATED),
+    }
+    async with _witnesses(endpoint, room, path) as witnesses:
 
-        async with sdk(endpoint, "leaver", room, path):
-            await py.remote_here("leaver")
-        await told_of("leaver", reasons.CLIENT_INITIATED)
-        async with sdk(endpoint, "removed", room, path) as removed:
-            await py.remote_here("removed")
-            await lk.room.remove_participant(api.RoomParticipantIdentity(room=room, identity="removed"))
-            await removed.journal.wait("disconnected", lambda r: r == reasons.PARTICIPANT_REMOVED)
-            await told_of("removed", reasons.PARTICIPANT_REMOVED)
-        async with sdk(endpoint, "twice", room, path) as first, sdk(endpoint, "twice", room, path):
-            await first.journal.wait("disconnected", lambda r: r == reasons.DUPLICATE_IDENTITY)
-        await lk.room.delete_room(api.DeleteRoomRequest(room=room))
-        await py.journal.wait("disconnected", lambda r: r == reasons.ROOM_DELETED)
-        leave = await witness.response("leave")
-        assert (leave.reason, leave.action) == (reasons.ROOM_DELETED, wire_rtc.LeaveRequest.DISCONNECT)
-        await witness.journal.wait("closed", lambda code: code == 1000)
+        async def leaves(identity: str) -> None:
+            said, told = given[identity]
+            async with wire(endpoint, identity, room, path) as client:
+                await witnesses.know(identity)
+                await client.send(leave=wire_rtc.LeaveRequest(reason=said))
+                await client.journal.wait("closed", lambda code: code == 1000)
+            await witnesses.told(identity, told)
+
+        async def hangs_up() -> None:
+            async with wire(endpoint, "hangs-up", room, path):
+                await witnesses.know("hangs-up")
+            await witnesses.told("hangs-up", reasons.SIGNAL_CLOSE)
+
+        async def closes_its_connections() -> None:
+            async with peer(endpoint, "closes", room, path):
+                await witnesses.know("closes")
+            await witnesses.told("closes", reasons.SIGNAL_CLOSE)
+
+        async def babbles() -> None:
+            async with wire(endpoint, "babbles", room, path) as client:
+                await witnesses.know("babbles")
+                await client.send(offer=wire_rtc.SessionDescription(type="offer", sdp="v=0\r\nbabble", id=1))
+                await _sent_back(client, reasons.STATE_MISMATCH)
+            await witnesses.told("babbles", reasons.STATE_MISMATCH)
+
+        async def has_another_certificate_than_it_says() -> None:
+            liar = PeerClient("liar")
+            try:
+                await liar.connect(endpoint, endpoint.token("liar", room), path)
+                await witnesses.know("liar")
+                liar.follow()
+                liar.open_channels()
+                offer = await liar.make_offer()
+                forged = ":".join(["AB"] * 32)
+                offer.sdp = re.sub(r"(?m)^(a=fingerprint:\S+ )\S+", lambda m: m[1] + forged, offer.sdp)
+                await liar.send(offer=offer)
+                await liar.apply_answer(await liar.response("answer"))
+                await _sent_back(liar, reasons.MEDIA_FAILURE)
+                await witnesses.told("liar", reasons.MEDIA_FAILURE)
+            finally:
+                await liar.close()
+
+        await asyncio.gather(
+            *map(leaves, given), hangs_up(), closes_its_connections(), babbles(), has_another_certificate_than_it_says()
+        )
 
 
-async def test_a_participant_that_vanishes_is_gone_in_time(endpoint: Endpoint, path: JoinPath) -> None:
-    """No leave, no packet any more: gone for the others after about 15 s (the reference takes 22 s)."""
+async def _sent_back(client: WireClient, reason: models.DisconnectReason) -> None:
+    """A fault: the client is asked to come back with a new session."""
+    leave = await client.response("leave", timeout_s=15)
+    assert (leave.reason, leave.action) == (reason, wire_rtc.LeaveRequest.RECONNECT)
+
+
+async def _request(ghost: PeerClient, caller: str, method: str) -> str:
+    """The id of a call that arrived."""
+
+    def match(_: str, packet: models.DataPacket) -> bool:
+        return packet.participant_identity == caller and packet.rpc_request.method == method
+
+    entry = await ghost.journal.wait("packet", match)
+    return str(entry.args[1].rpc_request.id)
+
+
+async def test_a_participant_that_vanishes_is_gone_in_time(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """No leave, no packet any more: gone for the others after about 15 s (the reference takes 22 s).
+
+    DAT12: calls that wait for it end with 1501 when it never took them, with 1503 when it did.
+    """
     room = unique("vanish")
-    async with sdk(endpoint, "bob", room, path) as bob:
+    async with (
+        _witnesses(endpoint, room, path) as witnesses,
+        sdk(endpoint, "bob", room, path) as bob,
+        chromium.client(endpoint, "web", room, path) as web,
+    ):
         async with peer(endpoint, "ghost", room, path) as ghost:
             await bob.remote_here("ghost")
+            await web.remote_here("ghost")
+
+            async def by_python(method: str) -> int:
+                with pytest.raises(rtc.RpcError) as caught:
+                    await bob.local.perform_rpc(
+                        destination_identity="ghost", method=method, payload="", response_timeout=40
+                    )
+                return int(caught.value.code)
+
+            async def by_web(method: str) -> int:
+                call = {"destinationIdentity": "ghost", "method": method, "payload": "", "responseTimeout": 40_000}
+                body = """try { await e2e.room.localParticipant.performRpc(call); return 0; }
+                    catch (e) { return e.code; }"""
+                return int(await web.run(body, call=call, timeout_s=60))
+
+            calls = [asyncio.ensure_future(by(method)) for by in (by_python, by_web) for method in ("lost", "taken")]
+            for caller in ("bob", "web"):
+                await _request(ghost, caller, "lost")
+                ack = models.DataPacket(destination_identities=[caller])
+                ack.rpc_ack.request_id = await _request(ghost, caller, "taken")
+                ghost.send_packet(ack)
+            # A reliable packet behind the last acknowledgement: once it is there, so are they.
+            for client in (bob, web):
+                ghost.send_packet(models.DataPacket(user=models.UserPacket(payload=b"bye")))
+                name = "data_received" if client is bob else "dataReceived"
+                await client.journal.wait(name)
             vanished = time.monotonic()
             transport = ghost.transport
             for connection in (ghost.publisher, ghost.subscriber):
@@ -230,6 +383,8 @@ async def test_a_participant_that_vanishes_is_gone_in_time(endpoint: Endpoint, p
             await bob.remote_gone("ghost", timeout_s=30)
             gone_s = time.monotonic() - vanished
         assert 5 < gone_s < (17 if OWN else 25), f"gone after {gone_s:.1f} s"
+        await witnesses.told("ghost", models.CONNECTION_TIMEOUT)
+        assert await asyncio.wait_for(asyncio.gather(*calls), 5) == [1501, 1503, 1501, 1503]
 
 
 async def test_active_is_announced(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
