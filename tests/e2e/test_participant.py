@@ -428,6 +428,34 @@ async def test_a_reconnect_to_an_unknown_session_starts_anew(endpoint: Endpoint,
         assert leave.action == wire_rtc.LeaveRequest.RECONNECT
 
 
+async def test_sdks_come_back_when_their_session_cannot_be_resumed(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """STATE_MISMATCH at a real client: it is told to reconnect, does so with a new session, and is never out."""
+    room = unique("mismatch")
+    async with (
+        wire(endpoint, "witness", room, path) as witness,
+        sdk(endpoint, "py", room, path) as py,
+        chromium.client(endpoint, "web", room, path) as web,
+    ):
+        await py.remote_here("web")
+        await web.remote_here("py")
+        before = {"py": py.local.sid, "web": await web.run("return e2e.room.localParticipant.sid")}
+
+        def fresh(identity: str) -> bool:
+            known = witness.participant(identity)
+            return known is not None and known.state != known.DISCONNECTED and known.sid != before[identity]
+
+        await py.room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT)
+        await web.run("e2e.room.simulateScenario('signal-reconnect')")
+        await py.journal.wait("reconnected", timeout_s=20)
+        await web.journal.wait("reconnected", timeout_s=20)
+        await witness.journal.until(lambda: fresh("py") and fresh("web"), "two new sessions")
+        for client in (py, web):
+            assert not client.journal.seen("disconnected")
+        assert set(py.room.remote_participants) == {"web", "witness"}
+
+
 async def test_ten_participants_leave_at_once(endpoint: Endpoint) -> None:
     room = unique("exodus")
     clients = [SdkClient(f"p{n}") for n in range(10)]
