@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pytest
 from livekit import rtc
 
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
-from tests.e2e.support.media import assert_bars, assert_tone, hear, publish_bars, publish_tone, see
-from tests.e2e.support.peer_client import peer
-from tests.e2e.support.sdk_client import sdk
+from tests.e2e.support.media import assert_bars, assert_tone, dominant_hz, hear, publish_bars, publish_tone, see
+from tests.e2e.support.peer_client import PeerClient, peer
+from tests.e2e.support.sdk_client import SdkClient, sdk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiortc import RTCSessionDescription
+
     from tests.e2e.support.browser import Browser
+
+CONSTRAINED_BASELINE = re.compile("profile-level-id=42[ce]0")
 
 
 async def test_two_browsers_see_and_hear_each_other(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
@@ -53,7 +60,7 @@ async def test_browser_and_sdk_see_and_hear_each_other(endpoint: Endpoint, path:
 
 
 async def test_a_late_joiner_sees_within_a_second(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
-    """VID06: from the subscription to the first picture less than a second, for two of three late joiners."""
+    """VID06: from the subscription to the first picture less than a second, for each late joiner."""
     room = unique("late")
     async with (
         chromium.client(endpoint, "alice", room, path) as alice,
@@ -77,7 +84,7 @@ async def test_a_late_joiner_sees_within_a_second(endpoint: Endpoint, path: Join
                 )
                 await late.join(endpoint, endpoint.token(late.identity, room), path)
                 waits_s.append(await late.run("return window.first", timeout_s=10))
-        assert sorted(waits_s)[1] < 1.0, waits_s
+        assert max(waits_s) < 1.0, waits_s
 
 
 async def test_retransmission_has_its_own_ssrc(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
@@ -95,18 +102,43 @@ async def test_retransmission_has_its_own_ssrc(endpoint: Endpoint, path: JoinPat
         assert all("rtx/90000" in s for s in sending)
 
 
-async def test_opus_keeps_its_loudness(endpoint: Endpoint, path: JoinPath) -> None:
-    """AUD01: the sine arrives with the amplitude it was sent with."""
-    room = unique("rms")
+async def _rms(track: rtc.Track) -> float:
+    """Loudness of the second second of a track, 1 is full scale. The first may hold the rise of the jitter buffer."""
+    heard = (await hear(track, seconds=2.0))[48_000:].astype(float) / 2**15
+    return float((heard**2).mean() ** 0.5)
+
+
+async def test_opus_keeps_its_loudness(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """AUD01: a sine arrives with the loudness it was sent with, between Python and browser both ways."""
+    room, amplitude = unique("rms"), 0.25
+    sent = amplitude / 2**0.5
     async with (
         sdk(endpoint, "alice", room, path) as alice,
         sdk(endpoint, "bob", room, path) as bob,
-        publish_tone(alice.room, 440, amplitude=8000),
+        chromium.client(endpoint, "web", room, path) as web,
+        publish_tone(alice.room, 440, amplitude=amplitude * 2**15),
     ):
-        track = await bob.subscribed("alice")
-        heard = (await hear(track, seconds=2.0))[48_000:].astype(float)
-        rms = float((heard**2).mean() ** 0.5)
-        assert 0.7 < rms / (8000 / 2**0.5) < 1.3, rms
+        publish = "await e2e.room.localParticipant.publishTrack(e2e.toneTrack(550, gain), { source: 'microphone' })"
+        await web.run(publish, gain=amplitude)
+        await web.hear("alice", 440)
+        heard = {
+            "browser to Python": await _rms(await bob.subscribed("web")),
+            "Python to Python": await _rms(await bob.subscribed("alice")),
+            "Python to browser": await web.run("return e2e.loudness('alice')"),
+        }
+        assert all(0.8 < rms / sent < 1.25 for rms in heard.values()), (sent, heard)
+
+
+async def test_any_sample_rate_arrives_at_its_pitch(endpoint: Endpoint, path: JoinPath) -> None:
+    room, screen_audio = unique("rates"), rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO
+    async with (
+        sdk(endpoint, "alice", room, path) as alice,
+        sdk(endpoint, "bob", room, path) as bob,
+        publish_tone(alice.room, 440, rate_hz=16_000) as (narrow, _),
+        publish_tone(alice.room, 660, rate_hz=44_100, source=screen_audio) as (odd, _),
+    ):
+        for publication, hz in ((narrow, 440), (odd, 660)):
+            await assert_tone(await bob.subscribed("alice", publication.source), hz)
 
 
 async def test_speakers_are_told_loudest_first_and_when_they_stop(
@@ -136,40 +168,90 @@ async def test_speakers_are_told_loudest_first_and_when_they_stop(
             silenced = time.monotonic()
             track.mute()
             entry = await web.journal.wait("activeSpeakersChanged", speaking("quiet"), since=since)
-            assert entry.at_s - silenced < 2.0, "row AUD06 says one second; a busy machine gets two"
+            assert entry.at_s - silenced < 1.0
 
 
-async def test_h264_and_vp9_pass_whole(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+async def test_who_falls_silent_is_no_speaker_within_a_second(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """AUD06 without mute: the packets go on, the sound in them stops."""
+    room = unique("silence")
+    async with (
+        chromium.client(endpoint, "speaker", room, path) as speaker,
+        chromium.client(endpoint, "web", room, path) as web,
+    ):
+        await speaker.run(
+            """e2e.mic = e2e.toneTrack(440);
+            await e2e.room.localParticipant.publishTrack(e2e.mic, { source: 'microphone' });"""
+        )
+        waits_s = []
+        for _ in range(3):
+            since = web.journal.mark()
+            await speaker.run("e2e.mic.e2eVolume.gain.value = 0.4")
+            await web.journal.wait("activeSpeakersChanged", lambda who: len(who) == 1, since=since)
+            since = web.journal.mark()
+            await speaker.run("e2e.mic.e2eVolume.gain.value = 0")
+            silenced_s = time.monotonic()
+            entry = await web.journal.wait("activeSpeakersChanged", lambda who: not who, since=since)
+            waits_s.append(entry.at_s - silenced_s)
+        assert max(waits_s) < 1.0, waits_s
+
+
+async def _sent(client: SdkClient) -> list[Any]:
+    stats = await client.room.get_rtc_stats()
+    return [r for r in (*stats.publisher_stats, *stats.subscriber_stats) if r.HasField("outbound_rtp")]
+
+
+def _own_sections(client: PeerClient) -> list[str]:
+    """The sections of what a peer described to the server."""
+    described: list[RTCSessionDescription | None] = [
+        connection.localDescription for connection in (client.publisher, client.subscriber)
+    ]
+    return [section for d in described if d is not None for section in d.sdp.split("m=")[1:]]
+
+
+async def test_h264_vp9_and_av1_of_the_browser_pass_whole(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
     room = unique("codecs")
     async with (
         chromium.client(endpoint, "alice", room, path) as alice,
         chromium.client(endpoint, "bob", room, path) as bob,
+        sdk(endpoint, "py", room, path) as py,
     ):
-        for codec, source in (("vp9", "camera"), ("av1", "screen_share")):
-            await alice.publish_bars(videoCodec=codec, source=source, backupCodec=False)
-            seen = await bob.see("alice", source=source)
+        for codec, mime in (("h264", "video/H264"), ("vp9", "video/VP9"), ("av1", "video/AV1")):
+            sid = await alice.publish_bars(videoCodec=codec, backupCodec=False)
+            seen = await bob.see("alice", sid=sid)
             assert seen["moved"]
             assert_bars(seen["bars"])
-        used = await bob.run(
-            """const rtp = await e2e.stats('inbound-rtp', (s) => s.kind === 'video');
-            const codecs = await e2e.stats('codec');
-            return rtp.map((r) => codecs.find((c) => c.id === r.codecId)?.mimeType).sort();"""
-        )
-        assert used == ["video/AV1", "video/VP9"]
+            entry = await py.journal.wait("track_subscribed", lambda t, *_, sid=sid: t.sid == sid)
+            picture = await see(entry.args[0])
+            assert picture.moved
+            assert_bars(picture.bars)
+            used = dict(await bob.run("return e2e.codecs('inbound-rtp', 'video')"))
+            assert mime in used
+            assert codec != "h264" or CONSTRAINED_BASELINE.search(used[mime]), used
+            unpublish = "[...e2e.room.localParticipant.videoTrackPublications.values()][0].track"
+            await alice.run(f"await e2e.room.localParticipant.unpublishTrack({unpublish})")
 
 
-async def test_h264_from_the_sdk(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
-    room = unique("h264")
+@pytest.mark.parametrize("simulcast", [False, True], ids=["single", "simulcast"])
+async def test_h264_from_the_sdk(endpoint: Endpoint, path: JoinPath, chromium: Browser, simulcast: bool) -> None:
+    room, (width, height) = unique("h264"), (640, 480) if simulcast else (320, 240)
     async with (
         sdk(endpoint, "py", room, path) as py,
         chromium.client(endpoint, "web", room, path) as web,
-        publish_bars(py.room, video_codec=rtc.VideoCodec.H264, simulcast=False),
+        publish_bars(py.room, width=width, height=height, video_codec=rtc.VideoCodec.H264, simulcast=simulcast),
     ):
-        seen = await web.see("py")
+        seen = await web.see("py", minWidth=width - 1)
+        assert (seen["width"], seen["height"]) == (width, height)
         assert seen["moved"]
         assert_bars(seen["bars"])
-        mimes = await web.run("return (await e2e.stats('codec')).map((c) => c.mimeType)")
-        assert "video/H264" in mimes
+        [[mime, how]] = await web.run("return e2e.codecs('inbound-rtp', 'video')")
+        assert mime == "video/H264"
+        assert CONSTRAINED_BASELINE.search(how), how
+        layers = [s.outbound_rtp.outbound.rid for s in await _sent(py) if s.outbound_rtp.stream.kind == "video"]
+        assert len(layers) == (2 if simulcast else 1), layers
 
 
 async def test_a_simulcast_publication_arrives_in_its_best_layer(
@@ -194,29 +276,53 @@ async def test_a_simulcast_publication_arrives_in_its_best_layer(
         assert layers == ["f", "h", "q"]
 
 
+# Statistics name the codec within RED; a transform sees the payload types of the packets themselves.
+NOTE_PAYLOAD_TYPES = """
+    const body = `onrtctransform = ({ transformer: { readable, writable } }) => {
+        const look = (frame, to) => { postMessage(frame.getMetadata().payloadType); to.enqueue(frame); };
+        readable.pipeThrough(new TransformStream({ transform: look })).pipeTo(writable);
+    };`;
+    const worker = new Worker(URL.createObjectURL(new Blob([body])));
+    e2e.payloadTypes = [];
+    worker.onmessage = (event) => e2e.payloadTypes.push(event.data);
+    const note = ({ receiver }) => {
+        if (receiver.track.kind === 'audio') receiver.transform ??= new RTCRtpScriptTransform(worker);
+    };
+    window.RTCPeerConnection = class extends window.RTCPeerConnection {
+        constructor(...args) {
+            super(...args);
+            this.addEventListener('track', note);
+        }
+        addTransceiver(...args) {
+            const made = super.addTransceiver(...args);
+            note(made);
+            return made;
+        }
+    };"""
+
+
 async def test_red_reaches_those_who_have_it(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
     room = unique("red")
     async with (
         chromium.client(endpoint, "alice", room, path) as alice,
-        chromium.client(endpoint, "bob", room, path) as bob,
+        chromium.page("bob") as bob,
         peer(endpoint, "plain", room, path) as plain,
     ):
+        await bob.run(NOTE_PAYLOAD_TYPES)
+        await bob.join(endpoint, endpoint.token("bob", room), path)
         await alice.publish_tone(440, red=True)
         await bob.hear("alice", 440)
-        first = await alice.run(
-            """return e2e.connections.map((c) => c.remoteDescription?.sdp ?? '')
-                .flatMap((sdp) => sdp.split(/(?=^m=)/m))
-                .filter((s) => s.startsWith('m=audio') && s.includes('a=recvonly'))
-                .map((s) => s.match(new RegExp(`a=rtpmap:${s.split(/[ ]/)[3]} (.*)/48000`))?.[1]);"""
-        )
-        assert "red" in first, f"the answer prefers RED for what is published: {first}"
+        wanted = "e2e.remoteTrack('alice', 'audio').receiver.getParameters().codecs"
+        codecs = {c["payloadType"]: c["mimeType"] for c in await bob.run(f"return {wanted}")}
+        types = await bob.run("return e2e.until(() => e2e.payloadTypes.length > 20 && e2e.payloadTypes, '20 packets')")
+        assert {codecs[payload_type] for payload_type in types} == {"audio/red"}
         # aiortc knows no RED: it gets the primary block as plain Opus.
         track = (await plain.journal.wait("track", lambda t: t.kind == "audio")).args[0]
-        peak = 0
+        assert not any("red/48000" in section for section in _own_sections(plain))
+        wave: list[np.ndarray] = []
         async with asyncio.timeout(10):
-            while peak < 2000:
-                frame = await track.recv()
-                peak = max(peak, int(abs(frame.to_ndarray()).max()))
+            while len(wave) < 100 or abs(dominant_hz(np.concatenate(wave[-50:])) - 440) > 5:
+                wave.append((await track.recv()).to_ndarray().reshape(-1)[::2])  # stereo
 
 
 async def test_a_device_that_beeps_is_a_speaker(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:

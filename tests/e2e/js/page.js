@@ -113,15 +113,15 @@ window.e2e = (() => {
     return publication.trackSid;
   }
 
-  function remoteTrack(identity, kind, source) {
+  function remoteTrack(identity, kind, source, sid) {
     const participant = api.room.remoteParticipants.get(identity);
     const found = [...(participant?.trackPublications.values() ?? [])]
-      .find((p) => p.kind === kind && p.track && (!source || p.source === source));
+      .find((p) => p.kind === kind && p.track && (!source || p.source === source) && (!sid || p.trackSid === sid));
     return found?.track;
   }
 
-  // The strongest frequency of a subscribed audio track, once it is stable.
-  async function hear(identity, { hz, source, ms = 15000 } = {}) {
+  // An analyser of a subscribed audio track for as long as `use` takes.
+  async function analysed(identity, source, ms, use) {
     const track = await until(() => remoteTrack(identity, 'audio', source), `audio of ${identity}`, ms);
     const element = track.attach();
     element.muted = true; // Chromium decodes remote sound only when an element asks for it
@@ -131,22 +131,45 @@ window.e2e = (() => {
     const analyser = new AnalyserNode(context, { fftSize: 16384, smoothingTimeConstant: 0 });
     const input = context.createMediaStreamSource(new MediaStream([track.mediaStreamTrack]));
     input.connect(analyser);
-    const bins = new Float32Array(analyser.frequencyBinCount);
-    let last = 0;
     try {
-      await until(() => {
-        analyser.getFloatFrequencyData(bins);
-        const peak = bins.reduce((best, v, i) => (v > bins[best] ? i : best), 0);
-        last = bins[peak] > -70 ? (peak * context.sampleRate) / analyser.fftSize : 0;
-        return hz === undefined ? last > 0 : Math.abs(last - hz) < 6;
-      }, `tone of ${hz} Hz`, ms);
-    } catch (error) {
-      throw new Error(`${error.message}; last heard ${last} Hz`);
+      return await use(analyser);
     } finally {
       input.disconnect();
       element.remove();
     }
-    return last;
+  }
+
+  // The strongest frequency of a subscribed audio track, once it is the wanted one.
+  function hear(identity, { hz, source, ms = 15000 } = {}) {
+    return analysed(identity, source, ms, async (analyser) => {
+      const bins = new Float32Array(analyser.frequencyBinCount);
+      let last = 0;
+      try {
+        await until(() => {
+          analyser.getFloatFrequencyData(bins);
+          const peak = bins.reduce((best, v, i) => (v > bins[best] ? i : best), 0);
+          last = bins[peak] > -70 ? (peak * analyser.context.sampleRate) / analyser.fftSize : 0;
+          return hz === undefined ? last > 0 : Math.abs(last - hz) < 6;
+        }, `tone of ${hz} Hz`, ms);
+      } catch (error) {
+        throw new Error(`${error.message}; last heard ${last} Hz`);
+      }
+      return last;
+    });
+  }
+
+  // The loudness (root mean square, 1 is full scale) of a subscribed audio track, once it is even.
+  function loudness(identity, { source, ms = 15000 } = {}) {
+    return analysed(identity, source, ms, (analyser) => {
+      const wave = new Float32Array(analyser.fftSize);
+      let last = 0;
+      return until(() => {
+        analyser.getFloatTimeDomainData(wave);
+        const before = last;
+        last = Math.sqrt(wave.reduce((sum, v) => sum + v * v, 0) / wave.length);
+        return last > 0 && Math.abs(last - before) < 0.02 * last && last;
+      }, 'even loudness', ms);
+    });
   }
 
   // Some time of a subscribed audio track as a WebM file in base64, for browsers without an audio clock.
@@ -168,8 +191,8 @@ window.e2e = (() => {
   }
 
   // Size, bar colours, and whether the picture moved over some presented frames.
-  async function see(identity, { source, frames = 10, ms = 15000, minWidth = 0 } = {}) {
-    const track = await until(() => remoteTrack(identity, 'video', source), `video of ${identity}`, ms);
+  async function see(identity, { source, sid, frames = 10, ms = 15000, minWidth = 0 } = {}) {
+    const track = await until(() => remoteTrack(identity, 'video', source, sid), `video of ${identity}`, ms);
     const element = track.attach();
     element.muted = true;
     document.body.append(element);
@@ -214,8 +237,15 @@ window.e2e = (() => {
     return found;
   }
 
+  // What the RTP streams of a kind carry, as `video/VP8`, with their format parameters.
+  async function codecs(type, kind) {
+    const rtp = await stats(type, (s) => s.kind === kind && (s.packetsReceived ?? s.packetsSent) > 0);
+    const all = await stats('codec');
+    return rtp.map((s) => all.find((c) => c.id === s.codecId)).map((c) => [c?.mimeType, c?.sdpFmtpLine ?? '']);
+  }
+
   const digest = async (bytes) => hex(await crypto.subtle.digest('SHA-256', bytes));
 
-  const api = { run, until, notify, plain, connections, sockets, join, toneTrack, barsTrack, publishTone, publishBars, remoteTrack, hear, record, see, stats, digest };
+  const api = { run, until, notify, plain, connections, sockets, join, toneTrack, barsTrack, publishTone, publishBars, remoteTrack, hear, loudness, record, see, stats, codecs, digest };
   return api;
 })();
