@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from auth.grants import VideoGrants
 from sfu.ids import ParticipantId, ParticipantSid, TransportId, next_id, random_sid
 from sfu.room.codecs import publish_order
+from sfu.room.devices import disabled_codecs
 from sfu.room.effects import (
     AddEngineParticipant,
     CloseSession,
@@ -172,6 +173,7 @@ class Membership:
         state.census.note(participant)
         transports = participant.transports
         others = state.participants.values()
+        disabled = disabled_codecs(participant.session.client)
         joined = Joined(
             room=state.view(),
             participant=participant.view(),
@@ -179,7 +181,8 @@ class Membership:
             subscriber_primary=transports.primary != transports.publisher,
             fast_publish=participant.permission.can_publish,
             sif_trailer=state.sif_trailer,
-            enabled_publish_codecs=publish_order(state.enabled_codecs),
+            enabled_publish_codecs=tuple(mime for mime in publish_order(state.enabled_codecs) if mime not in disabled),
+            disabled_codecs=disabled,
         )
         state.emit(Send((session,), joined))
         for transport in transports.all():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.ids import ParticipantSid, TrackSid
+    from sfu.room.devices import DisabledCodecs
     from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError
     from sfu.room.views import ParticipantView, RoomView, TrackView
 
@@ -54,6 +55,8 @@ class Joined:
     sif_trailer: bytes
     enabled_publish_codecs: tuple[str, ...]
     """MIME types, video first."""
+    disabled_codecs: DisabledCodecs
+    """Of this client."""
 
 
 @dataclass(frozen=True, slots=True)

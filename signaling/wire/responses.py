@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sfu.control.sinks import Outgoing
+    from sfu.room.devices import DisabledCodecs
 
 __all__ = ["IceServer", "ServerFacts", "WireEncoder"]
 
@@ -98,6 +99,7 @@ class WireEncoder:
             server_version=facts.version,
             ice_servers=self._ice_servers,
             subscriber_primary=message.subscriber_primary,
+            client_configuration=_client_configuration(message.disabled_codecs),
             server_region=facts.region,
             ping_timeout=facts.ping_timeout_s,
             ping_interval=facts.ping_interval_s,
@@ -106,6 +108,16 @@ class WireEncoder:
             enabled_publish_codecs=[models.Codec(mime=mime) for mime in message.enabled_publish_codecs],
             fast_publish=message.fast_publish,
         )
+
+
+def _client_configuration(disabled: DisabledCodecs) -> models.ClientConfiguration | None:
+    if not (disabled.everywhere or disabled.publish):
+        return None
+    codecs = models.DisabledCodecs(
+        codecs=[models.Codec(mime=mime) for mime in disabled.everywhere],
+        publish=[models.Codec(mime=mime) for mime in disabled.publish],
+    )
+    return models.ClientConfiguration(disabled_codecs=codecs)
 
 
 def _description(kind: str, message: msg.Answer | msg.Offer) -> rtc.SessionDescription:

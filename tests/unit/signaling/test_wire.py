@@ -16,6 +16,7 @@ from sfu.control.sinks import Outgoing
 from sfu.ids import ParticipantSid, RoomSid, SessionId, TrackSid
 from sfu.room import inputs
 from sfu.room import messages as msg
+from sfu.room.devices import DisabledCodecs
 from sfu.room.effects import SendEngineData
 from sfu.room.enums import (
     DisconnectReason,
@@ -102,7 +103,16 @@ ENCODER = WireEncoder(FACTS)
 ECHO = msg.RequestEcho("mute", rtc.MuteTrackRequest(sid="TR_x", muted=True))
 
 MESSAGES: dict[str, msg.Message] = {
-    "join": msg.Joined(ROOM, ANN, (ANN,), True, True, b"\x01\x02", ("video/VP8", "audio/opus")),
+    "join": msg.Joined(
+        ROOM,
+        ANN,
+        (ANN,),
+        True,
+        True,
+        b"\x01\x02",
+        ("video/VP8", "audio/opus"),
+        DisabledCodecs(("video/AV1",), ("video/VP9",)),
+    ),
     "answer": msg.Answer("v=0", 0, {"0": "TR_1"}),
     "offer": msg.Offer("v=0", 255, {}),
     "trickle": msg.Trickle("candidate:1", subscriber=True, final=True, mid="x"),
@@ -158,8 +168,11 @@ def test_the_join_response_is_complete() -> None:
     assert set_fields == {
         "room", "participant", "other_participants", "server_version", "ice_servers", "subscriber_primary",
         "server_region", "ping_timeout", "ping_interval", "server_info", "sif_trailer", "enabled_publish_codecs",
-        "fast_publish",
+        "fast_publish", "client_configuration",
     }  # fmt: skip
+    disabled = join.client_configuration.disabled_codecs
+    assert [codec.mime for codec in disabled.codecs] == ["video/AV1"]
+    assert [codec.mime for codec in disabled.publish] == ["video/VP9"]
     assert tuple(int(part) for part in join.server_version.split(".")) >= (1, 8, 0)
     info = join.server_info
     assert (info.version, info.protocol, info.agent_protocol, info.node_id) == (join.server_version, 17, 1, "ND_1")

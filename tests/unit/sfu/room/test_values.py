@@ -6,7 +6,9 @@ import pytest
 
 from auth.grants import Claims, VideoGrants
 from sfu.room.codecs import canonical_mime, canonical_mimes, choose_video, mime_of, publish_order
+from sfu.room.devices import DisabledCodecs, disabled_codecs
 from sfu.room.enums import TrackSource, TrackType
+from sfu.room.inputs import ClientDescription
 from sfu.room.permissions import claims_with, merge_attributes, permission_of
 from sfu.room.timers import TimerKey, TimerKind, Timers
 
@@ -106,3 +108,25 @@ def test_attributes_merge_key_by_key() -> None:
         "c": "",
         "d": "4",
     }
+
+
+_NO_H264 = DisabledCodecs(publish=("video/H264",))
+
+
+@pytest.mark.parametrize(
+    ("client", "disabled"),
+    [
+        (ClientDescription(), DisabledCodecs()),
+        (ClientDescription(browser="Chrome", os="Linux"), DisabledCodecs()),
+        (ClientDescription(browser="Firefox", os="Linux"), _NO_H264),
+        (ClientDescription(browser="firefox", os="android"), _NO_H264),
+        (ClientDescription(browser="Firefox", os="Windows"), DisabledCodecs()),
+        (ClientDescription(device_model="Xiaomi 2201117TI"), _NO_H264),
+        (ClientDescription(browser="Safari", browser_version="17.6"), DisabledCodecs(("video/AV1",))),
+        (ClientDescription(browser="Safari", browser_version="18.3.1"), DisabledCodecs(("video/AV1",))),
+        (ClientDescription(browser="Safari", browser_version="18.4"), DisabledCodecs(("video/AV1",), ("video/VP9",))),
+        (ClientDescription(browser="Safari", browser_version="next"), DisabledCodecs(("video/AV1",))),
+    ],
+)
+def test_some_clients_are_told_to_do_without_a_codec(client: ClientDescription, disabled: DisabledCodecs) -> None:
+    assert disabled_codecs(client) == disabled
