@@ -29,9 +29,13 @@ _MAX_REQUEST_LINE = 256 * 1024
 """Bytes; an offer and its tracks travel in the query (protocol.md §1.5)."""
 _KEEPALIVE_TIMEOUT_S = 75.0
 _ALLOWED_METHODS = "OPTIONS, HEAD, GET, POST, PATCH, DELETE"
-_EXACT = ("/rtc/v1/validate", "/rtc/validate", "/rtc/v1", "/rtc", "/page.json", "/token")
+_EXACT = ("/rtc/v1/validate", "/rtc/validate", "/rtc/v1", "/rtc", "/page.json", "/token", "/agent")
 _FOLDERS = ("/twirp/", "/assets/")
 _NOT_FOUND = "404 page not found"
+_NO_WORKERS = (
+    "agent workers cannot register with this server yet: /agent is not implemented; an agent can join a room as a "
+    "participant, with a token of its own"
+)
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -143,8 +147,17 @@ class _Dispatcher:
                 return await self._edge.validate(request, v1=route == "/rtc/v1/validate")
             case "/":
                 return self._root(request)
+            case "/agent":
+                raise self._worker_refusal(request)
             case _:
                 return self._page_file(route, rest)
+
+    def _worker_refusal(self, request: web.Request) -> Refusal:
+        """As with every unbuilt service: who may not is told so, who may is told the truth (protocol.md §9)."""
+        claims = self._edge.admission.claims(request.headers, request.query)
+        if claims is None or claims.video is None or not claims.video.agent:
+            return Refusal(401, "permissions denied")
+        return Refusal(501, _NO_WORKERS)
 
     def _root(self, request: web.Request) -> web.StreamResponse:
         if self._parts.page is not None and "text/html" in request.headers.get("Accept", ""):

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["DevTokens", "Page"]
 
 _MAX_BODY_BYTES = 16 * 1024
-_MAX_NAME_LENGTH = 128
+_MAX_NAME_LENGTH = 256
+"""Characters, the default limits of names; the join itself goes by the configured ones."""
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _UNSAFE = re.compile(r"[^\w.-]+")
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from auth.grants import Claims, VideoGrants
 from auth.keys import KeyRing, mapping_source
-from auth.tokens import verify
+from auth.tokens import issue, verify
 from sfu.clock import SystemClock
 from signaling.http.app import route_of
 from signaling.http.page import DevTokens, Page
@@ -89,6 +90,20 @@ async def test_without_the_page_there_is_no_trace_of_it() -> None:
         assert (await ask(world))[0] == 404
 
 
+@pytest.mark.parametrize("path", ["/agent", "//agent", "/base/agent"])
+async def test_agent_workers_are_told_that_there_is_no_place_for_them_yet(path: str) -> None:
+    worker = issue(Claims(KEY, video=VideoGrants(agent=True)), SECRET, now_s=SystemClock().wall_s())
+    person = issue(Claims(KEY, video=VideoGrants(room_join=True)), SECRET, now_s=SystemClock().wall_s())
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    async with open_world() as world:
+        for headers in ({}, upgrade):
+            status, text, _ = await fetch(world, path, Authorization=f"Bearer {worker}", **headers)
+            assert status == 501
+            assert "/agent is not implemented" in text
+            assert (await fetch(world, path, Authorization=f"Bearer {person}", **headers))[0] == 401
+            assert (await fetch(world, path, **headers))[0] == 401
+
+
 async def test_dev_tokens_let_one_join_and_are_nobody_elses_business() -> None:
     async with open_world(parts={"dev_tokens": tokens()}) as world:
         status, given, headers = await ask(world, Origin=world.url)
@@ -123,7 +138,7 @@ async def test_a_host_may_be_named() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [[], {}, {"room": "r"}, {"room": 1, "name": "n"}, {"room": " ", "name": "n"}, {"room": "r" * 200, "name": "n"}],
+    [[], {}, {"room": "r"}, {"room": 1, "name": "n"}, {"room": " ", "name": "n"}, {"room": "r" * 257, "name": "n"}],
 )
 async def test_requests_without_sense_are_refused(body: Any) -> None:
     async with open_world(parts={"dev_tokens": tokens()}) as world:
