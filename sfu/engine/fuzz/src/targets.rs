@@ -282,10 +282,10 @@ pub fn sdp_finish(input: &[u8]) {
     };
     let sending = LineRole::Sending { stream_id: "PA_x|TR_y", track_sid: "TR_y", stereo: true };
     let lines = [
-        LocalLine { mid: "0", role: LineRole::Receiving(&publish) },
-        LocalLine { mid: "1", role: sending },
-        LocalLine { mid: "3", role: LineRole::Receiving(&publish) },
-        LocalLine { mid: "4", role: sending },
+        LocalLine { mid: "0", role: LineRole::Receiving(&publish), start_bitrates: &[] },
+        LocalLine { mid: "1", role: sending, start_bitrates: &[] },
+        LocalLine { mid: "3", role: LineRole::Receiving(&publish), start_bitrates: &[] },
+        LocalLine { mid: "4", role: sending, start_bitrates: &[] },
     ];
     let finished = finish_description(text, &lines, &candidates);
     let sections = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();

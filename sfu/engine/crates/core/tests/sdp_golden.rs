@@ -163,8 +163,9 @@ fn an_answer_carries_our_ids_and_only_where_we_send() {
     let sending = |mid, stereo| LocalLine {
         mid,
         role: LineRole::Sending { stream_id: "PA_x|TR_y", track_sid: "TR_y", stereo },
+        start_bitrates: &[],
     };
-    let receiving = |mid, line| LocalLine { mid, role: LineRole::Receiving(line) };
+    let receiving = |mid, line| LocalLine { mid, role: LineRole::Receiving(line), start_bitrates: &[] };
     let nat = [LocalCandidate {
         local: "10.1.2.3:7882".parse().unwrap(),
         advertised: vec!["203.0.113.7:7882".parse().unwrap()],
@@ -212,8 +213,11 @@ fn red_leaves_the_answer_of_a_line_that_does_not_use_it() {
     let answer =
         accept(&mut association(), &offer.text_for(&LineUse { published: &["7"], assigned: &["0"] }));
     let line = PublishLine { red: false, dtx: false, ..publish_line("7", "audio/opus") };
-    let finished =
-        finish_description(&answer, &[LocalLine { mid: "7", role: LineRole::Receiving(&line) }], &[]);
+    let finished = finish_description(
+        &answer,
+        &[LocalLine { mid: "7", role: LineRole::Receiving(&line), start_bitrates: &[] }],
+        &[],
+    );
     let received = section(&finished, "7");
     assert_eq!(received[0], "m=audio 9 UDP/TLS/RTP/SAVPF 111");
     assert!(received.iter().all(|line| !line.contains(":63 ")));
@@ -230,7 +234,11 @@ fn an_offer_of_ours_and_its_answer_pass() {
     let (offer, pending) = api.apply().unwrap();
     let mid = mid.to_string();
     let role = LineRole::Sending { stream_id: "PA_x|TR_y", track_sid: "TR_y", stereo: false };
-    let finished = finish_description(&offer.to_sdp_string(), &[LocalLine { mid: &mid, role }], &[]);
+    let finished = finish_description(
+        &offer.to_sdp_string(),
+        &[LocalLine { mid: &mid, role, start_bitrates: &[] }],
+        &[],
+    );
     assert!(section(&finished, &mid).contains(&"a=msid:PA_x|TR_y TR_y"));
     assert!(!finished.contains("transport-wide-cc"));
     let profiles: Vec<&str> = finished.lines().filter(|line| line.contains("profile")).collect();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use plenum_core::sdp::{
-    CodecPolicy, Direction, LineRole, LineUse, LocalLine, OfferedMedia, RemoteOffer, SdpError,
+    CodecPolicy, Direction, LineRole, LineUse, LocalLine, OfferedMedia, RemoteOffer, SdpError, StartBitrate,
     finish_description,
 };
 use plenum_core::{MediaKind, PublishLine, UpTrackId};
@@ -23,6 +23,19 @@ fn media(attributes: &[&str]) -> OfferedMedia {
     let text =
         lines(&[&["m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=rtpmap:111 opus/48000/2"][..], attributes].concat());
     parse(&text).media.remove(0)
+}
+
+fn publish_line(mime_type: &str) -> PublishLine {
+    PublishLine {
+        mid: "0".into(),
+        up_track: UpTrackId(1),
+        codec: Some(mime_type.into()),
+        dtx: false,
+        stereo: false,
+        red: true,
+        speaker: false,
+        muted: false,
+    }
 }
 
 /// m-line and codecs that are left of a video line.
@@ -254,22 +267,54 @@ fn errors_are_fit_for_the_peer() {
 #[test]
 fn opus_without_parameters_gets_some_when_they_are_needed() {
     let text = lines(&["m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", "a=rtpmap:111 opus/48000/2"]);
-    let mut line = PublishLine {
-        mid: "0".into(),
-        up_track: UpTrackId(1),
-        codec: None,
-        dtx: true,
-        stereo: true,
-        red: true,
-        speaker: false,
-        muted: false,
-    };
+    let mut line = publish_line("audio/opus");
+    (line.dtx, line.stereo) = (true, true);
     let finish = |line: &PublishLine| {
-        finish_description(&text, &[LocalLine { mid: "0", role: LineRole::Receiving(line) }], &[])
+        finish_description(
+            &text,
+            &[LocalLine { mid: "0", role: LineRole::Receiving(line), start_bitrates: &[] }],
+            &[],
+        )
     };
     assert!(finish(&line).ends_with("a=fmtp:111 usedtx=1;stereo=1;maxaveragebitrate=510000\r\n"));
     (line.dtx, line.stereo) = (false, false);
     assert_eq!(finish(&line), text);
+}
+
+#[test]
+fn the_encoder_starts_where_its_client_wants_it() {
+    let head = [
+        "m=video 9 UDP/TLS/RTP/SAVPF 96 97 102",
+        "a=mid:0",
+        "a=rtpmap:96 VP8/90000",
+        "a=rtpmap:97 rtx/90000",
+    ];
+    let own = [
+        "a=fmtp:96 x-google-start-bitrate=405",
+        "a=fmtp:97 apt=96",
+        "a=rtpmap:102 H264/90000",
+        "a=fmtp:102 packetization-mode=1;profile-level-id=42e01f;x-google-start-bitrate=900;x-google-max-bitrate=b",
+    ];
+    let offer = parse(&lines(&[&head[..], &own].concat()));
+    let starts = &offer.media[0].start_bitrates;
+    assert_eq!(
+        *starts,
+        [StartBitrate { payload_type: 96, kbps: 405 }, StartBitrate { payload_type: 102, kbps: 900 }]
+    );
+    let ours = ["a=fmtp:97 apt=96", "a=rtpmap:102 H264/90000", "a=fmtp:102 packetization-mode=1"];
+    let answer = lines(&[&head[..], &ours].concat());
+    let line = publish_line("video/vp8");
+    let receiving = LocalLine { mid: "0", role: LineRole::Receiving(&line), start_bitrates: starts };
+    let finished = finish_description(&answer, &[receiving], &[]);
+    let parameters: Vec<&str> = finished.lines().filter(|line| line.starts_with("a=fmtp:")).collect();
+    assert_eq!(
+        parameters,
+        [
+            "a=fmtp:97 apt=96",
+            "a=fmtp:102 packetization-mode=1;x-google-start-bitrate=900",
+            "a=fmtp:96 x-google-start-bitrate=405",
+        ]
+    );
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use super::payload_types::Binding;
 use super::scan::Section;
-use super::{CodecPolicy, SdpError};
+use super::{CodecPolicy, SdpError, StartBitrate};
 use crate::command::MediaKind;
 use crate::rtp::Codec;
+
+/// Format parameter of [`StartBitrate`].
+pub(super) const START_BITRATE: &str = "x-google-start-bitrate";
 
 /// One `a=rtpmap`, as far as it concerns us.
 #[derive(Debug, Clone, Copy)]
@@ -152,6 +155,15 @@ impl<'a> Formats<'a> {
             Some(_) => None,
             None => self.primary_of(payload_type).map(|primary| format!("apt={primary}")),
         }
+    }
+
+    /// Where the client wants its encoder to start, of those payload types that say so.
+    pub(super) fn start_bitrates(&self, payload_types: &[u8]) -> Vec<StartBitrate> {
+        let start = |payload_type: &u8| {
+            let kbps = parameter(self.parameters_of(*payload_type), START_BITRATE)?.parse().ok()?;
+            Some(StartBitrate { payload_type: *payload_type, kbps })
+        };
+        payload_types.iter().filter_map(start).collect()
     }
 
     /// Codec of a payload type; `None` for RTX and what we do not know.

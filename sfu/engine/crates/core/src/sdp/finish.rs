@@ -1,10 +1,10 @@
 //! The last patches to a description of ours before a client sees it.
 
-use super::CodecPolicy;
 use super::candidate::announce_line;
-use super::codecs::{Formats, parse_payload_type};
+use super::codecs::{Formats, START_BITRATE, parse_payload_type};
 use super::offer::is_transport_cc;
 use super::scan::{Description, Section, attribute_value};
+use super::{CodecPolicy, StartBitrate};
 use crate::command::{MediaKind, PublishLine};
 use crate::rtp::Codec;
 use crate::transport::LocalCandidate;
@@ -32,10 +32,12 @@ pub struct LocalLine<'a> {
     pub mid: &'a str,
     /// What we do on it.
     pub role: LineRole<'a>,
+    /// Where the client wants its encoder to start, given back in an answer.
+    pub start_bitrates: &'a [StartBitrate],
 }
 
 /// Patches an offer or answer that the transport wrote: msid and CNAME of sending lines, none on others, codec order,
-/// Opus parameters, RED, transport-cc only where we receive, `msid-semantic`, announced addresses. A line without a
+/// Opus parameters, RED, start bit rates, transport-cc only where we receive, `msid-semantic`, announced addresses. A line without a
 /// codec in common is refused (port 0).
 ///
 /// Text that does not scan is returned as it is: the transport wrote it, so that would be a fault of ours.
@@ -100,13 +102,16 @@ struct LocalSection<'a> {
     /// Payload types in the order to write; `None` for an application line.
     payload_types: Option<Vec<u8>>,
     opus: Option<u8>,
+    start_bitrates: &'a [StartBitrate],
     is_refused: bool,
 }
 
 impl<'a> LocalSection<'a> {
     fn read(section: &'a Section<'a>, lines: &[LocalLine<'a>]) -> Self {
         let mid = section.values("mid").next().map_or("", |(_, mid)| mid);
-        let role = lines.iter().find(|line| line.mid == mid).map(|line| line.role);
+        let line = lines.iter().find(|line| line.mid == mid);
+        let role = line.map(|line| line.role);
+        let start_bitrates = line.map_or(&[][..], |line| line.start_bitrates);
         let kind = [("m=audio", MediaKind::Audio), ("m=video", MediaKind::Video)]
             .into_iter()
             .find(|(prefix, _)| section.media.text.starts_with(prefix))
@@ -115,12 +120,12 @@ impl<'a> LocalSection<'a> {
         let is_refused = formats.as_ref().is_some_and(|formats| !formats.has_maps());
         let payload_types = formats.as_ref().filter(|_| !is_refused).map(|formats| order(formats, role));
         let opus = formats.as_ref().and_then(|formats| formats.payload_type_of(Codec::Opus));
-        Self { section, mid, role, payload_types, opus, is_refused }
+        Self { section, mid, role, payload_types, opus, start_bitrates, is_refused }
     }
 
     fn write(&self, out: &mut Output<'_>) {
         self.write_media_line(out);
-        let mut has_opus_parameters = false;
+        let mut with_parameters = Vec::new();
         for line in &self.section.lines {
             if self.is_dropped(line.text) {
                 continue;
@@ -129,12 +134,14 @@ impl<'a> LocalSection<'a> {
                 Some(patched) => out.line(&patched),
                 None => out.plain(line.text),
             }
-            has_opus_parameters |= self.is_opus_parameters(line.text);
+            with_parameters.extend(payload_type_of_parameters(line.text));
         }
-        if let (Some(opus), false) = (self.opus, has_opus_parameters)
-            && let Some(parameters) = self.opus_parameters().strip_prefix(';')
-        {
-            out.line(&format!("a=fmtp:{opus} {parameters}"));
+        for payload_type in self.payload_types.iter().flatten() {
+            if !with_parameters.contains(payload_type)
+                && let Some(parameters) = self.more_parameters(*payload_type).strip_prefix(';')
+            {
+                out.line(&format!("a=fmtp:{payload_type} {parameters}"));
+            }
         }
     }
 
@@ -180,8 +187,8 @@ impl<'a> LocalSection<'a> {
 
     /// A line with our values in it; `None` when it stays.
     fn patched(&self, line: &str) -> Option<String> {
-        if self.is_opus_parameters(line) {
-            return Some(format!("{line}{}", self.opus_parameters()));
+        if let Some(payload_type) = payload_type_of_parameters(line) {
+            return Some(format!("{line}{}", self.more_parameters(payload_type)));
         }
         let Some(LineRole::Sending { stream_id, track_sid, .. }) = self.role else { return None };
         if line.starts_with("a=msid:") {
@@ -195,9 +202,13 @@ impl<'a> LocalSection<'a> {
         }
     }
 
-    fn is_opus_parameters(&self, line: &str) -> bool {
-        let parameters = attribute_value(line, "fmtp").and_then(|value| value.split(' ').next());
-        self.opus.is_some() && parameters.and_then(parse_payload_type) == self.opus
+    /// What to append to the parameters of a format, each with a leading semicolon.
+    fn more_parameters(&self, payload_type: u8) -> String {
+        if self.opus == Some(payload_type) {
+            return self.opus_parameters();
+        }
+        let start = self.start_bitrates.iter().find(|start| start.payload_type == payload_type);
+        start.map(|start| format!(";{START_BITRATE}={}", start.kbps)).unwrap_or_default()
     }
 
     /// What to append to the parameters of Opus, each with a leading semicolon.
@@ -217,6 +228,11 @@ impl<'a> LocalSection<'a> {
         }
         parameters
     }
+}
+
+/// The format that an `a=fmtp` line is about.
+fn payload_type_of_parameters(line: &str) -> Option<u8> {
+    attribute_value(line, "fmtp")?.split(' ').next().and_then(parse_payload_type)
 }
 
 /// Payload types with the publication's codec first, each primary followed by its RTX, without RED where the

@@ -59,6 +59,18 @@ pub struct OfferedMedia {
     pub rids: Vec<String>,
     /// Codecs left after filtering, in the client's order, without RTX, canonical case.
     pub mime_types: Vec<String>,
+    /// Where the client wants its encoder to start.
+    pub start_bitrates: Vec<StartBitrate>,
+}
+
+/// `x-google-start-bitrate` of one format. An SDK writes it into its own offer, but its encoder reads it from the
+/// answer: without it a track of one layer begins at 300 kbit/s and a quarter of the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartBitrate {
+    /// Payload type of the format.
+    pub payload_type: u8,
+    /// Kilobits a second.
+    pub kbps: u32,
 }
 
 /// Why a session description was refused.

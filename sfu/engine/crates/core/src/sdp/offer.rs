@@ -189,6 +189,7 @@ impl Filtered {
             track_id,
             rids: read_rids(section),
             mime_types: kept.codecs.iter().map(|codec| codec.mime_type().to_owned()).collect(),
+            start_bitrates: formats.start_bitrates(&payload_types),
         });
         Ok(())
     }

@@ -46,7 +46,7 @@ impl Transport {
         self.sources.clear();
         self.has_negotiated = true;
         self.requirement.note_offer(now, &self.lines);
-        let sdp = self.finish(&answer, publish);
+        let sdp = self.finish(&answer, offer, publish);
         Ok(Negotiated { sdp, mid_to_track: self.mid_to_track(), bound, refused: Vec::new() })
     }
 
@@ -144,9 +144,12 @@ impl Transport {
         Some(BoundLine { down, mid, ssrc })
     }
 
-    fn finish(&self, answer: &str, publish: &[PublishLine]) -> String {
-        let receiving =
-            publish.iter().map(|line| LocalLine { mid: &line.mid, role: LineRole::Receiving(line) });
+    fn finish(&self, answer: &str, offer: &RemoteOffer, publish: &[PublishLine]) -> String {
+        let receiving = publish.iter().map(|line| {
+            let offered = offer.media.iter().find(|media| *media.mid == *line.mid);
+            let start_bitrates = offered.map_or(&[][..], |media| &media.start_bitrates);
+            LocalLine { mid: &line.mid, role: LineRole::Receiving(line), start_bitrates }
+        });
         let lines: Vec<LocalLine<'_>> = receiving.chain(self.sending_lines()).collect();
         finish_description(answer, &lines, &self.candidates)
     }

@@ -117,7 +117,7 @@ impl Transport {
                 track_sid: &subscription.track_sid,
                 stereo: subscription.stereo,
             };
-            Some(LocalLine { mid: &line.mid, role })
+            Some(LocalLine { mid: &line.mid, role, start_bitrates: &[] })
         })
     }
 
