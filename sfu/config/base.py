@@ -13,7 +13,19 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["Cidr", "Duration", "Fraction", "Level", "NodeIp", "Port", "PortRange", "Section", "UInt", "key"]
+__all__ = [
+    "AnyDuration",
+    "Cidr",
+    "Duration",
+    "Int",
+    "Level",
+    "NodeIp",
+    "Port",
+    "PortRange",
+    "Section",
+    "UInt",
+    "key",
+]
 
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
@@ -49,6 +61,16 @@ def _duration_s(value: Any) -> Any:
     if not text or _DURATION_PART.sub("", text):
         raise ValueError("should be a duration with its unit, such as 500ms, 20s or 1m30s")
     return sum(float(number) * _UNIT_S[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def _any_duration_s(value: Any) -> Any:
+    """The same, and what Go's YAML reader takes besides: a sign, or a bare number of nanoseconds."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    sign = -1.0 if text.startswith("-") else 1.0
+    text = text.lstrip("+-").replace("_", "")
+    return sign * (int(text) * 1e-9 if text.isdecimal() else _duration_s(text))
 
 
 def _port_range(value: Any) -> Any:
@@ -103,12 +125,17 @@ UInt = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=2**63 - 1)]
 Port = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=_MAX_PORT)]
 """A TCP or UDP port; what 0 means is said at the key."""
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
+Int = Annotated[int, BeforeValidator(_not_bool), Field(ge=-(2**63), le=2**64 - 1)]
+"""Any whole number that the reference can hold; for keys without effect, where a negative one often means "off"."""
+
 Level = Annotated[int, Field(ge=0, le=127)]
 """RFC 6464 level: −dBov, so 0 is loudest and 127 silence."""
 
 Duration = Annotated[float, BeforeValidator(_duration_s), Field(ge=0, le=366 * 86400)]
 """Seconds; written as in Go, `1m30s`."""
+
+AnyDuration = Annotated[float, BeforeValidator(_any_duration_s)]
+"""Seconds, also negative; for keys without effect."""
 
 PortRange = Annotated[tuple[Port, Port], BeforeValidator(_port_range)]
 """First and last port; `(0, 0)` means unset."""

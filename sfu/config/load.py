@@ -19,14 +19,32 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-__all__ = ["ConfigError", "boolean_keys", "documented_keys", "has_effect", "ineffective_keys", "load", "scalar_keys"]
+__all__ = [
+    "ConfigError",
+    "boolean_keys",
+    "documented_keys",
+    "has_effect",
+    "ineffective_keys",
+    "load",
+    "scalar_keys",
+    "unknown_variables",
+]
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _PREFIX = "LIVEKIT_"
+_SIBLING_LIKENESS = 0.7
+_LIKENESS = 0.6
+_OTHER_VARIABLES = {"LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "LIVEKIT_TURN_CERT", "LIVEKIT_TURN_KEY"}
+"""Flags and other programs read them."""
 
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the text is one line that names the key."""
+
+    def __init__(self, message: str, *, in_text: bool = True) -> None:
+        """`in_text` is False when the value came from a flag or a variable, not from the file."""
+        super().__init__(message)
+        self.in_text = in_text
 
 
 class _Loader(yaml.BaseLoader):
@@ -69,17 +87,17 @@ def load(
     """
     tree = _parse(text)
     if strict:
-        _refuse_unknown(tree, Config, "")
+        _refuse_unknown(tree)
     else:
         tree = _without_unknown(tree, Config)
-    for path, value in _from_env(env or {}):
-        _put(tree, path, value)
-    for path, value in (flags or {}).items():
+    elsewhere = {**dict(_from_env(env or {})), **(flags or {})}
+    for path, value in elsewhere.items():
         _put(tree, path, value)
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_one_line(error)) from None
+        path = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
+        raise ConfigError(_one_line(error), in_text=path not in elsewhere) from None
 
 
 def scalar_keys() -> tuple[str, ...]:
@@ -157,16 +175,32 @@ def _is_scalar(field: FieldInfo) -> bool:
     return get_origin(field.annotation) not in (list, dict)
 
 
-def _refuse_unknown(tree: Mapping[str, Any], section: type[Section], prefix: str) -> None:
+def _refuse_unknown(tree: Mapping[str, Any]) -> None:
+    """Names every unknown key at once: a file from elsewhere has several."""
+    unknown = list(_unknown(tree, Config, ""))
+    if len(unknown) == 1:
+        prefix, name = unknown[0]
+        near = nearest_key(prefix, name)
+        raise ConfigError(f'unknown key "{prefix}{name}"' + (f'; did you mean "{near}"?' if near else ""))
+    if unknown:
+        named = []
+        for prefix, name in unknown:
+            near = nearest_key(prefix, name)
+            named.append(f'"{prefix}{name}"' + (f' (did you mean "{near}"?)' if near else ""))
+        raise ConfigError(f"unknown keys {', '.join(named)}")
+
+
+def _unknown(tree: Mapping[str, Any], section: type[Section], prefix: str) -> Iterator[tuple[str, str]]:
     known = {name: inner for name, _, inner in _fields(section)}
     for name, value in tree.items():
         if name not in known:
-            raise ConfigError(f'unknown key "{prefix}{name}"; did you mean "{nearest_key(prefix, name)}"?')
+            yield prefix, name
+            continue
         inner = known[name]
         if inner is not None:
             if not isinstance(value, dict):
                 raise ConfigError(f'"{prefix}{name}" must be a section with keys of its own')
-            _refuse_unknown(value, inner, f"{prefix}{name}.")
+            yield from _unknown(value, inner, f"{prefix}{name}.")
 
 
 def _without_unknown(tree: Mapping[str, Any], section: type[Section]) -> dict[str, Any]:
@@ -178,22 +212,35 @@ def _without_unknown(tree: Mapping[str, Any], section: type[Section]) -> dict[st
     return kept
 
 
-def nearest_key(prefix: str, name: str) -> str:
-    """The known key that comes closest to `prefix` + `name`; first the same name elsewhere, then by likeness."""
+def nearest_key(prefix: str, name: str) -> str | None:
+    """The known key that comes closest to `prefix` + `name`: siblings first, then the same name elsewhere.
+
+    Returns:
+        `None` when nothing is near enough for a hint to help.
+    """
     paths = [path for path, _ in documented_keys()]
-    sections = sorted({path.rpartition(".")[0] for path in paths} - {""})
-    everything = [*paths, *sections]
-    # `debug_handler_port`, as the reference's sample file has it, is `debug_handler.port`.
+    everything = [*paths, *sorted({path.rpartition(".")[0] for path in paths} - {""})]
+    # `debug_handler_port`, as older files of the reference have it, is `debug_handler.port`.
     flat = f"{prefix}{name}".replace(".", "_")
-    same_name = [path for path in everything if path.rpartition(".")[2] == name or path.replace(".", "_") == flat]
-    if same_name:
-        return same_name[0]
+    moved = [path for path in everything if path.replace(".", "_") == flat]
     siblings = [path for path in everything if path.startswith(prefix) and "." not in path[len(prefix) :]]
-    for candidates, cutoff in ((siblings, 0.7), (everything, 0.0)):
-        found = difflib.get_close_matches(prefix + name, candidates, n=1, cutoff=cutoff)
-        if found:
-            return found[0]
-    return "port"
+    found = moved or _alike(name, siblings, _SIBLING_LIKENESS)
+    found = found or [path for path in everything if path.rpartition(".")[2] == name]
+    found = found or _alike(name, everything, _LIKENESS)
+    return found[0] if found else None
+
+
+def _alike(name: str, paths: list[str], cutoff: float) -> list[str]:
+    """Those of `paths` whose last part is most like `name`; sections in front would make everything alike."""
+    close = difflib.get_close_matches(name, [path.rpartition(".")[2] for path in paths], n=1, cutoff=cutoff)
+    return [path for path in paths if path.rpartition(".")[2] in close]
+
+
+def unknown_variables(env: Mapping[str, str]) -> list[str]:
+    """Variables that look like a key of one of our sections, `LIVEKIT_RTC_…`, but set nothing."""
+    sections = tuple(f"{_PREFIX}{name.upper()}_" for name, _, inner in _fields(Config) if inner and inner.model_fields)
+    known = {_PREFIX + path.upper().replace(".", "_") for path in scalar_keys()} | _OTHER_VARIABLES
+    return sorted(name for name in env if name.startswith(sections) and name not in known)
 
 
 def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -1,15 +1,29 @@
 """Every key of livekit-server's configuration, with its default, as models (protocol.md §10).
 
 Owns names, defaults and documentation of the reference's keys. Where our default differs, the key's sentence says so
-and why. Subtrees that tune the reference's own algorithms (`remote_bwe` and the like) are accepted whole and change
-nothing here.
+and why. A key without effect takes whatever the reference takes, so its type is wide. Subtrees that tune the
+reference's own algorithms (`remote_bwe` and the like) are accepted whole and change nothing here.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from sfu.config.base import Cidr, Duration, Fraction, Level, NodeIp, Port, PortRange, Section, UInt, key
+from pydantic import BeforeValidator
+
+from sfu.config.base import (
+    AnyDuration,
+    Cidr,
+    Duration,
+    Int,
+    Level,
+    NodeIp,
+    Port,
+    PortRange,
+    Section,
+    UInt,
+    key,
+)
 
 __all__ = [
     "ALL_CODECS",
@@ -52,7 +66,15 @@ __all__ = [
 ]
 
 Tuning = dict[str, Any]
-LogLevel = Literal["", "debug", "info", "warn", "error"]
+
+
+def _log_level(value: Any) -> Any:
+    """As the reference's own reader: any case, and `warning` as its sample file calls it."""
+    text = value.lower() if isinstance(value, str) else value
+    return "warn" if text == "warning" else text
+
+
+LogLevel = Annotated[Literal["", "debug", "info", "warn", "error"], BeforeValidator(_log_level)]
 
 
 class Filters(Section):
@@ -73,31 +95,31 @@ class TurnServer(Section):
     """A TURN server of somebody else, told to clients."""
 
     host: str = key("", "Name or address.")
-    port: Port = key(0, "Port of the server.")
-    protocol: Literal["", "tls", "tcp", "udp"] = key("", "`tls`, `tcp` or `udp`; empty: udp.")
+    port: Int = key(0, "Port of the server.")
+    protocol: str = key("", "`tls`, `tcp` or `udp`; empty: udp.")
     username: str = key("", "User name of fixed credentials.")
     credential: str = key("", "Password of fixed credentials.")
     secret: str = key("", "Shared secret (coturn's static-auth-secret): each client gets credentials of its own.")
     secret_file: str = key("", "File with the shared secret; others must have no access to it.")
-    ttl: UInt = key(14400, "Seconds for which such credentials are good.")
+    ttl: Int = key(14400, "Seconds for which such credentials are good.")
 
 
 class PliThrottle(Section):
     """Least time between two key-frame requests to a publisher."""
 
     low_quality: Duration = key("500ms", "For the lowest layer; Plenum uses it for every layer.")
-    mid_quality: Duration = key("1s", "For the middle layer.", effect=False)
-    high_quality: Duration = key("1s", "For the highest layer.", effect=False)
+    mid_quality: AnyDuration = key("1s", "For the middle layer.", effect=False)
+    high_quality: AnyDuration = key("1s", "For the highest layer.", effect=False)
 
 
 class StreamAllocator(Section):
     """How the bandwidth estimate is divided and tested."""
 
     probe_mode: str = key("padding", "How probes are sent.", effect=False)
-    probe_overage_pct: UInt = key(120, "Size of a probe, percent of the next layer's rate.", effect=False)
-    probe_min_bps: UInt = key(200_000, "Least rate of a probe, bits per second.", effect=False)
-    paused_min_wait: Duration = key("5s", "Wait before a paused track is probed for.", effect=False)
-    min_channel_capacity: UInt = key(0, "Estimate never falls below this, bits per second; 0: off.", effect=False)
+    probe_overage_pct: Int = key(120, "Size of a probe, percent of the next layer's rate.", effect=False)
+    probe_min_bps: Int = key(200_000, "Least rate of a probe, bits per second.", effect=False)
+    paused_min_wait: AnyDuration = key("5s", "Wait before a paused track is probed for.", effect=False)
+    min_channel_capacity: Int = key(0, "Estimate never falls below this, bits per second; 0: off.", effect=False)
     disable_etimation_unmanaged_tracks: bool = key(False, "Leave fixed-rate tracks out of the estimate.", effect=False)
 
 
@@ -117,7 +139,7 @@ class CongestionControl(Section):
 class BatchIo(Section):
     """How sends are gathered."""
 
-    batch_size: UInt = key(0, "Packets per system call; the engine chooses by itself.", effect=False)
+    batch_size: Int = key(0, "Packets per system call; the engine chooses by itself.", effect=False)
     max_flush_interval: Duration = key(
         "3ms", "Longest time for which media to one subscriber is gathered before it is sent; 2–5 ms cost least CPU."
     )
@@ -126,9 +148,9 @@ class BatchIo(Section):
 class ForwardStats(Section):
     """Statistics on forwarding latency."""
 
-    summary_interval: Duration = key("0", "Time between summaries; 0: off.", effect=False)
-    report_interval: Duration = key("0", "Time between reports; 0: off.", effect=False)
-    report_window: Duration = key("0", "Time that a report covers.", effect=False)
+    summary_interval: AnyDuration = key("0", "Time between summaries; 0: off.", effect=False)
+    report_interval: AnyDuration = key("0", "Time between reports; 0: off.", effect=False)
+    report_window: AnyDuration = key("0", "Time that a report covers.", effect=False)
 
 
 class Rtc(Section):
@@ -140,8 +162,8 @@ class Rtc(Section):
         " The reference uses 50000-60000 unless this is set.",
     )
     tcp_port: Port = key(7881, "Port for media over TCP, for clients whose network blocks UDP; 0: none.")
-    port_range_start: Port = key(0, "First of the reference's many UDP ports; here udp_port serves all.", effect=False)
-    port_range_end: Port = key(0, "Last of the reference's many UDP ports.", effect=False)
+    port_range_start: Int = key(0, "First of the reference's many UDP ports; here udp_port serves all.", effect=False)
+    port_range_end: Int = key(0, "Last of the reference's many UDP ports.", effect=False)
     force_tcp: bool = key(False, "Offer no UDP candidates; for tests.")
     use_stun_port_as_ice: bool = key(False, "Advertise the port that STUN saw.", effect=False)
     use_external_ip: bool = key(
@@ -164,29 +186,27 @@ class Rtc(Section):
     )
     stun_servers: list[str] = key([], "`host:port` each, for use_external_ip; empty: well-known public ones.")
     turn_servers: list[TurnServer] = key([], "TURN servers of your own, told to clients.", effect=False)
-    packet_buffer_size: UInt = key(0, "Older name of packet_buffer_size_video.", effect=False)
+    packet_buffer_size: Int = key(0, "Older name of packet_buffer_size_video.", effect=False)
     packet_buffer_size_video: UInt = key(
         300, "Packets kept per sent video stream for retransmission. The reference's 500 cost twice the memory."
     )
-    packet_buffer_size_audio: UInt = key(200, "The same for audio, which is not retransmitted.", effect=False)
+    packet_buffer_size_audio: Int = key(200, "The same for audio, which is not retransmitted.", effect=False)
     pli_throttle: PliThrottle = key(PliThrottle(), "")
     congestion_control: CongestionControl = key(CongestionControl(), "")
     allow_tcp_fallback: bool = key(True, "Let clients move to TCP when UDP fails.", effect=False)
-    tcp_fallback_rtt_threshold: UInt = key(
-        0, "Signal round trip below which TCP is tried, ms; 0: always.", effect=False
-    )
+    tcp_fallback_rtt_threshold: Int = key(0, "Signal round trip below which TCP is tried, ms; 0: always.", effect=False)
     allow_udp_unstable_fallback: bool = key(False, "Move lossy UDP connections to TCP.", effect=False)
     reconnect_on_publication_error: bool = key(False, "Make clients reconnect when publishing fails.", effect=False)
     reconnect_on_subscription_error: bool = key(False, "Make clients reconnect when subscribing fails.", effect=False)
     reconnect_on_data_channel_error: bool = key(False, "Make clients reconnect when data fails.", effect=False)
     batch_io: BatchIo = key(BatchIo(), "")
-    sctp_min_cwnd: UInt = key(0, "Least SCTP congestion window, bytes; 0: the library's.", effect=False)
-    sctp_fast_rtx_wnd: UInt = key(0, "SCTP fast retransmission window, bytes.", effect=False)
-    sctp_cwnd_ca_step: UInt = key(0, "SCTP congestion avoidance step, bytes.", effect=False)
-    datachannel_slow_threshold: UInt = key(0, "Bytes per second below which a data channel is slow.", effect=False)
-    datachannel_lossy_target_latency: Duration = key("0", "Drop lossy data older than this; 0: off.", effect=False)
-    datachannel_data_track_target_latency: Duration = key("100ms", "The same for data tracks.", effect=False)
-    data_channel_max_buffered_amount: UInt = key(0, "Deprecated in the reference.", effect=False)
+    sctp_min_cwnd: Int = key(0, "Least SCTP congestion window, bytes; 0: the library's.", effect=False)
+    sctp_fast_rtx_wnd: Int = key(0, "SCTP fast retransmission window, bytes.", effect=False)
+    sctp_cwnd_ca_step: Int = key(0, "SCTP congestion avoidance step, bytes.", effect=False)
+    datachannel_slow_threshold: Int = key(0, "Bytes per second below which a data channel is slow.", effect=False)
+    datachannel_lossy_target_latency: AnyDuration = key("0", "Drop lossy data older than this; 0: off.", effect=False)
+    datachannel_data_track_target_latency: AnyDuration = key("100ms", "The same for data tracks.", effect=False)
+    data_channel_max_buffered_amount: Int = key(0, "Deprecated in the reference.", effect=False)
     forward_stats: ForwardStats = key(ForwardStats(), "")
     enable_rtp_stream_restart_detection: bool = key(False, "Detect restarted RTP streams.", effect=False)
     enable_warp: bool = key(False, "Faster DTLS and SCTP start; experimental in the reference.", effect=False)
@@ -208,7 +228,7 @@ class Redis(Section):
     """Shared state of several nodes; one node needs none."""
 
     address: str = key("", "`host:port`.", effect=False)
-    db: UInt = key(0, "Database number.", effect=False)
+    db: Int = key(0, "Database number.", effect=False)
     username: str = key("", "User.", effect=False)
     password: str = key("", "Password.", effect=False)
     use_tls: bool = key(False, "Older form of tls.enabled.", effect=False)
@@ -218,12 +238,12 @@ class Redis(Section):
     sentinel_password: str = key("", "Password at the sentinels.", effect=False)
     sentinel_addresses: list[str] = key([], "Sentinels, `host:port` each.", effect=False)
     cluster_addresses: list[str] = key([], "Cluster nodes, `host:port` each.", effect=False)
-    dial_timeout: UInt = key(0, "Milliseconds; 0: the client's default.", effect=False)
-    read_timeout: UInt = key(0, "Milliseconds.", effect=False)
-    write_timeout: UInt = key(0, "Milliseconds.", effect=False)
-    max_redirects: UInt = key(0, "Redirections followed in a cluster.", effect=False)
-    pool_timeout: Duration = key("0", "Wait for a free connection.", effect=False)
-    pool_size: UInt = key(0, "Connections kept.", effect=False)
+    dial_timeout: Int = key(0, "Milliseconds; 0: the client's default.", effect=False)
+    read_timeout: Int = key(0, "Milliseconds.", effect=False)
+    write_timeout: Int = key(0, "Milliseconds.", effect=False)
+    max_redirects: Int = key(0, "Redirections followed in a cluster.", effect=False)
+    pool_timeout: AnyDuration = key("0", "Wait for a free connection.", effect=False)
+    pool_size: Int = key(0, "Connections kept.", effect=False)
 
 
 class CodecSpec(Section):
@@ -237,8 +257,8 @@ class PlayoutDelay(Section):
     """Playout delay that subscribers are asked for."""
 
     enabled: bool = key(False, "Ask for it.", effect=False)
-    min: UInt = key(0, "Least, milliseconds.", effect=False)
-    max: UInt = key(0, "Most, milliseconds.", effect=False)
+    min: Int = key(0, "Least, milliseconds.", effect=False)
+    max: Int = key(0, "Most, milliseconds.", effect=False)
 
 
 ALL_CODECS = (
@@ -269,8 +289,8 @@ class Room(Section):
     enable_remote_unmute: bool = key(False, "Let RoomService unmute participants.")
     playout_delay: PlayoutDelay = key(PlayoutDelay(), "")
     sync_streams: bool = key(False, "Ask subscribers to play a participant's tracks in step.", effect=False)
-    create_room_timeout: Duration = key("10s", "Deadline of creating a room on another node.", effect=False)
-    create_room_attempts: UInt = key(3, "Attempts at that.", effect=False)
+    create_room_timeout: AnyDuration = key("10s", "Deadline of creating a room on another node.", effect=False)
+    create_room_attempts: Int = key(3, "Attempts at that.", effect=False)
     enable_full_room_in_webhooks: bool = key(False, "Webhooks about tracks carry the whole room.", effect=False)
     update_batch_target_size: UInt = key(131_072, "Bytes of participant updates put into one message.")
     max_metadata_size: UInt = key(0, "Older name of limit.max_metadata_size; counts when it is not 0.")
@@ -293,8 +313,8 @@ class Audio(Section):
 class Video(Section):
     """Video layers."""
 
-    dynacast_pause_delay: Duration = key("5s", "Wait before an unwatched layer is paused.", effect=False)
-    codec_regression_threshold: UInt = key(5, "Failures before a publisher falls back to another codec.", effect=False)
+    dynacast_pause_delay: AnyDuration = key("5s", "Wait before an unwatched layer is paused.", effect=False)
+    codec_regression_threshold: Int = key(5, "Failures before a publisher falls back to another codec.", effect=False)
     stream_tracker_manager: Tuning = key({}, "Tuning of the reference's layer detection; accepted whole.", effect=False)
 
 
@@ -305,55 +325,55 @@ class Turn(Section):
     domain: str = key("", "Name that its certificate is for.", effect=False)
     cert_file: str = key("", "Certificate.", effect=False)
     key_file: str = key("", "Its key.", effect=False)
-    tls_port: Port = key(0, "Port for TURN over TLS.", effect=False)
-    udp_port: Port = key(0, "Port for TURN over UDP.", effect=False)
+    tls_port: Int = key(0, "Port for TURN over TLS.", effect=False)
+    udp_port: Int = key(0, "Port for TURN over UDP.", effect=False)
     external_tls: bool = key(False, "TLS ends before us.", effect=False)
-    relay_range_start: Port = key(0, "First relay port.", effect=False)
-    relay_range_end: Port = key(0, "Last relay port.", effect=False)
+    relay_range_start: Int = key(0, "First relay port.", effect=False)
+    relay_range_end: Int = key(0, "Last relay port.", effect=False)
     bind_addresses: list[str] = key(["0.0.0.0"], "Addresses to bind.", effect=False)  # noqa: S104 - the default of both
     per_user_relay_allocation_limit: int = key(12, "Relays of one participant at a time.", effect=False)
     ttl_seconds: int = key(300, "Seconds for which credentials are good.", effect=False)
-    allow_restricted_peer_cidrs: list[Cidr] = key([], "Private networks that may be relayed to.", effect=False)
-    deny_peer_cidrs: list[Cidr] = key([], "Networks that may not.", effect=False)
+    allow_restricted_peer_cidrs: list[str] = key([], "Private networks that may be relayed to.", effect=False)
+    deny_peer_cidrs: list[str] = key([], "Networks that may not.", effect=False)
 
 
 class Limit(Section):
-    """What one node, room or participant may use; 0: no limit."""
+    """What one node, room or participant may use; 0 (or below, where the reference takes that): no limit."""
 
-    num_tracks: UInt = key(0, "Tracks on this node; joins above it are refused.", effect=False)
+    num_tracks: Int = key(0, "Tracks on this node; joins above it are refused.", effect=False)
     bytes_per_sec: float = key(0.0, "Bytes per second on this node.", effect=False)
-    subscription_limit_video: UInt = key(0, "Video subscriptions of one participant.", effect=False)
-    subscription_limit_audio: UInt = key(0, "Audio subscriptions of one participant.", effect=False)
+    subscription_limit_video: Int = key(0, "Video subscriptions of one participant.", effect=False)
+    subscription_limit_audio: Int = key(0, "Audio subscriptions of one participant.", effect=False)
     max_metadata_size: UInt = key(524_288, "Bytes of metadata of a participant or a room.")
     max_attributes_size: UInt = key(65_536, "Bytes of all attributes of a participant, names included.")
     max_room_name_length: UInt = key(256, "Bytes of a room's name.")
     max_participant_identity_length: UInt = key(256, "Bytes of an identity.")
     max_participant_name_length: UInt = key(256, "Bytes of a participant's name.")
-    max_data_blob_key_length: UInt = key(256, "Bytes of a data blob's key.", effect=False)
-    max_data_blobs_size: UInt = key(64_000, "Bytes of all data blobs of a participant.", effect=False)
-    max_data_track_custom_encoding_length: UInt = key(32, "Bytes of a data track's own encoding name.", effect=False)
+    max_data_blob_key_length: Int = key(256, "Bytes of a data blob's key.", effect=False)
+    max_data_blobs_size: Int = key(64_000, "Bytes of all data blobs of a participant.", effect=False)
+    max_data_track_custom_encoding_length: Int = key(32, "Bytes of a data track's own encoding name.", effect=False)
     signal_message_size_limit: UInt = key(2_097_152, "Bytes of one signal message; larger ones end the connection.")
-    agent_signal_message_size_limit: UInt = key(2_097_152, "The same for agent workers.", effect=False)
+    agent_signal_message_size_limit: Int = key(2_097_152, "The same for agent workers.", effect=False)
     max_api_request_body_size: UInt = key(10_485_760, "Bytes of one API request.")
 
 
 class SignalRelay(Section):
     """Signalling between nodes."""
 
-    retry_timeout: Duration = key("7.5s", "Deadline of delivery.", effect=False)
-    min_retry_interval: Duration = key("500ms", "First wait between attempts.", effect=False)
-    max_retry_interval: Duration = key("4s", "Longest wait.", effect=False)
-    stream_buffer_size: UInt = key(1000, "Messages kept.", effect=False)
-    connect_attempts: UInt = key(3, "Attempts to connect.", effect=False)
+    retry_timeout: AnyDuration = key("7.5s", "Deadline of delivery.", effect=False)
+    min_retry_interval: AnyDuration = key("500ms", "First wait between attempts.", effect=False)
+    max_retry_interval: AnyDuration = key("4s", "Longest wait.", effect=False)
+    stream_buffer_size: Int = key(1000, "Messages kept.", effect=False)
+    connect_attempts: Int = key(3, "Attempts to connect.", effect=False)
 
 
 class Psrpc(Section):
     """Calls between nodes."""
 
-    max_attempts: UInt = key(3, "Attempts.", effect=False)
-    timeout: Duration = key("3s", "Deadline of each.", effect=False)
-    backoff: Duration = key("2s", "Wait between them.", effect=False)
-    buffer_size: UInt = key(1000, "Messages kept.", effect=False)
+    max_attempts: Int = key(3, "Attempts.", effect=False)
+    timeout: AnyDuration = key("3s", "Deadline of each.", effect=False)
+    backoff: AnyDuration = key("2s", "Wait between them.", effect=False)
+    buffer_size: Int = key(1000, "Messages kept.", effect=False)
 
 
 class Region(Section):
@@ -371,22 +391,22 @@ class NodeSelector(Section):
     sort_by: str = key("random", "`random`, `cpuload`, `sysload`, `rooms`, `clients`, `tracks` …", effect=False)
     algorithm: str = key("lowest", "`lowest` or `twochoice`.", effect=False)
     sysload_limit: float = key(0.9, "System load above which a node gets no rooms.", effect=False)
-    cpu_load_limit: Fraction = key(0.9, "CPU use above which a node gets no rooms.", effect=False)
+    cpu_load_limit: float = key(0.9, "CPU use above which a node gets no rooms.", effect=False)
     regions: list[Region] = key([], "Known regions.", effect=False)
 
 
 class NodeStats(Section):
     """What nodes tell each other."""
 
-    stats_update_interval: Duration = key("2s", "Time between reports.", effect=False)
-    stats_rate_measurement_intervals: list[Duration] = key(["10s"], "Windows of rates.", effect=False)
-    stats_max_delay: Duration = key("30s", "Age at which a node counts as gone.", effect=False)
+    stats_update_interval: AnyDuration = key("2s", "Time between reports.", effect=False)
+    stats_rate_measurement_intervals: list[AnyDuration] = key(["10s"], "Windows of rates.", effect=False)
+    stats_max_delay: AnyDuration = key("30s", "Age at which a node counts as gone.", effect=False)
 
 
 class Agents(Section):
     """Agent workers."""
 
-    target_load: Fraction = key(0.7, "Load up to which a worker gets jobs.", effect=False)
+    target_load: float = key(0.7, "Load up to which a worker gets jobs.", effect=False)
     enable_user_data_recording: bool = key(False, "Let agents record user data.", effect=False)
     enable_user_data_redaction: bool = key(False, "Redact it.", effect=False)
 
@@ -395,8 +415,8 @@ class Api(Section):
     """RoomService."""
 
     execution_timeout: Duration = key("2s", "Deadline of a call; then `deadline_exceeded`.")
-    check_interval: Duration = key("100ms", "The reference polls for completion; we wait for it.", effect=False)
-    max_check_interval: Duration = key("300s", "Longest wait between such polls.", effect=False)
+    check_interval: AnyDuration = key("100ms", "The reference polls for completion; we wait for it.", effect=False)
+    max_check_interval: AnyDuration = key("300s", "Longest wait between such polls.", effect=False)
     enable_psrpc_for_get_list_participants: bool = key(False, "Compatibility switch of the reference.", effect=False)
 
 
@@ -406,11 +426,11 @@ class Logging(Section):
     level: LogLevel = key("", "`debug`, `info`, `warn` or `error`; empty: info.")
     json_lines: bool = key(False, "One JSON object a line instead of text.", alias="json")
     sample: bool = key(False, "Log only a sample of repeated events.", effect=False)
-    sample_initial: UInt = key(0, "Events before sampling starts.", effect=False)
-    sample_interval: UInt = key(0, "Then one in so many.", effect=False)
-    item_sample_seconds: UInt = key(0, "Window of sampling.", effect=False)
-    item_sample_initial: UInt = key(0, "Events before sampling starts, per item.", effect=False)
-    item_sample_interval: UInt = key(0, "Then one in so many.", effect=False)
+    sample_initial: Int = key(0, "Events before sampling starts.", effect=False)
+    sample_interval: Int = key(0, "Then one in so many.", effect=False)
+    item_sample_seconds: Int = key(0, "Window of sampling.", effect=False)
+    item_sample_initial: Int = key(0, "Events before sampling starts, per item.", effect=False)
+    item_sample_interval: Int = key(0, "Then one in so many.", effect=False)
     pion_level: str = key("error", "Level of the reference's WebRTC library.", effect=False)
     component_levels: dict[str, str] = key({}, "Levels of the reference's components.", effect=False)
 
@@ -426,7 +446,7 @@ class Prometheus(Section):
 class DebugServer(Section):
     """The reference's Go profiler."""
 
-    port: Port = key(0, "Port of it.", effect=False)
+    port: Int = key(0, "Port of it.", effect=False)
 
 
 class Ingress(Section):
@@ -443,15 +463,15 @@ class Sip(Section):
 class UrlNotifier(Section):
     """Delivery to one URL."""
 
-    num_workers: UInt = key(0, "Deliveries at a time.", effect=False)
-    queue_size: UInt = key(0, "Events kept.", effect=False)
+    num_workers: Int = key(0, "Deliveries at a time.", effect=False)
+    queue_size: Int = key(0, "Events kept.", effect=False)
 
 
 class ResourceUrlNotifier(Section):
     """Delivery in order per room."""
 
-    max_age: Duration = key("30s", "Age at which an event is dropped.", effect=False)
-    max_depth: UInt = key(200, "Events kept per room.", effect=False)
+    max_age: AnyDuration = key("30s", "Age at which an event is dropped.", effect=False)
+    max_depth: Int = key(200, "Events kept per room.", effect=False)
 
 
 class WebhookFilter(Section):

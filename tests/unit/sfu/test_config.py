@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu.config import Config, ConfigError, boolean_keys, ineffective_keys, load, scalar_keys
+from sfu.config import Config, ConfigError, boolean_keys, ineffective_keys, load, scalar_keys, unknown_variables
 from sfu.config.example import render
 from sfu.config.load import documented_keys, has_effect
 
@@ -72,6 +72,86 @@ def test_a_livekit_yaml_is_accepted() -> None:
     assert config.turn == Config().turn
 
 
+# Every key that the reference's sample file shows, commented ones too, with other values.
+SAMPLE = """
+port: 7900
+redis: {address: "redis.internal:6379", db: 1, username: u, password: p}
+rtc:
+  port_range_start: 51000
+  port_range_end: 52000
+  tcp_port: 7901
+  use_external_ip: true
+  udp_port: 7902
+  packet_buffer_size: 400
+  stun_servers: [stun.internal]
+  turn_servers: [{host: turn.internal, port: 443, protocol: tls, username: "", credential: ""}]
+  congestion_control: {enabled: true, allow_pause: true}
+  pli_throttle: {low_quality: 400ms, mid_quality: 2s, high_quality: 2s}
+  interfaces: {includes: [eth0], excludes: [docker0]}
+prometheus_port: 6790
+keys: {first: 00000000000000000000000000000000, second: 11111111111111111111111111111111}
+logging: {level: warning, pion_level: error, json: false, sample: false}
+room:
+  auto_create: false
+  empty_timeout: 200
+  max_participants: 0
+  enabled_codecs: [{mime: audio/opus}, {mime: video/vp8}]
+  enable_remote_unmute: true
+  max_metadata_size: 0
+webhook: {api_key: first, urls: ["https://example.com/events"]}
+audio: {active_level: 30, min_percentile: 40, update_interval: 500, smooth_intervals: 4}
+turn:
+  enabled: false
+  udp_port: 3478
+  tls_port: 5349
+  relay_range_start: 2000
+  relay_range_end: 30000
+  external_tls: true
+  domain: turn.example.com
+  cert_file: cert.pem
+  key_file: key.pem
+region: north
+node_selector: {kind: sysload, sort_by: sysload, sysload_limit: 0.7, regions: [{name: north, lat: 44.2, lon: -123.1}]}
+limit: {num_tracks: -1, bytes_per_sec: 1_000_000}
+"""
+
+
+def test_every_key_of_the_references_sample_is_accepted() -> None:
+    config = load(SAMPLE)
+    assert config.limit.num_tracks == -1
+    assert config.limit.bytes_per_sec == 1e6
+    assert config.node_selector.regions[0].lon == -123.1
+    assert config.logging.level == "warn"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "limit: {num_tracks: -1, bytes_per_sec: -1, subscription_limit_video: -1, subscription_limit_audio: -1}",
+        "turn: {ttl_seconds: -1, udp_port: -1, allow_restricted_peer_cidrs: [x]}",
+        "redis: {db: -1, dial_timeout: -1, pool_timeout: -5s}",
+        "node_stats: {stats_max_delay: 30000000000}",
+        "rtc: {turn_servers: [{protocol: udp4, port: -1}]}",
+        "agents: {target_load: 1.5}",
+    ],
+)
+def test_a_key_without_effect_refuses_nothing_that_the_reference_takes(text: str) -> None:
+    assert load(text) != Config()
+
+
+def test_variables_that_look_like_keys_but_are_none_are_found() -> None:
+    env = {"LIVEKIT_RTC_TPC_PORT": "1", "LIVEKIT_RTC_TCP_PORT": "1", "LIVEKIT_API_KEY": "k", "LIVEKIT_URL": "ws://h"}
+    assert unknown_variables(env) == ["LIVEKIT_RTC_TPC_PORT"]
+
+
+def test_an_error_knows_whether_it_is_in_the_file() -> None:
+    elsewhere: list[dict[str, Any]] = [{"flags": {"port": "x"}}, {"env": {"LIVEKIT_PORT": "x"}}]
+    for more in (*elsewhere, {}):
+        with pytest.raises(ConfigError) as refused:
+            load("port: y", **more)
+        assert refused.value.in_text is not bool(more)
+
+
 def test_keys_without_effect_are_named() -> None:
     assert set(ineffective_keys(load(LIVEKIT_YAML))) == {
         "rtc.turn_servers",
@@ -92,6 +172,8 @@ def test_nothing_gives_the_defaults() -> None:
     ("text", "message"),
     [
         ("rtc: {tpc_port: 1}", 'unknown key "rtc.tpc_port"; did you mean "rtc.tcp_port"?'),
+        ("prot: 1\nrtc: {zzz: 2}", 'unknown keys "prot" (did you mean "port"?), "rtc.zzz"'),
+        ("rtc: {udp_prot: 1}", 'unknown key "rtc.udp_prot"; did you mean "rtc.udp_port"?'),
         ("tcp_port: 1", 'unknown key "tcp_port"; did you mean "rtc.tcp_port"?'),
         ("prot: 1", 'unknown key "prot"; did you mean "port"?'),
         ("debug_handler_port: 1", 'unknown key "debug_handler_port"; did you mean "debug_handler.port"?'),
