@@ -237,7 +237,7 @@ async def test_h264_vp9_and_av1_of_the_browser_pass_whole(
 
 @pytest.mark.parametrize("simulcast", [False, True], ids=["single", "simulcast"])
 async def test_h264_from_the_sdk(endpoint: Endpoint, path: JoinPath, chromium: Browser, simulcast: bool) -> None:
-    room, (width, height) = unique("h264"), (640, 480) if simulcast else (320, 240)
+    room, (width, height) = unique("h264"), (640, 480)
     async with (
         sdk(endpoint, "py", room, path) as py,
         chromium.client(endpoint, "web", room, path) as web,
