@@ -51,6 +51,26 @@ async def test_two_tabs_see_and_hear_each_other(endpoint: Endpoint, chromium: Br
         await ana.finds("button", "Participants: 2")
 
 
+async def test_whoever_is_alone_is_given_a_link_for_others(endpoint: Endpoint, chromium: Browser) -> None:
+    room = unique("alone")
+    async with visiting(chromium, page(endpoint), room=room, name="Ana") as ana:
+        await ana.join()
+        await ana.reads("You are alone here")
+        await ana.reads(f"{page(endpoint)}?room={room}")
+        async with visiting(chromium, page(endpoint), room=room, name="Bo") as bo:
+            await bo.join()
+            await ana.look("return !document.body.innerText.includes('You are alone')")
+        await ana.reads("You are alone here")
+
+
+async def test_a_room_name_is_refused_rather_than_cut(endpoint: Endpoint, chromium: Browser) -> None:
+    async with visiting(chromium, page(endpoint), room="r" * 300, name="Ana") as ana:
+        await ana.reads("Too long: 300 bytes, and 256 are allowed")
+        await ana.look("return document.querySelector('button[type=submit]').disabled")
+        await ana.fill("Room", "r" * 256)
+        await ana.join()
+
+
 async def test_chat_reaches_the_others_and_counts_what_is_unread(endpoint: Endpoint, chromium: Browser) -> None:
     room = unique("chat")
     async with (
@@ -141,9 +161,11 @@ async def test_refused_devices_are_explained_and_do_not_keep_anyone_out(endpoint
     room, url = unique("refused"), page(endpoint)
     async with running("chromium-refusing") as browser, visiting(browser, url, room=room, refuse_devices=True) as ana:
         await ana.fill("Your name", "Ana")
-        await ana.reads("Your browser does not let this page use the camera")
-        await ana.reads("Your browser does not let this page use the microphone")
+        await ana.reads("Your browser does not let this page use microphone and camera")
         await ana.join()
+        await ana.reads("The others can neither hear nor see you")
+        await ana.click("Close this message")
+        await ana.look("return !document.body.innerText.includes('nor see you')")
         await ana.click("Turn camera on")
         await ana.reads("The others cannot see you")
         await ana.click("Close this message")
@@ -197,7 +219,7 @@ async def test_a_restarted_server_finds_its_visitors_again(chromium: Browser) ->
             await ana.look("return (window.sameDocument = true)")
             server.signal(signal.SIGTERM)
             assert await server.wait(timeout_s=10) == 0
-            await ana.reads("The server is restarting")
+            await ana.reads("The server was stopped or restarts")
             await server.start()
             await ana.watches("Bo", timeout_s=60)
             await bo.watches("Ana", timeout_s=60)

@@ -3,6 +3,7 @@ import { useTrackVolume } from '@livekit/components-react';
 import type { LocalAudioTrack, LocalVideoTrack } from 'livekit-client';
 import { useEffect, useRef } from 'react';
 import { Icon } from '../components/icons';
+import { type DeviceProblem, jointProblem } from '../lib/deviceProblem';
 import type { Problem } from '../lib/problem';
 import type { PreviewTrack } from './usePreviewTrack';
 
@@ -40,10 +41,16 @@ export function DevicePreview({ wishes, camera, microphone, onChange }: DevicePr
         </div>
       </div>
       {microphone.track && <Level track={microphone.track} />}
-      {microphone.problem && <PreviewProblem problem={microphone.problem} />}
-      {camera.problem && <PreviewProblem problem={camera.problem} />}
+      {previewProblems(microphone.problem, camera.problem).map((problem) => (
+        <PreviewProblem key={problem.title} problem={problem} />
+      ))}
     </div>
   );
+}
+
+function previewProblems(microphone: DeviceProblem | undefined, camera: DeviceProblem | undefined): Problem[] {
+  const joint = microphone && camera && jointProblem(microphone, camera);
+  return joint ? [joint] : [microphone, camera].filter((problem) => problem !== undefined);
 }
 
 function placeholder(wanted: boolean, problem: Problem | undefined): string {
@@ -98,7 +105,7 @@ function DeviceSwitch({ capture, wanted, preview, onChange }: DeviceSwitchProps)
 function PreviewProblem({ problem }: { problem: Problem }) {
   return (
     <div className="preview-problem" role="status">
-      <strong>{problem.title}.</strong> {problem.text} You can join without it.
+      <strong>{problem.title}.</strong> {problem.text} You can join all the same.
       {problem.hints && <p className="muted">{problem.hints[0]}</p>}
     </div>
   );

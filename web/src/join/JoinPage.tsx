@@ -39,6 +39,7 @@ export function JoinPage({ pageHref, mode, hashToken, problem, onJoin }: JoinPag
     writeDefaults({ roomName, displayName, ...wishes }, browserStorage());
     onJoin({
       ...who,
+      refused: { microphone: microphone.problem, camera: camera.problem },
       microphone: secure && wishes.microphone && !microphone.problem,
       camera: secure && wishes.camera && !camera.problem,
     });

@@ -1,6 +1,6 @@
 /** Joining with a token that somebody made: room, name and rights are inside it. */
 import { type FormEvent, useEffect, useState } from 'react';
-import { looksLikeToken, peekClaims, type TokenClaims } from '../lib/token';
+import { looksLikeToken, peekClaims, type TokenClaims, tokenFlaw } from '../lib/token';
 
 interface TokenFormProps {
   /** From the address, or empty. */
@@ -50,10 +50,8 @@ export function TokenForm({ initialToken, onJoin }: TokenFormProps) {
 function TokenHint({ empty, valid, claims }: { empty: boolean; valid: boolean; claims: TokenClaims }) {
   if (empty) return 'Whoever runs the server makes one, for example with “plenum token create”.';
   if (!valid) return 'This does not look like a token: it has three parts, joined by dots.';
-  if (claims.expiresAt_s !== undefined && claims.expiresAt_s * 1000 < Date.now()) {
-    return 'This token has expired. Ask for a new one.';
-  }
-  if (!claims.room) return 'What is inside cannot be read here; the server decides.';
+  const flaw = tokenFlaw(claims, Date.now());
+  if (flaw) return flaw;
   const who = claims.name ?? claims.identity;
   return (
     <>

@@ -6,13 +6,12 @@ import {
   type LocalVideoTrack,
 } from 'livekit-client';
 import { useCallback, useEffect, useState } from 'react';
-import { deviceProblem } from '../lib/deviceProblem';
-import type { Problem } from '../lib/problem';
+import { type DeviceProblem, deviceProblem } from '../lib/deviceProblem';
 
 export interface PreviewTrack<T> {
   /** Undefined while the browser asks, when it refused, and when nobody wants it. */
   track: T | undefined;
-  problem: Problem | undefined;
+  problem: DeviceProblem | undefined;
   /** Asks the browser again after a problem. */
   retry: () => void;
 }
@@ -34,7 +33,7 @@ function usePreviewTrack<T extends { stop(): void }>(
 ): PreviewTrack<T> {
   const [attempt, setAttempt] = useState(0);
   const [track, setTrack] = useState<T>();
-  const [problem, setProblem] = useState<Problem>();
+  const [problem, setProblem] = useState<DeviceProblem>();
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new attempt is a reason to open again.
   useEffect(() => {

@@ -39,6 +39,13 @@ describe('connectProblem', () => {
     expect(connectProblem(failure).title).toBe('Your token has expired');
   });
 
+  it.each([
+    ['no room name', 'Your token names no room'],
+    ['room name length exceeds limits: max length 256', 'The name of the room is too long'],
+  ])('has words for “%s”', (serverText, title) => {
+    expect(connectProblem(signal(new Error('x'), { status: 400, serverText })).title).toBe(title);
+  });
+
   it('tells a room that turns a good token away from a server that is gone', () => {
     const full = signal(ConnectionError.leaveRequest('leave', DisconnectReason.JOIN_FAILURE));
     expect(connectProblem(full).title).toBe('The room did not let you in');

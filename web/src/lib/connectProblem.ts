@@ -126,6 +126,12 @@ function refusedProblem(failure: JoinFailure): Problem {
       ...detail(text),
     };
   }
+  if (/no room name/i.test(text)) {
+    return { title: 'Your token names no room', text: 'Ask for one that was made for a room.', ...detail(text) };
+  }
+  if (/room name length/i.test(text)) {
+    return { title: 'The name of the room is too long', text: 'Choose a shorter one.', ...detail(text) };
+  }
   if (status === 404) {
     return { title: 'This room does not exist', text: 'And your token does not allow to open it.', ...detail(text) };
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { deviceProblem, insecurePageProblem } from './deviceProblem';
+import { type DeviceProblem, deviceProblem, insecurePageProblem, jointProblem } from './deviceProblem';
 
 const named = (name: string, message = '') => Object.assign(new Error(message), { name });
 
@@ -23,6 +23,23 @@ describe('deviceProblem', () => {
 
   it('keeps the browser’s words for what it does not know', () => {
     expect(deviceProblem('camera', named('OddError', 'lens cap'))?.detail).toBe('lens cap');
+  });
+});
+
+describe('jointProblem', () => {
+  const problem = (capture: 'microphone' | 'camera', name: string) =>
+    deviceProblem(capture, named(name)) as DeviceProblem;
+  const joint = (ofMicrophone: string, ofCamera: string) =>
+    jointProblem(problem('microphone', ofMicrophone), problem('camera', ofCamera))?.title;
+
+  it('says once what is wrong with both', () => {
+    expect(joint('NotAllowedError', 'NotAllowedError')).toMatch(/use microphone and camera/);
+    expect(joint('NotFoundError', 'NotFoundError')).toMatch(/No microphone and no camera/);
+  });
+
+  it('keeps apart what has two causes', () => {
+    expect(joint('NotAllowedError', 'NotFoundError')).toBeUndefined();
+    expect(joint('NotReadableError', 'NotReadableError')).toBeUndefined();
   });
 });
 

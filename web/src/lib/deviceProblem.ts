@@ -4,6 +4,11 @@ import { messageOf, type Problem } from './problem';
 
 export type Capture = 'microphone' | 'camera' | 'screen' | 'speaker';
 
+/** A problem of one device. `cause` is set where two devices may share it. */
+export interface DeviceProblem extends Problem {
+  cause?: 'denied' | 'absent';
+}
+
 const EFFECT: Record<Capture, string> = {
   microphone: 'The others cannot hear you.',
   camera: 'The others cannot see you.',
@@ -15,21 +20,20 @@ const EFFECT: Record<Capture, string> = {
  * The problem to show for a failed capture, or undefined when there is nothing to tell:
  * closing the browser's screen picker is a decision, not a failure.
  */
-export function deviceProblem(capture: Capture, error: unknown): Problem | undefined {
+export function deviceProblem(capture: Capture, error: unknown): DeviceProblem | undefined {
   const failure = MediaDeviceFailure.getFailure(error);
   if (capture === 'screen') return screenProblem(failure, error);
   switch (failure) {
     case MediaDeviceFailure.PermissionDenied:
       return {
+        cause: 'denied',
         title: `Your browser does not let this page use the ${capture}`,
         text: EFFECT[capture],
-        hints: [
-          `Click the icon to the left of the address, allow the ${capture}, then turn it on again.`,
-          `If it is allowed there, look in the system’s privacy settings for this browser.`,
-        ],
+        hints: deniedHints(`the ${capture}`, 'it'),
       };
     case MediaDeviceFailure.NotFound:
       return {
+        cause: 'absent',
         title: `No ${capture} was found`,
         text: EFFECT[capture],
         hints: ['Plug one in, then turn it on again. You can stay in the meeting without.'],
@@ -45,6 +49,27 @@ export function deviceProblem(capture: Capture, error: unknown): Problem | undef
   }
 }
 
+/**
+ * Microphone and camera mostly fail together and for one reason: then one text says it for both.
+ * Undefined where they have nothing in common, and each needs its own words.
+ */
+export function jointProblem(microphone: DeviceProblem, camera: DeviceProblem): Problem | undefined {
+  if (!microphone.cause || microphone.cause !== camera.cause) return undefined;
+  const text = 'The others can neither hear nor see you.';
+  if (microphone.cause === 'absent') {
+    return {
+      title: 'No microphone and no camera were found',
+      text,
+      hints: ['Plug them in, then turn them on again. You can stay in the meeting without.'],
+    };
+  }
+  return {
+    title: 'Your browser does not let this page use microphone and camera',
+    text,
+    hints: deniedHints('both', 'them'),
+  };
+}
+
 /** Where the browser hides the devices because the page's address is neither HTTPS nor this machine. */
 export function insecurePageProblem(host: string): Problem {
   return {
@@ -56,6 +81,13 @@ export function insecurePageProblem(host: string): Problem {
       'On the server’s own machine, open http://localhost instead.',
     ],
   };
+}
+
+function deniedHints(what: string, pronoun: string): readonly string[] {
+  return [
+    `Click the icon to the left of the address, allow ${what}, then turn ${pronoun} on again.`,
+    'If that is allowed already, look in the system’s privacy settings for this browser.',
+  ];
 }
 
 function screenProblem(failure: MediaDeviceFailure | undefined, error: unknown): Problem | undefined {

@@ -42,8 +42,8 @@ const TEXTS: Partial<Record<DisconnectReason, Problem>> = {
     text: 'It ended your part in the meeting.',
   },
   [DisconnectReason.SERVER_SHUTDOWN]: {
-    title: 'The server is restarting',
-    text: 'You are brought back as soon as it answers.',
+    title: 'The server was stopped or restarts',
+    text: 'If it comes back, so do you, by yourself.',
   },
   [DisconnectReason.CONNECTION_TIMEOUT]: {
     title: 'The connection timed out',

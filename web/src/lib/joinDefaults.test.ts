@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type JoinDefaults, NAME_LENGTH_MAX, readDefaults, writeDefaults } from './joinDefaults';
+import { type JoinDefaults, nameFlaw, readDefaults, writeDefaults } from './joinDefaults';
 
 function memoryStorage(text?: string) {
   const items = new Map<string, string>();
@@ -34,8 +34,8 @@ describe('readDefaults', () => {
     });
   });
 
-  it('clips what is too long, and works without storage', () => {
-    expect(readDefaults(`?room=${'x'.repeat(1000)}`, undefined).roomName).toHaveLength(NAME_LENGTH_MAX);
+  it('cuts nothing, and works without storage', () => {
+    expect(readDefaults(`?room=${'x'.repeat(1000)}`, undefined).roomName).toHaveLength(1000);
   });
 
   it('does not fail where the browser refuses to store', () => {
@@ -45,5 +45,17 @@ describe('readDefaults', () => {
       },
     };
     expect(() => writeDefaults(values, full)).not.toThrow();
+  });
+});
+
+describe('nameFlaw', () => {
+  it('allows what the server allows', () => {
+    expect(nameFlaw('x'.repeat(256))).toBeUndefined();
+    expect(nameFlaw(` ${'x'.repeat(256)} `)).toBeUndefined();
+  });
+
+  it('counts bytes, and says how many', () => {
+    expect(nameFlaw('x'.repeat(257))).toBe('Too long: 257 bytes, and 256 are allowed.');
+    expect(nameFlaw('ü'.repeat(150))).toBe('Too long: 300 bytes, and 256 are allowed.');
   });
 });

@@ -10,16 +10,22 @@ export interface JoinDefaults {
 const STORAGE_KEY = 'plenum.join';
 const FALLBACK: JoinDefaults = { roomName: '', displayName: '', microphone: true, camera: true };
 
-/** The longest name the form takes, in characters; the server's own limit is 256. */
-export const NAME_LENGTH_MAX = 128;
+/** The longest name of a room or person, in bytes of UTF-8: the server's default limit. */
+const NAME_BYTES_MAX = 256;
+
+/** Why a name cannot be used. Names are never cut: a shortened room is another room than the one others are in. */
+export function nameFlaw(name: string): string | undefined {
+  const bytes = new TextEncoder().encode(name.trim()).length;
+  return bytes > NAME_BYTES_MAX ? `Too long: ${bytes} bytes, and ${NAME_BYTES_MAX} are allowed.` : undefined;
+}
 
 export function readDefaults(search: string, storage: Pick<Storage, 'getItem'> | undefined): JoinDefaults {
   const query = new URLSearchParams(search);
   const stored = readStored(storage);
   return {
     ...stored,
-    roomName: clip(query.get('room')) || stored.roomName,
-    displayName: clip(query.get('name')) || stored.displayName,
+    roomName: trimmed(query.get('room')) || stored.roomName,
+    displayName: trimmed(query.get('name')) || stored.displayName,
   };
 }
 
@@ -47,8 +53,8 @@ function readStored(storage: Pick<Storage, 'getItem'> | undefined): JoinDefaults
     if (typeof stored !== 'object' || stored === null) return FALLBACK;
     const values = stored as Record<string, unknown>;
     return {
-      roomName: clip(values.roomName),
-      displayName: clip(values.displayName),
+      roomName: trimmed(values.roomName),
+      displayName: trimmed(values.displayName),
       microphone: values.microphone !== false,
       camera: values.camera !== false,
     };
@@ -57,6 +63,6 @@ function readStored(storage: Pick<Storage, 'getItem'> | undefined): JoinDefaults
   }
 }
 
-function clip(value: unknown): string {
-  return typeof value === 'string' ? value.trim().slice(0, NAME_LENGTH_MAX) : '';
+function trimmed(value: unknown): string {
+  return typeof value === 'string' ? value.trim() : '';
 }

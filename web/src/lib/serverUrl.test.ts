@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { endpoint, inviteLink, signalUrl } from './serverUrl';
+import { endpoint, inviteLink, isLoopback, signalUrl } from './serverUrl';
 
 describe('signalUrl', () => {
   it.each([
@@ -24,5 +24,18 @@ describe('inviteLink', () => {
   it('carries the room, escaped, and drops name and token', () => {
     const link = inviteLink('https://example.org/plenum/?room=old&name=Ana#token=a.b.c', 'a & b');
     expect(link).toBe('https://example.org/plenum/?room=a+%26+b');
+  });
+});
+
+describe('isLoopback', () => {
+  it.each([
+    ['http://127.0.0.1:7880/?room=x', true],
+    ['http://localhost:7880/', true],
+    ['http://[::1]:7880/', true],
+    ['http://192.168.1.5:7880/', false],
+    ['https://127.example.com/', false],
+    ['https://notlocalhost/', false],
+  ])('%s: %s', (href, expected) => {
+    expect(isLoopback(href)).toBe(expected);
   });
 });

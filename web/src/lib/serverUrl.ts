@@ -26,3 +26,9 @@ export function inviteLink(href: string, roomName: string): string {
   url.searchParams.set('room', roomName);
   return url.href;
 }
+
+/** Whether a link works on this machine only. */
+export function isLoopback(href: string): boolean {
+  const { hostname } = new URL(href);
+  return hostname === '[::1]' || /(^|\.)localhost$/.test(hostname) || /^127(\.\d+){3}$/.test(hostname);
+}

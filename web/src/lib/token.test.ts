@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { looksLikeToken, peekClaims, tokenFromHash, withoutToken } from './token';
+import { looksLikeToken, peekClaims, tokenFlaw, tokenFromHash, withoutToken } from './token';
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 const jwt = (claims: unknown) => `${encode({ alg: 'HS256' })}.${encode(claims)}.c2ln`;
@@ -33,16 +33,33 @@ describe('peekClaims', () => {
       identity: 'ana',
       name: 'Ana Žilić',
       room: 'küche',
+      roomJoin: true,
       expiresAt_s: 1_800_000_000,
     });
   });
 
-  it.each(['', 'x', 'a.b.c', '..', jwt(null), jwt([]), jwt('text'), jwt({ sub: 5, video: 'all' })])(
-    'gives nothing for %j',
-    (token) => {
-      expect(peekClaims(token)).toEqual({});
-    },
-  );
+  it.each(['', 'x', 'a.b.c', '..', jwt(null), jwt('text')])('gives nothing for %j', (token) => {
+    expect(peekClaims(token)).toEqual({});
+  });
+});
+
+describe('tokenFlaw', () => {
+  const whole = { sub: 'ana', exp: 1_800_000_000, video: { room: 'küche', roomJoin: true } };
+  const flaw = (token: string) => tokenFlaw(peekClaims(token), 1_700_000_000_000);
+
+  it('is silent about a token that lets one in', () => {
+    expect(flaw(jwt(whole))).toBeUndefined();
+  });
+
+  it.each([
+    ['a.b.c', /cannot be read/],
+    [jwt({ ...whole, exp: 1_600_000_000 }), /has expired/],
+    [jwt({ ...whole, video: 'all' }), /does not allow to join/],
+    [jwt({ ...whole, video: { roomJoin: true } }), /names no room/],
+    [jwt({ ...whole, sub: 5 }), /who you are/],
+  ])('says of %s: %s', (token, expected) => {
+    expect(flaw(token)).toMatch(expected);
+  });
 });
 
 describe('looksLikeToken', () => {

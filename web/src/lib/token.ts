@@ -8,6 +8,8 @@ export interface TokenClaims {
   identity?: string;
   name?: string;
   room?: string;
+  /** Whether it lets its holder into rooms; set for every token that could be read. */
+  roomJoin?: boolean;
   /** Seconds since the epoch. */
   expiresAt_s?: number;
 }
@@ -43,11 +45,24 @@ export function peekClaims(token: string): TokenClaims {
   }
 }
 
+/** Why the server will not let anyone join with a token of these claims; undefined where nothing speaks against it. */
+export function tokenFlaw(claims: TokenClaims, now_ms: number): string | undefined {
+  if (claims.roomJoin === undefined) return 'What is inside cannot be read here; the server decides.';
+  if (claims.expiresAt_s !== undefined && claims.expiresAt_s * 1000 < now_ms) {
+    return 'This token has expired. Ask for a new one.';
+  }
+  if (!claims.roomJoin) return 'This token does not allow to join a room. Ask for one that does.';
+  if (!claims.room) return 'This token names no room. Ask for one that was made for a room.';
+  if (!claims.identity) return 'This token does not say who you are. Ask for one with an identity.';
+  return undefined;
+}
+
 function pickClaims(payload: Record<string, unknown>): TokenClaims {
   const video = isRecord(payload.video) ? payload.video : {};
   return {
     ...(typeof payload.sub === 'string' && { identity: payload.sub }),
     ...(typeof payload.name === 'string' && payload.name && { name: payload.name }),
+    roomJoin: video.roomJoin === true,
     ...(typeof video.room === 'string' && video.room && { room: video.room }),
     ...(typeof payload.exp === 'number' && { expiresAt_s: payload.exp }),
   };

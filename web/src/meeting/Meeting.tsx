@@ -1,7 +1,8 @@
 /** The meeting: stage, panels, controls and messages round one Room. */
 import { RoomAudioRenderer, RoomContext } from '@livekit/components-react';
 import { useState } from 'react';
-import { ProblemCard } from '../components/ProblemCard';
+import { inviteLink } from '../lib/serverUrl';
+import { Alone } from './Alone';
 import { Announcer } from './Announcer';
 import { AudioUnlock } from './AudioUnlock';
 import { ChatPanel } from './ChatPanel';
@@ -9,6 +10,7 @@ import { ConnectionBanner } from './ConnectionBanner';
 import { ControlBar } from './ControlBar';
 import { DeviceDialog } from './DeviceDialog';
 import type { MeetingSession, MeetingSnapshot } from './meetingSession';
+import { Notices } from './Notices';
 import { PeoplePanel } from './PeoplePanel';
 import { Stage } from './Stage';
 import { TopBar } from './TopBar';
@@ -37,29 +39,28 @@ function MeetingFrame({ session, snapshot, inviteHref }: MeetingProps) {
   const [choosingDevices, setChoosingDevices] = useState(false);
   const chat = useChatLog();
   const unread = useUnread(chat.lines, panel === 'chat');
+  const link = inviteHref === undefined ? undefined : inviteLink(inviteHref, snapshot.roomName);
   const togglePanel = (name: PanelName) => setPanel((open) => (open === name ? undefined : name));
 
   return (
     <div className={`meeting ${panel ? 'meeting-with-panel' : ''}`}>
       <TopBar
         roomName={snapshot.roomName}
-        inviteHref={inviteHref}
+        inviteLink={link}
         peopleOpen={panel === 'people'}
         onPeople={() => togglePanel('people')}
       />
       <main className="stage-area">
-        {snapshot.phase.name === 'joined' && <Stage />}
+        {snapshot.phase.name === 'joined' && (
+          <>
+            <Stage />
+            <Alone href={link} />
+          </>
+        )}
         <div className="messages">
           <ConnectionBanner phase={snapshot.phase} onRetry={session.retryNow} />
           <AudioUnlock />
-          {snapshot.notices.map((notice) => (
-            <ProblemCard
-              key={notice.id}
-              tone="notice"
-              problem={notice.problem}
-              onClose={() => session.dismissNotice(notice.id)}
-            />
-          ))}
+          <Notices notices={snapshot.notices} onClose={(ids) => session.dismissNotices(ids)} />
         </div>
       </main>
       {panel === 'chat' && <ChatPanel chat={chat} onClose={() => setPanel(undefined)} />}

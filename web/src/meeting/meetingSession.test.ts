@@ -138,7 +138,7 @@ describe('after the connection is lost', () => {
     await session.setMicrophone(false);
     await session.chooseDevice('audioinput', 'headset');
     current().emit(RoomEvent.Disconnected, DisconnectReason.SERVER_SHUTDOWN);
-    expect(phase()).toMatchObject({ name: 'away', problem: { title: 'The server is restarting' } });
+    expect(phase()).toMatchObject({ name: 'away', problem: { title: 'The server was stopped or restarts' } });
     await vi.runAllTimersAsync();
     expect(phase().name).toBe('joined');
     expect(rooms).toHaveLength(3);
@@ -251,7 +251,19 @@ describe('devices', () => {
     await session.join(REQUEST);
     current().localParticipant.setCameraEnabled.mockRejectedValueOnce(denied);
     await session.setCamera(true);
-    session.dismissNotice(session.snapshot().notices[0]?.id ?? 0);
+    session.dismissNotices([session.snapshot().notices[0]?.id ?? 0]);
+    expect(session.snapshot().notices).toEqual([]);
+  });
+
+  it('says in the meeting, once, why a device stayed off', async () => {
+    const { session, current, phase } = setUp();
+    const camera = { title: 'refused', text: 'by the browser' };
+    await session.join({ ...REQUEST, camera: false, refused: { camera } });
+    expect(session.snapshot().notices).toMatchObject([{ capture: 'camera', problem: camera }]);
+    session.dismissNotices(session.snapshot().notices.map((notice) => notice.id));
+    current().emit(RoomEvent.Disconnected);
+    await vi.runAllTimersAsync();
+    expect(phase().name).toBe('joined');
     expect(session.snapshot().notices).toEqual([]);
   });
 

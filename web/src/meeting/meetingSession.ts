@@ -15,7 +15,7 @@ import {
 } from 'livekit-client';
 import { retryDelay_ms } from '../lib/backoff';
 import { connectProblem, isPassing, isTokenRefused, type JoinFailure, type JoinStep } from '../lib/connectProblem';
-import { type Capture, deviceProblem } from '../lib/deviceProblem';
+import { type Capture, type DeviceProblem, deviceProblem } from '../lib/deviceProblem';
 import { comesBack, disconnectProblem } from '../lib/disconnectReason';
 import type { Problem } from '../lib/problem';
 
@@ -26,6 +26,8 @@ export interface JoinRequest {
   token?: string;
   microphone: boolean;
   camera: boolean;
+  /** Why a device that was wanted stays off; said once in the meeting, too. */
+  refused?: Partial<Record<'microphone' | 'camera', DeviceProblem | undefined>>;
 }
 
 /** Where the meeting stands. `stage` phases (joined, away) keep the meeting on screen. */
@@ -40,7 +42,7 @@ export type MeetingPhase =
 export interface Notice {
   id: number;
   capture: Capture;
-  problem: Problem;
+  problem: DeviceProblem;
 }
 
 export interface MeetingSnapshot {
@@ -151,8 +153,8 @@ export class MeetingSession {
     });
   }
 
-  dismissNotice(id: number): void {
-    this.update({ notices: this.state.notices.filter((notice) => notice.id !== id) });
+  dismissNotices(ids: readonly number[]): void {
+    this.update({ notices: this.state.notices.filter((notice) => !ids.includes(notice.id)) });
   }
 
   /** One attempt from token to open devices. Gives the failure, or undefined: joined, or no longer wanted. */
@@ -202,6 +204,10 @@ export class MeetingSession {
     if (localParticipant.permissions?.canPublish === false) return;
     if (request.microphone) void this.setMicrophone(true);
     if (request.camera) void this.setCamera(true);
+    const { microphone, camera } = request.refused ?? {};
+    if (microphone) this.addNotice('microphone', microphone);
+    if (camera) this.addNotice('camera', camera);
+    if (this.request) this.request = { ...this.request, refused: {} };
   }
 
   private handleDisconnected(room: Room, reason: DisconnectReason | undefined): void {
@@ -252,7 +258,7 @@ export class MeetingSession {
     }
   }
 
-  private addNotice(capture: Capture, problem: Problem): void {
+  private addNotice(capture: Capture, problem: DeviceProblem): void {
     this.lastNoticeId += 1;
     this.update({ notices: [...this.state.notices, { id: this.lastNoticeId, capture, problem }] });
   }
