@@ -55,7 +55,7 @@ def banner(startup: Startup, endpoints: Endpoints) -> RenderableType:
         rows.add_row("API secret", secret)
     rows.add_row("Ports", _ports(endpoints))
     if not startup.on_loopback_only:
-        rows.add_row("Note", _notes(endpoints))
+        rows.add_row("Note", _notes(startup, endpoints))
     rows.add_row("Stop", "Ctrl+C")
     title = f"[bold]Plenum {__version__}[/] – dev mode, not for the public"
     return Panel.fit(rows, title=title, border_style="cyan", padding=(1, 2))
@@ -85,10 +85,14 @@ def _ports(endpoints: Endpoints) -> str:
     return ", ".join(parts)
 
 
-def _notes(endpoints: Endpoints) -> str:
-    if endpoints.secure:
-        return "reachable from other machines: whoever opens the page may join"
-    return "browsers on other machines give camera and microphone to HTTPS only: --tls-cert, --tls-key"
+def _notes(startup: Startup, endpoints: Endpoints) -> Text:
+    note = Text()
+    if startup.open_to_others:
+        note.append("REACHABLE FROM OTHER MACHINES: whoever opens the page may join", style="bold yellow")
+    if not endpoints.secure:
+        note.append("\n" if note else "")
+        note.append("browsers on other machines give camera and microphone to HTTPS only: --tls-cert, --tls-key")
+    return note
 
 
 def _port(addresses: Sequence[str]) -> str:

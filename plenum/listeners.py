@@ -80,5 +80,7 @@ def _sentence(error: OSError, address: str, port: int, key: str, flag: str) -> s
     if error.errno == errno.EADDRINUSE:
         return f"{where} is taken by another program; stop it or choose another port with {choose}"
     if error.errno == errno.EACCES:
-        return f"{where} is not allowed: ports below 1024 need root; choose another with {choose}"
+        return (
+            f"{where} is not allowed: ports below 1024 need CAP_NET_BIND_SERVICE or root; choose another with {choose}"
+        )
     return f"{where} cannot be bound: {error.strerror or error}"

@@ -16,17 +16,16 @@ import resource
 import signal
 import ssl
 import threading
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 import uvloop
 from aiohttp import web
-from jwt.warnings import InsecureKeyLengthWarning
 
 from auth import tokens
 from auth.keys import KeysError
+from plenum import __version__
 from plenum.banner import Endpoints, banner
 from plenum.cli.console import out
 from plenum.listeners import listen, port_of
@@ -81,9 +80,10 @@ def run(startup: Startup) -> int:
     config = startup.config
     configure_logging(config.logging.level or config.log_level or "info", json_lines=config.logging.json_lines)
     _allow_many_sockets()
-    if config.development:
-        # `devkey: secret` is shorter than RFC 7518 §3.2 asks for; dev mode says so in its own words.
-        warnings.simplefilter("ignore", InsecureKeyLengthWarning)
+    for note in startup.notes:
+        _log.warning(note)
+    if startup.open_to_others:
+        _log.warning("DEV MODE IS REACHABLE FROM OTHER MACHINES: whoever opens the page may join")
     if startup.ineffective:
         _log.warning("keys without effect yet", keys=list(startup.ineffective))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -110,7 +110,7 @@ async def _serve(startup: Startup) -> int:
     try:
         engine = EngineClient(engine_config(config, addresses), ice_lite=config.rtc.use_ice_lite)
     except (EngineStartError, ValueError) as error:
-        raise StartupError(f"media: {error}") from None
+        raise StartupError(_media_sentence(str(error))) from None
     engine.start()
     try:
         await _serve_rooms(startup, engine, _Sockets(http, scrape, tls), stop)
@@ -118,6 +118,14 @@ async def _serve(startup: Startup) -> int:
         engine.stop()
     _log.info("stopped")
     return 0
+
+
+def _media_sentence(reason: str) -> str:
+    """The engine's reason, with the key and the flag that choose the port."""
+    for protocol, key, flag in (("UDP", "rtc.udp_port", "--udp-port"), ("TCP", "rtc.tcp_port", "--rtc.tcp_port")):
+        if reason.startswith(f"cannot bind {protocol}"):
+            return f"media: {reason}; choose another port with {flag} or {key}"
+    return f"media: {reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,7 @@ async def _serve_rooms(startup: Startup, engine: EngineClient, sockets: _Sockets
     ) as registry:
         app = build_site(startup, registry, clock, metrics, node_id)
         async with _sites(app, sockets.http, tls=sockets.tls), _scrape_sites(metrics, sockets.scrape, config):
-            _announce(startup, _endpoints(engine, sockets))
+            _announce(startup, _endpoints(engine, sockets), node_id)
             await stop.wait()
             _log.info("stopping", rooms=len(registry))
             _force_exit_later()
@@ -265,14 +273,18 @@ def _endpoints(engine: EngineClient, sockets: _Sockets) -> Endpoints:
     )
 
 
-def _announce(startup: Startup, endpoints: Endpoints) -> None:
-    if startup.config.development and not startup.config.logging.json_lines:
-        out.print(banner(startup, endpoints))
-        return
+def _announce(startup: Startup, endpoints: Endpoints, node_id: str) -> None:
+    config = startup.config
     _log.info(
         "serving",
+        version=__version__,
+        node_id=node_id,
+        mode="dev" if config.development else "production",
+        config=startup.origin or None,
         http=[host_port(address, port) for address, port in endpoints.http],
         udp=list(endpoints.udp),
         tcp=list(endpoints.tcp),
         metrics_port=endpoints.metrics_port,
     )
+    if config.development and not config.logging.json_lines:
+        out.print(banner(startup, endpoints))

@@ -21,6 +21,7 @@ from auth.keys import (
     mapping_source,
     parse_keys,
 )
+from plenum.notes import unknown_names, without_effect
 from sfu import config as configuration
 from sfu.config import Config, ConfigError
 
@@ -60,7 +61,11 @@ class Startup:
     config: Config
     keys: KeyRing
     ineffective: tuple[str, ...]
-    """Keys that were set but change nothing yet."""
+    """Keys that were set but change nothing yet, those left out that `notes` speaks of."""
+    notes: tuple[str, ...] = ()
+    """What the operator should know, one sentence each."""
+    origin: str = ""
+    """Where the configuration came from: a path, `LIVEKIT_CONFIG`, or empty."""
     generated: tuple[str, str] | None = None
     """`(API key, secret)` made for this run, to be shown."""
 
@@ -69,6 +74,11 @@ class Startup:
         """Whether nobody outside this machine can reach HTTP."""
         addresses = self.config.bind_addresses
         return bool(addresses) and all(_is_loopback(address) for address in addresses)
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether anybody on the network gets a token from the page: dev mode outside loopback."""
+        return self.config.development and self.config.plenum.web and not self.on_loopback_only
 
 
 def prepare(flags: Flags, env: Mapping[str, str]) -> Startup:
@@ -96,7 +106,11 @@ def prepare(flags: Flags, env: Mapping[str, str]) -> Startup:
     except KeysError as error:
         raise StartupError(str(error)) from None
     _check_keys(ring, config)
-    return Startup(config, ring, tuple(configuration.ineffective_keys(given)), generated)
+    _check_ports(config)
+    _check_metrics_password(config)
+    sentences, others = without_effect(given)
+    notes = (*_overruled(flags, env), *unknown_names(env), *sentences)
+    return Startup(config, ring, others, notes, _origin(flags, env), generated)
 
 
 def load_config(flags: Flags, env: Mapping[str, str]) -> Config:
@@ -108,7 +122,24 @@ def load_config(flags: Flags, env: Mapping[str, str]) -> Config:
     try:
         return configuration.load(_config_text(flags, env), env=env, flags=_flag_values(flags), strict=flags.strict)
     except ConfigError as error:
-        raise StartupError(f"configuration: {error}") from None
+        origin = _origin(flags, env) if error.in_text and not flags.config_body else ""
+        raise StartupError(f'configuration "{origin}": {error}' if origin else f"configuration: {error}") from None
+
+
+def _origin(flags: Flags, env: Mapping[str, str]) -> str:
+    if flags.config_body:
+        return "--config-body"
+    if env.get("LIVEKIT_CONFIG"):
+        return "LIVEKIT_CONFIG"
+    return str(flags.config or "")
+
+
+def _overruled(flags: Flags, env: Mapping[str, str]) -> tuple[str, ...]:
+    """As in the reference, a text counts instead of the file; nobody who gave both expects that."""
+    origin = _origin(flags, env)
+    if flags.config is None or origin == str(flags.config):
+        return ()
+    return (f'{origin} is set, so the file "{flags.config}" is not read',)
 
 
 def _config_text(flags: Flags, env: Mapping[str, str]) -> str:
@@ -176,6 +207,35 @@ def _check_keys(ring: KeyRing, config: Config) -> None:
             f"the secret of API key {short[0]!r} is shorter than {MIN_SECRET_LENGTH} characters, which can be guessed;"
             " make a new pair with `plenum generate-keys`"
         )
+
+
+def _check_ports(config: Config) -> None:
+    """Ports of our own that exclude each other; 0 is any free one, or none."""
+    ports = {"port": config.port}
+    if config.prometheus.port or config.prometheus_port:
+        name = "prometheus.port" if config.prometheus.port else "prometheus_port"
+        ports[name] = config.prometheus.port or config.prometheus_port
+    if all(_is_everywhere(address) for address in config.bind_addresses):
+        # Otherwise media and HTTP may have the same port on different addresses.
+        ports["rtc.tcp_port"] = config.rtc.tcp_port
+    owners: dict[int, str] = {}
+    for name, port in ports.items():
+        if port in owners:
+            raise StartupError(f"{owners[port]} and {name} are both {port}: each needs a port of its own")
+        if port:
+            owners[port] = name
+
+
+def _check_metrics_password(config: Config) -> None:
+    if bool(config.prometheus.username) != bool(config.prometheus.password):
+        missing = "password" if config.prometheus.username else "username"
+        raise StartupError(
+            f"prometheus.{missing} is missing: username and password go together, otherwise metrics are open to all"
+        )
+
+
+def _is_everywhere(address: str) -> bool:
+    return address in ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
 def _is_loopback(address: str) -> bool:

@@ -6,11 +6,10 @@ Owns its flags. Never meant for the public: the key of dev mode is known to ever
 from __future__ import annotations
 
 import os
-from typing import Annotated
 
 import typer
 
-from plenum.cli.serve import BindOption, ConfigOption, PortOption, read_flags
+from plenum.cli.serve import BindOption, CertOption, ConfigOption, PortOption, TlsKeyOption, read_flags
 from plenum.startup import prepare
 
 __all__ = ["dev"]
@@ -20,8 +19,8 @@ def dev(
     context: typer.Context,
     bind: BindOption = None,
     port: PortOption = None,
-    tls_cert: Annotated[str, typer.Option("--tls-cert", help="Certificate (PEM); browsers elsewhere need HTTPS.")] = "",
-    tls_key: Annotated[str, typer.Option("--tls-key", help="Its key.")] = "",
+    tls_cert: CertOption = "",
+    tls_key: TlsKeyOption = "",
     config: ConfigOption = None,
 ) -> None:
     """Try it: devkey/secret on 127.0.0.1 and [::1]; with --bind elsewhere a random key is made and shown."""

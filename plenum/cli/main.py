@@ -16,6 +16,8 @@ from plenum.startup import StartupError
 
 __all__ = ["app", "main"]
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="plenum",
     help="A self-hosted media server (SFU) that speaks the LiveKit protocol.",
@@ -51,7 +53,23 @@ def plenum(
 def main() -> None:
     """Runs the program; what the operator can mend ends it with one line and code 2."""
     try:
-        app()
+        # Not standalone: typer would draw a frame around what is wrong.
+        code = app(standalone_mode=False)
     except StartupError as error:
         complain(str(error))
         raise SystemExit(2) from None
+    except typer.TyperException as error:
+        if text := _plain(error):
+            complain(f"{text}; see --help")
+        raise SystemExit(2) from None
+    except typer.Abort:
+        raise SystemExit(_INTERRUPTED) from None
+    if code:
+        raise SystemExit(code)
+
+
+def _plain(error: typer.TyperException) -> str:
+    """Its sentence; empty when the help was shown instead."""
+    format_message = getattr(error, "format_message", None)
+    text = str(format_message() if format_message else error)
+    return " ".join(text.split()).rstrip(".")

@@ -19,7 +19,8 @@ __all__ = ["CONTEXT", "read_flags", "serve"]
 # Every scalar key of the configuration is a flag as well; see `plenum.cli.flags`.
 CONTEXT: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (livekit.yaml).")]
+# Not `readable`: typer would refuse in a frame of its own; whoever reads the file says it in one line.
+ConfigOption = Annotated[Path | None, typer.Option("--config", readable=False, help="Configuration file.")]
 BodyOption = Annotated[str, typer.Option("--config-body", help="Configuration itself; or LIVEKIT_CONFIG.")]
 KeysOption = Annotated[str, typer.Option("--keys", help="API keys, 'key: secret' a line; or LIVEKIT_KEYS.")]
 KeyFileOption = Annotated[str, typer.Option("--key-file", help="File of 'key: secret' lines, mode 600.")]
@@ -28,6 +29,8 @@ PortOption = Annotated[int | None, typer.Option("--port", help="HTTP port; 7880 
 NodeIpOption = Annotated[str, typer.Option("--node-ip", envvar="NODE_IP", help="Public address told to clients.")]
 UdpOption = Annotated[str, typer.Option("--udp-port", envvar="UDP_PORT", help="UDP port for media; 7882 if not given.")]
 RegionOption = Annotated[str, typer.Option("--region", envvar="LIVEKIT_REGION", help="Name of this node's region.")]
+CertOption = Annotated[str, typer.Option("--tls-cert", help="Certificate (PEM); browsers elsewhere need HTTPS.")]
+TlsKeyOption = Annotated[str, typer.Option("--tls-key", help="Its key.")]
 DevOption = Annotated[bool, typer.Option("--dev", help="Dev mode: devkey/secret on this machine. Never in public.")]
 
 
@@ -42,6 +45,8 @@ def serve(
     node_ip: NodeIpOption = "",
     udp_port: UdpOption = "",
     region: RegionOption = "",
+    tls_cert: CertOption = "",
+    tls_key: TlsKeyOption = "",
     redis_host: Annotated[str, typer.Option(envvar="REDIS_HOST", hidden=True)] = "",
     redis_password: Annotated[str, typer.Option(envvar="REDIS_PASSWORD", hidden=True)] = "",
     turn_cert: Annotated[str, typer.Option(envvar="LIVEKIT_TURN_CERT", hidden=True)] = "",
@@ -59,6 +64,8 @@ def serve(
         "rtc.node_ip": node_ip,
         "rtc.udp_port": udp_port,
         "region": region,
+        "plenum.tls_cert": tls_cert,
+        "plenum.tls_key": tls_key,
         "redis.address": redis_host,
         "redis.password": redis_password,
         "turn.cert_file": turn_cert,

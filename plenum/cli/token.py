@@ -37,11 +37,16 @@ def _flag(text: str, *names: str) -> Any:
     return typer.Option(*names, help=text)
 
 
+def _file(text: str, *names: str) -> Any:
+    """A path; whether it can be read is said in one line by who reads it."""
+    return typer.Option(*names, help=text, readable=False)
+
+
 @app.command("create")
 def create(
     api_key: Annotated[str, typer.Option("--api-key", envvar="LIVEKIT_API_KEY", help="Key that signs.")] = "",
     api_secret: Annotated[str, typer.Option("--api-secret", envvar="LIVEKIT_API_SECRET", help="Its secret.")] = "",
-    config: Annotated[Path | None, typer.Option("--config", help="Take the first key of this configuration.")] = None,
+    config: Annotated[Path | None, _file("Take the first key of this configuration.", "--config")] = None,
     dev: Annotated[bool, _flag("Use devkey/secret.", "--dev")] = False,
     valid_for: Annotated[str, _flag("Life of the token, such as 5m or 24h.", "--valid-for")] = "6h",
     identity: Annotated[str, _flag("Who it is for.", "--identity", "-i")] = "",
@@ -67,7 +72,7 @@ def create(
     kind: Annotated[str, _flag(f"One of {', '.join(_KINDS)}.", "--kind")] = "standard",
     metadata: Annotated[str, _flag("Metadata.", "--metadata")] = "",
     attribute: Annotated[list[str] | None, _flag("key=value; repeat.", "--attribute")] = None,
-    attribute_file: Annotated[Path | None, _flag("JSON object of attributes.", "--attribute-file")] = None,
+    attribute_file: Annotated[Path | None, _file("JSON object of attributes.", "--attribute-file")] = None,
     room_preset: Annotated[str, _flag("Preset for the room.", "--room-preset")] = "",
     room_configuration: Annotated[str, _flag("RoomConfiguration as JSON.", "--room-configuration")] = "",
     sha256: Annotated[str, _flag("Hash of a body that the token vouches for.", "--sha256")] = "",

@@ -33,6 +33,7 @@ def test_on_this_machine() -> None:
     assert "devkey" in text
     assert "7880/tcp web, 7882/udp media, 7881/tcp media, 6789/tcp metrics" in text
     assert "--tls-cert" not in text
+    assert "whoever" not in text
 
 
 def test_for_other_machines() -> None:
@@ -40,4 +41,6 @@ def test_for_other_machines() -> None:
     assert "http://192.0.2.5:7880/?room=demo" in text
     assert "devkey" not in text
     assert "--tls-cert" in text
+    assert "whoever opens the page may join" in text
+    assert "whoever opens the page may join" in shown("0.0.0.0", http="0.0.0.0", secure=True)
     assert "https://192.0.2.5:7880/?room=demo" in shown("0.0.0.0", http="0.0.0.0", secure=True)

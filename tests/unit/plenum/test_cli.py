@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auth.grants import Claims
+    from plenum.startup import Startup
 
 SECRET = "x" * 32
 SIGN = ("token", "create", "--api-key", "k", "--api-secret", SECRET)
@@ -189,9 +194,100 @@ def test_an_error_is_one_line_and_code_2(monkeypatch: pytest.MonkeyPatch, capfd:
     assert shown.out == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("frobnicate",), "error: No such command 'frobnicate'; see --help\n"),
+        (("serve", "--port", "x"), "error: Invalid value for '--port': "),
+    ],
+)
+def test_a_wrong_command_line_is_one_plain_line(
+    arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["plenum", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    shown = capfd.readouterr().err
+    assert shown.startswith(message)
+    assert shown.count("\n") == 1
+
+
+def test_the_code_of_a_command_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["plenum", "health", "--bind", "127.0.0.1", "--port", str(_free_port())])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_loading_ends_silently(number: signal.Signals) -> None:
+    """The import of the commands stands for all of the loading: the signal comes from inside of it."""
+    program = (
+        "import os, sys, plenum.cli\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == 'plenum.cli.main': os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "plenum.cli.main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert ended.returncode == -number
+    assert ended.stderr == b""
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize(("host", "bind"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::1", "0.0.0.0")])
+def test_health_asks_where_the_server_is(host: str, bind: str) -> None:
+    def answer_once() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as server:
+        server.settimeout(10)
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        result = CliRunner().invoke(app, ["health", "--bind", bind, "--port", str(server.getsockname()[1])])
+        thread.join()
+    assert (result.exit_code, result.output) == (0, "OK\n")
+
+
+def test_serve_takes_certificates_by_their_short_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Startup] = []
+
+    def run(startup: Startup) -> int:
+        started.append(startup)
+        return 0
+
+    monkeypatch.setattr("plenum.server.run", run)
+    output("serve", "--dev", "--tls-cert", "c.pem", "--tls-key", "k.pem")
+    (startup,) = started
+    assert (startup.config.plenum.tls_cert, startup.config.plenum.tls_key) == ("c.pem", "k.pem")
+
+
+def test_no_command_shows_the_help_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["plenum"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    shown = capfd.readouterr()
+    assert "Usage: plenum" in shown.out + shown.err
+    assert "error" not in shown.err
+
+
 def test_health_of_a_server_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     result = CliRunner().invoke(app, ["health", "--port", str(port)])
     assert result.exit_code == 1
-    assert f"no answer from 127.0.0.1:{port}" in result.output
+    assert result.output == f"error: no answer from 127.0.0.1:{port}: Connection refused\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,17 @@ def test_a_taken_port_is_one_clear_line(taken: int) -> None:
     assert str(refused.value) == (
         f"127.0.0.1:{taken} is taken by another program; stop it or choose another port with --port or port"
     )
+
+
+def test_a_port_that_is_not_allowed_names_the_capability(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> socket.socket:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    with pytest.raises(
+        StartupError, match=r"127\.0\.0\.1:80 is not allowed: .* CAP_NET_BIND_SERVICE .* --port or port"
+    ):
+        listened("127.0.0.1", port=80)
 
 
 def test_an_address_that_is_missing_is_left_out_while_another_works() -> None:

@@ -120,6 +120,79 @@ def test_wrong_keys_and_values_are_named() -> None:
     assert refusal(env={"LIVEKIT_KEYS": "a:b"}).startswith('LIVEKIT_KEYS must be "key: secret", including the space')
 
 
+def test_an_error_names_the_file_it_is_in(tmp_path: Path) -> None:
+    path = tmp_path / "livekit.yaml"
+    path.write_text("port: x")
+    assert refusal(config=path).startswith(f'configuration "{path}": port: ')
+    path.write_text("port: 1")
+    assert refusal(config=path, values={"port": "x"}).startswith("configuration: port: ")
+    assert refusal(env={"LIVEKIT_CONFIG": "port: x"}).startswith('configuration "LIVEKIT_CONFIG": port: ')
+
+
 def test_keys_without_effect_are_carried() -> None:
-    assert started("redis: {address: 'r:1'}", dev=True).ineffective == ("redis.address",)
+    assert started("redis: {db: 1}", dev=True).ineffective == ("redis.db",)
     assert started(dev=True).ineffective == ()
+    assert started(dev=True).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "note"),
+    [
+        ("redis: {address: 'r:1'}", "redis.address: one node only: rooms are not shared with other servers"),
+        ("turn: {enabled: true}", "turn.enabled: no TURN server is started"),
+        ("webhook: {urls: ['https://example.com']}", "webhook.urls: no webhooks are sent yet"),
+        ("rtc: {congestion_control: {allow_pause: true}}", "rtc.congestion_control: no congestion control yet"),
+    ],
+)
+def test_what_is_missing_is_said_by_its_consequence(body: str, note: str) -> None:
+    startup = started(body, dev=True)
+    assert len(startup.notes) == 1
+    assert startup.notes[0].startswith(note)
+    assert startup.ineffective == ()
+
+
+def test_what_was_switched_off_anyway_is_not_missed() -> None:
+    body = "rtc: {congestion_control: {enabled: false}}\nlimit: {num_tracks: -1, bytes_per_sec: -1}"
+    startup = started(body, dev=True)
+    assert (startup.notes, startup.ineffective) == ((), ())
+
+
+def test_a_file_that_is_not_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "livekit.yaml"
+    startup = started(env={"LIVEKIT_CONFIG": "port: 1"}, config=path, dev=True)
+    assert startup.notes == (f'LIVEKIT_CONFIG is set, so the file "{path}" is not read',)
+    assert (startup.config.port, startup.origin) == (1, "LIVEKIT_CONFIG")
+
+
+def test_variables_that_set_nothing_are_told() -> None:
+    (note,) = started(env={"LIVEKIT_RTC_TPC_PORT": "1"}, dev=True).notes
+    assert note.endswith("LIVEKIT_RTC_TPC_PORT")
+
+
+@pytest.mark.parametrize(("given", "missing"), [("username", "password"), ("password", "username")])
+def test_half_a_password_for_metrics_is_refused(given: str, missing: str) -> None:
+    assert refusal(f"prometheus: {{port: 6789, {given}: x}}", dev=True).startswith(f"prometheus.{missing} is missing")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("port: 7001\nprometheus: {port: 7001}", "port and prometheus.port are both 7001"),
+        ("port: 7001\nprometheus_port: 7001", "port and prometheus_port are both 7001"),
+        (f"port: 7881\nkeys: {{a: {LONG}}}", "port and rtc.tcp_port are both 7881"),
+    ],
+)
+def test_own_ports_that_clash_are_both_named(body: str, message: str) -> None:
+    assert refusal(body, dev=True).startswith(message)
+
+
+def test_free_ports_and_ports_of_other_addresses_do_not_clash() -> None:
+    assert started("port: 0\nprometheus: {port: 0}\nrtc: {tcp_port: 0}", dev=True).config.port == 0
+    assert started("port: 7881", dev=True).config.port == 7881
+
+
+def test_dev_mode_is_open_to_others_only_off_loopback() -> None:
+    assert not started(dev=True).open_to_others
+    assert started(dev=True, bind=("0.0.0.0",)).open_to_others
+    assert started(f"keys: {{a: {LONG}}}", dev=True).open_to_others
+    assert not started(f"keys: {{a: {LONG}}}").open_to_others

@@ -1,0 +1,65 @@
+"""What the operator should know before anything is served: keys whose effect is missing, names that set nothing.
+
+Owns the sentences. Never refuses: that is `plenum.startup`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sfu import config as configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sfu.config import Config
+
+__all__ = ["NOT_YET", "unknown_names", "without_effect"]
+
+_ONE_NODE = "one node only: rooms are not shared with other servers"
+_NO_ESTIMATION = (
+    "no congestion control yet: a slow link gets no lower layer by itself; to choose less is the client's part"
+)
+NOT_YET: Mapping[str, str] = {
+    "redis.address": _ONE_NODE,
+    "redis.sentinel_addresses": _ONE_NODE,
+    "redis.cluster_addresses": _ONE_NODE,
+    "turn.enabled": "no TURN server is started; clients whose network blocks UDP use rtc.tcp_port",
+    "rtc.turn_servers": "clients are not told of TURN servers yet",
+    "webhook.urls": "no webhooks are sent yet",
+    "limit.num_tracks": "the number of tracks is not limited yet",
+    "limit.bytes_per_sec": "the rate of this node is not limited yet",
+}
+"""Key -> what somebody who set it would otherwise find out later."""
+
+
+def without_effect(given: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """`(sentences, names)`: one sentence for each consequence, and the names of the other keys without effect."""
+    names = configuration.ineffective_keys(given)
+    sentences: dict[str, list[str]] = {}
+    rest: list[str] = []
+    for name in names:
+        if name.startswith("rtc.congestion_control."):
+            continue
+        # Negative means "no limit", and there is none.
+        unlimited = name.startswith("limit.") and _at(given, name) < 0
+        if name in NOT_YET and not unlimited:
+            sentences.setdefault(NOT_YET[name], []).append(name)
+        elif not unlimited:
+            rest.append(name)
+    rtc = given.rtc
+    if "congestion_control" in rtc.model_fields_set and rtc.congestion_control.enabled:
+        sentences[_NO_ESTIMATION] = ["rtc.congestion_control"]
+    return tuple(f"{', '.join(keys)}: {text}" for text, keys in sentences.items()), tuple(rest)
+
+
+def unknown_names(env: Mapping[str, str]) -> tuple[str, ...]:
+    """One sentence for all variables that look like keys and are none."""
+    names = configuration.unknown_variables(env)
+    return (f"these environment variables are no keys and set nothing: {', '.join(names)}",) if names else ()
+
+
+def _at(config: Config, path: str) -> float:
+    section, _, name = path.partition(".")
+    value = getattr(getattr(config, section), name)
+    return value if isinstance(value, int | float) else 0
