@@ -36,12 +36,14 @@ run: build
 $(STAMPS)/venv: requirements/build.lock
 	@.ci/need python
 	@mkdir -p $(STAMPS)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+	@echo 'Installing the build tools'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
 	@touch $@
 
 $(STAMPS)/run-packages: requirements/run.lock $(STAMPS)/venv
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.lock
+	@echo 'Installing the Python packages'
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.lock
 	@touch $@
 
 $(STAMPS)/dev-packages: requirements/dev.lock $(STAMPS)/run-packages
@@ -50,17 +52,20 @@ $(STAMPS)/dev-packages: requirements/dev.lock $(STAMPS)/run-packages
 
 $(STAMPS)/engine: $(RUST_SOURCES) pyproject.toml $(STAMPS)/run-packages
 	@.ci/need rust
-	$(BIN)/maturin develop --quiet --uv --release --locked
+	@echo 'Building the engine (the first time takes minutes)'
+	@$(BIN)/maturin develop --quiet --uv --release --locked
 	@touch $@
 
 $(STAMPS)/web-packages: web/package-lock.json
 	@.ci/need node
 	@mkdir -p $(STAMPS)
-	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@echo "Installing the page's packages"
+	@cd web && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(STAMPS)/web: $(STAMPS)/web-packages $(WEB_SOURCES)
-	cd web && npm run --silent build
+	@echo 'Building the page'
+	@cd web && npm run --silent build -- --logLevel warn
 	@touch $@
 
 # ---------------------------------------------------------------- the gate
