@@ -48,6 +48,8 @@ class TokenError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+        self.about: dict[str, str] = {}
+        """For the log: `api_key` as claimed; `participant` and `room` only when the signature was right."""
 
 
 def verify(token: str, keys: KeyProvider, now_s: float) -> Claims:
@@ -65,6 +67,18 @@ def verify(token: str, keys: KeyProvider, now_s: float) -> Claims:
     api_key = payload.get("iss")
     if not isinstance(api_key, str) or not api_key:
         raise TokenError("invalid authorization token")
+    about = {"api_key": _shown(api_key)}
+    try:
+        _check_signature(token, api_key, keys)
+        about |= _bearer(payload)
+        _check_times(payload, now_s)
+        return _claims(payload, api_key)
+    except TokenError as error:
+        error.about = about
+        raise
+
+
+def _check_signature(token: str, api_key: str, keys: KeyProvider) -> None:
     secret = keys.secret(api_key)
     if secret is None:
         raise TokenError(f"invalid API key: {_shown(api_key)}")
@@ -75,8 +89,13 @@ def verify(token: str, keys: KeyProvider, now_s: float) -> Claims:
         raise TokenError("invalid token, error: the algorithm is not HS256") from None
     except jwt.PyJWTError:
         raise TokenError("invalid token, error: the signature does not match the API key's secret") from None
-    _check_times(payload, now_s)
-    return _claims(payload, api_key)
+
+
+def _bearer(payload: Mapping[str, Any]) -> dict[str, str]:
+    """Who a token names and for which room, as far as it says so in texts."""
+    video = payload.get("video")
+    named = {"participant": payload.get("sub"), "room": video.get("room") if isinstance(video, dict) else None}
+    return {name: _shown(value) for name, value in named.items() if isinstance(value, str) and value}
 
 
 def issue(claims: Claims, secret: str, *, now_s: float, ttl_s: float = DEFAULT_TTL_S) -> str:
@@ -140,9 +159,9 @@ def _has_lone_surrogate(text: bytes, payload: dict[str, Any]) -> bool:
     return False
 
 
-def _shown(api_key: str) -> str:
-    """The key, made fit for a line of text: it comes from whoever wrote the token."""
-    cut = api_key[:_MAX_SHOWN_KEY_LENGTH]
+def _shown(text: str) -> str:
+    """A key or a name, made fit for a line of text: it comes from whoever wrote the token."""
+    cut = text[:_MAX_SHOWN_KEY_LENGTH]
     return cut if cut.isprintable() else ascii(cut)
 
 

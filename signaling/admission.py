@@ -66,7 +66,7 @@ class Admission:
         try:
             return verify(token, self._keys, self._clock.wall_s())
         except TokenError as error:
-            raise Refusal(401, error.message) from None
+            raise Refusal(401, error.message, error.about) from None
 
     def admit(self, claims: Claims | None, wish: JoinWish) -> Claims:
         """Checks a join, as far as it can be without the room.
@@ -78,7 +78,7 @@ class Admission:
             Refusal: As in protocol.md §1.6.
         """
         if claims is None or claims.video is None:
-            raise Refusal(401, _NO_ACCESS)
+            raise Refusal(401, _NO_ACCESS, _missing("video"))
         self._check_names(claims)
         if wish.publish:
             claims = self._side_connection(claims, wish.publish)
@@ -90,13 +90,13 @@ class Admission:
         except SfuError as error:
             raise Refusal.of(error) from error
         if (wish.metadata or wish.attributes) and not video.may_update_own_metadata:
-            raise Refusal(401, _NO_ACCESS)
+            raise Refusal(401, _NO_ACCESS, _missing("canUpdateOwnMetadata"))
         return claims
 
     def _check_names(self, claims: Claims) -> None:
         video = claims.video
         if video is None or not video.room_join:
-            raise Refusal(401, "permissions denied")
+            raise Refusal(401, "permissions denied", _missing("roomJoin"))
         if not claims.identity:
             raise Refusal(400, "identity cannot be empty")
         limit = self._limits.max_identity_length
@@ -111,9 +111,13 @@ class Admission:
     @staticmethod
     def _side_connection(claims: Claims, suffix: str) -> Claims:
         if claims.video is None or not claims.video.may_publish:
-            raise Refusal(401, _NO_ACCESS)
+            raise Refusal(401, _NO_ACCESS, _missing("canPublish"))
         return dataclasses.replace(
             claims,
             identity=f"{claims.identity}#{suffix}",
             video=dataclasses.replace(claims.video, can_subscribe=False),
         )
+
+
+def _missing(grant: str) -> dict[str, object]:
+    return {"missing_grant": grant}

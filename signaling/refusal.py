@@ -34,10 +34,12 @@ HTTP_STATUS: Mapping[ErrorCode, int] = {
 class Refusal(Exception):
     """Answer with this status and plain text."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, about: Mapping[str, object] | None = None) -> None:
+        """`about` is for the log alone: what the operator may know and the client need not."""
         super().__init__(text)
         self.status = status
         self.text = text
+        self.about = dict(about or {})
 
     @classmethod
     def of(cls, error: SfuError) -> Refusal:

@@ -18,6 +18,7 @@ from sfu.control.requests import ClientOffer
 from sfu.control.sinks import Outgoing
 from sfu.errors import SfuError
 from sfu.ids import SessionId, next_id
+from sfu.log import RedactedAddress
 from sfu.room.enums import DisconnectReason, LeaveAction
 from sfu.room.inputs import Join, LeaveRequested, SessionFailed, SessionLost
 from sfu.room.messages import Leave
@@ -43,6 +44,7 @@ __all__ = ["SignalEdge"]
 _STATE_MISMATCH = Leave(DisconnectReason.STATE_MISMATCH, LeaveAction.RECONNECT)
 _JOIN_FAILURE = Leave(DisconnectReason.JOIN_FAILURE, LeaveAction.DISCONNECT)
 _FAILURES = {Cap.SLOW_READER: DisconnectReason.CONNECTION_TIMEOUT}
+_MAX_SHOWN = 32
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -70,7 +72,7 @@ class SignalEdge:
             claims, wish = self._admit(request, v1=v1, strict=False)
         except Refusal as refusal:
             self.counters.refused[refusal.status] += 1
-            _log.info("join refused", status=refusal.status, reason=refusal.text)
+            _log_refusal(request, refusal, v1=v1)
             raise
         return await self._serve(request, claims, wish)
 
@@ -85,12 +87,18 @@ class SignalEdge:
         """Checks the token first: who has none learns nothing about parameters."""
         claims = self.admission.claims(request.headers, request.query)
         if claims is None or claims.video is None:
-            raise Refusal(401, "no permissions to access the room")
+            missing = "a token" if claims is None else "video"
+            raise Refusal(401, "no permissions to access the room", {"missing_grant": missing})
+        about = {"room": claims.video.room, "participant": claims.identity, "api_key": claims.api_key}
         try:
             wish = _wish(request, v1=v1, strict=strict)
+            about |= {"sdk": wish.client.sdk, "version": wish.client.version}
+            return self.admission.admit(claims, wish), wish
         except WishRefused as refusal:
-            raise Refusal(400, refusal.message) from None
-        return self.admission.admit(claims, wish), wish
+            raise Refusal(400, refusal.message, about) from None
+        except Refusal as refusal:
+            refusal.about = {**about, **refusal.about}
+            raise
 
     # ------------------------------------------------------------ sessions
 
@@ -128,7 +136,15 @@ class SignalEdge:
                 _JOIN_FAILURE
             )
         except SfuError as error:
-            _log.info("join refused", room=video.room, reason=error.message)
+            _log.info(
+                "join refused",
+                reason=error.message,
+                room=video.room,
+                participant=claims.identity,
+                sdk=wish.client.sdk,
+                version=wish.client.version,
+                network=_network(wish.client.address),
+            )
             return None, _JOIN_FAILURE
 
     async def _session(self, actor: RoomActor, io: SessionIo, claims: Claims, wish: JoinWish) -> None:
@@ -146,6 +162,28 @@ class SignalEdge:
                 actor.post_end(SessionFailed(session, reason))
             elif not io.closed:
                 actor.post_end(SessionLost(session))
+
+
+def _log_refusal(request: web.Request, refusal: Refusal, *, v1: bool) -> None:
+    # What the query says of the SDK stands in where the request was not read that far.
+    said = {name: request.query[name][:_MAX_SHOWN] for name in ("sdk", "version") if name in request.query}
+    _log.info(
+        "join refused",
+        status=refusal.status,
+        reason=refusal.text,
+        path=_path(v1=v1),
+        network=_network(client_address(request.headers, request.remote)),
+        **{**said, **refusal.about},
+    )
+
+
+def _network(address: str) -> RedactedAddress:
+    """Of the client; behind several proxies the first of the addresses is its own."""
+    return RedactedAddress(address.partition(",")[0].strip())
+
+
+def _path(*, v1: bool) -> str:
+    return "/rtc/v1" if v1 else "/rtc"
 
 
 def _wish(request: web.Request, *, v1: bool, strict: bool) -> JoinWish:

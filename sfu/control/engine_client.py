@@ -333,7 +333,7 @@ def _refused(event: _engine.NegotiationFailed) -> tuple[int, EngineTell]:
 
 def _connected(event: _engine.TransportConnected) -> tuple[int, EngineTell]:
     transport = TransportId(event.transport)
-    return transport, inputs.TransportConnected(transport)
+    return transport, inputs.TransportConnected(transport, event.tcp)
 
 
 def _failed(event: _engine.TransportFailed) -> tuple[int, EngineTell]:

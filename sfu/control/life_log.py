@@ -1,6 +1,7 @@
 """One line in the log for each life event of rooms, participants and tracks.
 
-Owns the wording. Never decides what an event is: rooms emit them. `EventFan` hands one event to several listeners.
+Owns the wording. `participant joined` is when media is connected; a refused join is logged at the edge. Never decides
+what an event is: rooms emit them. `EventFan` hands one event to several listeners.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class LifeLog:
                 bound.update(track=track.sid, type=track.type.name, source=track.source.name, mime_type=track.mime_type)
             case fx.ParticipantJoined():
                 bound.update(participant=event.participant.identity, participant_sid=event.participant.sid)
-                bound["kind"] = event.participant.kind.name
+                bound.update(kind=event.participant.kind.name, sdk=event.sdk, version=event.version)
+                bound["path"] = "/rtc/v1" if event.single_peer_connection else "/rtc"
+                bound["media"] = "tcp" if event.tcp else "udp"
             case fx.ParticipantLeft() | fx.ParticipantAborted():
                 bound.update(participant=event.participant.identity, participant_sid=event.participant.sid)
                 bound["reason"] = event.participant.disconnect_reason.name

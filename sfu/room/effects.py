@@ -237,10 +237,16 @@ class RoomFinished:
 
 @dataclass(frozen=True, slots=True)
 class ParticipantJoined:
-    """`participant_joined`: it reached ACTIVE for the first time."""
+    """`participant_joined`: it reached ACTIVE for the first time, so its media is connected."""
 
     room: RoomView
     participant: ParticipantView
+    sdk: str = "unknown"
+    """What the client says of itself, as `version`."""
+    version: str = ""
+    single_peer_connection: bool = False
+    tcp: bool = False
+    """Whether its media goes over TCP."""
 
 
 @dataclass(frozen=True, slots=True)

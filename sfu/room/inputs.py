@@ -274,6 +274,8 @@ class TransportConnected:
     """ICE and DTLS are up."""
 
     transport: TransportId
+    tcp: bool = False
+    """Whether packets go over TCP."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,7 @@ class Membership:
 
     # ------------------------------------------------------------ connection
 
-    def transport_connected(self, transport: TransportId) -> None:
+    def transport_connected(self, transport: TransportId, *, tcp: bool = False) -> None:
         """The primary one makes the participant active."""
         participant = self._state.by_transport.get(transport)
         if participant is None or participant.was_active or transport != participant.transports.primary:
@@ -211,7 +211,16 @@ class Membership:
         participant.touch()
         self._state.timers.cancel(TimerKind.JOIN, participant.id)
         self._announcer.came_or_went(participant)
-        self._state.emit(Emit(ParticipantJoined(self._state.view(), participant.view())))
+        client = participant.session.client
+        joined = ParticipantJoined(
+            self._state.view(),
+            participant.view(),
+            sdk=client.sdk,
+            version=client.version,
+            single_peer_connection=participant.single_peer_connection,
+            tcp=tcp,
+        )
+        self._state.emit(Emit(joined))
 
     def transport_failed(self, transport: TransportId, failure: str) -> None:
         """Without signalling the participant is gone at once; with it, the client is asked to come back.

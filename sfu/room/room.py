@@ -212,7 +212,7 @@ class Room:
         parts = self._parts
         match event:
             case TransportConnected():
-                parts.membership.transport_connected(event.transport)
+                parts.membership.transport_connected(event.transport, tcp=event.tcp)
             case TransportFailed():
                 parts.membership.transport_failed(event.transport, event.reason)
             case NegotiationFailed():

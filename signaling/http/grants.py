@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from auth.grants import Claims
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "anything",
     "calls_sip",
     "creates",
+    "grant_name",
     "lists",
     "of_room",
     "records",
@@ -75,3 +78,20 @@ def of_room(claims: Claims, request: Any) -> bool:
     if room is None:
         room = request.room_name
     return claims.video is not None and claims.video.admits_admin_of(room)
+
+
+_NAMES: dict[Callable[[Claims], bool], str] = {
+    creates: "roomCreate",
+    lists: "roomList",
+    records: "roomRecord",
+    administers: "roomAdmin",
+    administers_ingress: "ingressAdmin",
+    administers_sip: "sip.admin",
+    calls_sip: "sip.call",
+    transfers_sip: "sip.call and roomAdmin",
+}
+
+
+def grant_name(grant: Callable[[Claims], bool]) -> str:
+    """What a token would have to hold for `grant`, as tokens write it; for the log."""
+    return _NAMES.get(grant, "another grant")

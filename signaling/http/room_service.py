@@ -194,24 +194,24 @@ class RoomService:
 def room_service(service: RoomService) -> Service:
     """The table of the service's calls."""
 
-    def admin(action: Callable[[Call], Awaitable[Message]]) -> Rpc:
-        return Rpc(administers, of_room, action)
+    def admin(action: Callable[[Call], Awaitable[Message]], *, quiet: bool = False) -> Rpc:
+        return Rpc(administers, of_room, action, quiet)
 
     return Service(
         schema.DESCRIPTOR.services_by_name["RoomService"],
         {
             "CreateRoom": Rpc(creates, anything, service.create_room),
-            "ListRooms": Rpc(lists, anything, service.list_rooms),
+            "ListRooms": Rpc(lists, anything, service.list_rooms, quiet=True),
             "DeleteRoom": Rpc(creates, anything, service.delete_room),
-            "ListParticipants": admin(service.list_participants),
-            "GetParticipant": admin(service.get_participant),
+            "ListParticipants": admin(service.list_participants, quiet=True),
+            "GetParticipant": admin(service.get_participant, quiet=True),
             "RemoveParticipant": admin(service.remove_participant),
             "MutePublishedTrack": admin(service.mute_published_track),
             "UpdateParticipant": admin(service.update_participant),
             "UpdateSubscriptions": admin(service.update_subscriptions),
-            "SendData": admin(service.send_data),
+            "SendData": admin(service.send_data, quiet=True),
             "UpdateRoomMetadata": admin(service.update_room_metadata),
-            "PerformRpc": admin(service.perform_rpc),
+            "PerformRpc": admin(service.perform_rpc, quiet=True),
             "ForwardParticipant": Rpc(administers, _may_send_elsewhere, service.forward_participant),
             "MoveParticipant": Rpc(administers, _may_send_elsewhere, service.move_participant),
         },

@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from sfu.errors import ErrorCode, SfuError
-from signaling.refusal import HTTP_STATUS
+from signaling.http.grants import grant_name
+from signaling.refusal import HTTP_STATUS, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -59,6 +60,8 @@ class Rpc:
     concerns: Callable[[Claims, Any], bool]
     """Looked at once the request is known: whether the grant is for this room."""
     action: Callable[[Call], Awaitable[Message]]
+    quiet: bool = False
+    """Whether only refusals are logged: it changes nothing, or comes in numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,14 @@ class Service:
 
     descriptor: ServiceDescriptor
     rpcs: Mapping[str, Rpc]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who calls, and what the log will say of the call."""
+
+    claims: Claims | None
+    said: dict[str, object]
 
 
 class _Failure(Exception):
@@ -98,17 +109,26 @@ class TwirpEdge:
         Raises:
             Refusal: The token is no good (protocol.md §1.3).
         """
-        claims = self._admission.claims(request.headers, request.query)
+        try:
+            claims = self._admission.claims(request.headers, request.query)
+        except Refusal as refusal:
+            _log.info(
+                "call refused", path=path[:_MAX_SHOWN], status=refusal.status, reason=refusal.text, **refusal.about
+            )
+            raise
         names = ("", "")
+        said: dict[str, object] = {"api_key": claims.api_key} if claims else {}
         try:
             service, method, rpc = self._route(request, path)
             names = (service.descriptor.name, method.name)
-            response = await self._call(request, method, rpc, claims)
+            response = await self._call(request, method, rpc, _Asker(claims, said))
             self.answered[(*names, 200, "")] += 1
+            if not rpc.quiet:
+                _log.info("call", service=names[0], method=names[1], status=200, **said)
         except SfuError as error:
-            response = self._failed(names, error.code.value, error.message, HTTP_STATUS[error.code])
+            response = self._failed(names, error.code.value, error.message, HTTP_STATUS[error.code], said)
         except _Failure as failure:
-            response = self._failed(names, failure.code, failure.message, failure.status)
+            response = self._failed(names, failure.code, failure.message, failure.status, said)
         return response
 
     # ------------------------------------------------------------ steps
@@ -125,24 +145,30 @@ class TwirpEdge:
             raise _bad_route(f"unexpected Content-Type: {json.dumps(request.content_type[:_MAX_SHOWN])}")
         return service, service.descriptor.methods_by_name[method_name], service.rpcs[method_name]
 
-    async def _call(
-        self, request: web.Request, method: MethodDescriptor, rpc: Rpc, claims: Claims | None
-    ) -> web.Response:
+    async def _call(self, request: web.Request, method: MethodDescriptor, rpc: Rpc, asker: _Asker) -> web.Response:
+        claims = asker.claims
         if claims is None or not rpc.grant(claims):
+            asker.said["missing_grant"] = grant_name(rpc.grant)
             raise _unauthenticated()
         is_json = request.content_type == _JSON
         message = _decode(await _body(request), method, is_json=is_json)
+        asker.said.update(_room_of(message))
         if not rpc.concerns(claims, message):
+            asker.said["missing_grant"] = f"{grant_name(rpc.grant)} of this room"
             raise _unauthenticated()
         answer = await rpc.action(Call(claims, message))
         if is_json:
             return web.Response(text=json.dumps(to_json(answer), ensure_ascii=False), content_type=_JSON)
         return web.Response(body=answer.SerializeToString(), content_type=_PROTOBUF[0])
 
-    def _failed(self, names: tuple[str, str], code: str, message: str, status: int) -> web.Response:
+    def _failed(
+        self, names: tuple[str, str], code: str, message: str, status: int, said: Mapping[str, object]
+    ) -> web.Response:
         self.answered[(*names, status, code)] += 1
-        if status >= HTTP_STATUS[ErrorCode.INTERNAL] and code != ErrorCode.UNIMPLEMENTED.value:
-            _log.warning("call failed", service=names[0], method=names[1], code=code, error=message)
+        is_ours = status >= HTTP_STATUS[ErrorCode.INTERNAL] and code != ErrorCode.UNIMPLEMENTED.value
+        log = _log.warning if is_ours else _log.info
+        phrase = "call failed" if is_ours else "call refused"
+        log(phrase, service=names[0], method=names[1], status=status, code=code, reason=message, **said)
         return web.json_response({"code": code, "msg": message}, status=status)
 
 
@@ -155,6 +181,16 @@ async def _body(request: web.Request) -> bytes:
     except web.HTTPRequestEntityTooLarge:
         text = f"the request has more than {request.client_max_size} bytes"
         raise SfuError(ErrorCode.RESOURCE_EXHAUSTED, text) from None
+
+
+def _room_of(message: Message) -> dict[str, object]:
+    """The room that a request names, for the log."""
+    fields = message.DESCRIPTOR.fields_by_name
+    name = next((name for name in ("room", "room_name") if name in fields), "")
+    if not name and message.DESCRIPTOR.name == "CreateRoomRequest":
+        name = "name"
+    room = getattr(message, name) if name else ""
+    return {"room": room[:_MAX_SHOWN]} if isinstance(room, str) and room else {}
 
 
 def _decode(body: bytes, method: MethodDescriptor, *, is_json: bool) -> Message:

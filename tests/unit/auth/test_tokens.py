@@ -328,3 +328,17 @@ def test_livekit_api_reads_what_we_write() -> None:
 def test_a_short_secret_is_not_warned_of_here() -> None:
     token = issue(Claims(api_key="devkey", identity="ann"), "secret", now_s=1000.0)
     assert verify(token, KeyRing(mapping_source({"devkey": "secret"})), 1000.0).identity == "ann"
+
+
+def test_the_log_learns_who_was_refused_only_when_the_signature_was_right() -> None:
+    expired = good(exp=NOW_S - 600, video={"room": "lobby"})
+
+    def about(token: str) -> dict[str, str]:
+        with pytest.raises(TokenError) as refused:
+            verify(token, KEYS, NOW_S)
+        return refused.value.about
+
+    assert about(signed(expired)) == {"api_key": "key", "participant": "ann", "room": "lobby"}
+    assert about(signed(expired, secret="f" * 32)) == {"api_key": "key"}
+    assert about(signed(good(iss="nobody\n"))) == {"api_key": ascii("nobody\n")}
+    assert about("no token") == {}

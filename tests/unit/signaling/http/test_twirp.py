@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from livekit.protocol import agent_dispatch, egress, ingress, models, room, sip
+from structlog.testing import capture_logs
 
 from auth.grants import SipGrants
 from sfu.control.registry import RoomOverrides
@@ -182,3 +183,30 @@ async def test_an_administrator_of_one_room_is_none_of_another(api: Api) -> None
         if grants.get("room") == "r":
             grants["room"] = "another"
             assert (await api.call(f"{service}/{method}", _ROOM, **grants)).error == _DENIED, method
+
+
+async def test_calls_that_change_something_and_refusals_are_logged(api: Api) -> None:
+    with capture_logs() as lines:
+        await api.call("RoomService/CreateRoom", {"name": "lobby"}, room_create=True)
+        await api.call("RoomService/ListRooms", room_list=True)
+        await api.call("RoomService/ListRooms", room_create=True)
+        await api.call("RoomService/DeleteRoom", {"room": "absent"}, room_create=True)
+        await api.call("RoomService/RemoveParticipant", {"room": "a", "identity": "x"}, room_admin=True, room="b")
+    shown = [
+        (line["event"], line["method"], line["status"], line.get("room"), line.get("missing_grant")) for line in lines
+    ]
+    assert shown == [
+        ("call", "CreateRoom", 200, "lobby", None),
+        ("call refused", "ListRooms", 401, None, "roomList"),
+        ("call refused", "DeleteRoom", 404, "absent", None),
+        ("call refused", "RemoveParticipant", 401, "a", "roomAdmin of this room"),
+    ]
+    assert {line["api_key"] for line in lines} == {"key"}
+
+
+async def test_a_refused_token_is_logged(api: Api) -> None:
+    with capture_logs() as lines, pytest.raises(Refusal):
+        await api.post("/twirp/livekit.RoomService/ListRooms", b"{}", token="no token")
+    (line,) = lines
+    assert (line["event"], line["status"]) == ("call refused", 401)
+    assert "no token" not in str(line)
