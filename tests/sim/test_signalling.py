@@ -234,7 +234,9 @@ async def test_health_does_not_mind_a_stale_token_and_unknown_paths_are_404() ->
         assert await status_of(world, "/", "stale") == (200, "OK")
         assert (await status_of(world, "/nowhere"))[0] == 404
         assert (await status_of(world, "/xrtc/validatex"))[0] == 404
-        assert (await status_of(world, "/agent", make_token()))[0] == 404
+        # Known but not built (HTT01): 501 for those who may register, and nothing for others.
+        assert (await status_of(world, "/agent", make_token()))[0] == 401
+        assert (await status_of(world, "/agent", make_token(agent=True)))[0] == 501
 
 
 async def test_every_answer_may_be_read_by_any_page() -> None:

@@ -101,7 +101,7 @@ def test_a_start_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_events_reach_the_room_of_their_subject(bench: Bench) -> None:
     bench.open_transport()
-    bench.tell("TransportConnected", transport=PC, tcp=False)
+    bench.tell("TransportConnected", transport=PC, tcp=True)
     bench.tell("Answer", transport=PC, request=3, sdp="v=0", mid_to_track={})
     bench.tell("UpTrackStarted", up_track=UP, mime_type="audio/opus")
     bench.tell("DownTrackBound", down_track=DOWN)
@@ -113,6 +113,7 @@ def test_events_reach_the_room_of_their_subject(bench: Bench) -> None:
         inputs.DownTrackBound,
         inputs.AudioLevelsMeasured,
     ]
+    assert bench.red.tells[0] == inputs.TransportConnected(PC, tcp=True)
     assert bench.red.tells[-1] == inputs.AudioLevelsMeasured((inputs.AudioActivity(UP, 20, 300),))
     assert bench.client.unrouted_tells == 0
 

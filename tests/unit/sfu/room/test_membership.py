@@ -99,8 +99,10 @@ def test_transports_by_mode(
     assert alice.joined.subscriber_primary is subscriber_primary
     for role in sorted(roles, key=lambda role: role == primary):
         assert not any(isinstance(event, fx.ParticipantJoined) for event in stage.emitted)
-        stage.do(inputs.TransportConnected(alice.transports[role]))
-    assert any(isinstance(event, fx.ParticipantJoined) for event in stage.emitted)
+        stage.do(inputs.TransportConnected(alice.transports[role], tcp=role == primary))
+    (event,) = [event for event in stage.emitted if isinstance(event, fx.ParticipantJoined)]
+    assert event.tcp
+    assert event.single_peer_connection is (roles == {"both"})
 
 
 @pytest.mark.parametrize("may", [True, False])
