@@ -27,7 +27,8 @@ _HEAD = """\
 #
 #   plenum serve --config livekit.yaml
 #
-# An existing livekit.yaml works as it is. A key that neither of us knows is an error that names the nearest known one.
+# An existing livekit.yaml is read as it is; only secrets below 32 characters are refused, outside dev mode. A key that
+# neither of us knows is an error that names the nearest known one, if one is near.
 # "No effect yet" marks keys of the reference that are accepted but change nothing here; at start, those that are set
 # are named in a warning.
 # Durations are written as in Go: 500ms, 20s, 1m30s. Every key that holds one value is a flag as well
