@@ -259,11 +259,12 @@ async def test_losing_the_permission_takes_the_tracks_away(
     ):
         sid = await web.publish_tone(440)
         await bob.subscribed("web")
+        since = web.journal.mark()
         permission = api.ParticipantPermission(can_subscribe=True, can_publish=False, can_publish_data=True)
         await lk.room.update_participant(api.UpdateParticipantRequest(room=room, identity="web", permission=permission))
         await web.journal.wait("localTrackUnpublished", lambda pub, _: pub["publication"] == sid)
         await bob.journal.wait("track_unpublished", lambda pub, _: pub.sid == sid)
-        await web.journal.wait("participantPermissionsChanged")
+        await web.journal.wait("participantPermissionsChanged", since=since)
 
 
 async def test_is_publisher_follows_the_first_track(endpoint: Endpoint, path: JoinPath) -> None:

@@ -139,7 +139,8 @@ window.e2e = (() => {
     }
   }
 
-  // The strongest frequency of a subscribed audio track, once it is the wanted one.
+  // The strongest frequency of a subscribed audio track, once it is the wanted one; with `hz`, once more than half of
+  // the sound's power is there, which chance does not bring about in noise (an encrypted track without its key).
   function hear(identity, { hz, source, ms = 15000 } = {}) {
     return analysed(identity, source, ms, async (analyser) => {
       const bins = new Float32Array(analyser.frequencyBinCount);
@@ -149,13 +150,19 @@ window.e2e = (() => {
           analyser.getFloatFrequencyData(bins);
           const peak = bins.reduce((best, v, i) => (v > bins[best] ? i : best), 0);
           last = bins[peak] > -70 ? (peak * analyser.context.sampleRate) / analyser.fftSize : 0;
-          return hz === undefined ? last > 0 : Math.abs(last - hz) < 6;
+          return hz === undefined ? last > 0 : Math.abs(last - hz) < 6 && share(bins, peak) > 0.5;
         }, `tone of ${hz} Hz`, ms);
       } catch (error) {
         throw new Error(`${error.message}; last heard ${last} Hz`);
       }
       return last;
     });
+  }
+
+  // Which part of the power in `bins` (in dB) is in the tone at `peak`: within the width that the window gives it.
+  function share(bins, peak) {
+    const power = (from, to) => bins.slice(from, to).reduce((sum, db) => sum + 10 ** (db / 10), 0);
+    return power(Math.max(0, peak - 5), peak + 6) / power(0, bins.length);
   }
 
   // The loudness (root mean square, 1 is full scale) of a subscribed audio track, once it is even.
