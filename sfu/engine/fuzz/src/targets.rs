@@ -280,7 +280,12 @@ pub fn sdp_finish(input: &[u8]) {
         speaker: true,
         muted: false,
     };
-    let sending = LineRole::Sending { stream_id: "PA_x|TR_y", track_sid: "TR_y", stereo: true };
+    let sending = LineRole::Sending {
+        stream_id: "PA_x|TR_y",
+        track_sid: "TR_y",
+        stereo: true,
+        ssrcs: Some((1, Some(2))),
+    };
     let lines = [
         LocalLine { mid: "0", role: LineRole::Receiving(&publish), start_bitrates: &[] },
         LocalLine { mid: "1", role: sending, start_bitrates: &[] },
@@ -314,7 +319,7 @@ pub fn datagram(input: &[u8]) {
         shard.handle_datagram(now, Datagram { carrier, source, destination, payload: input });
     }
     shard.flush(now);
-    assert!(shard.poll_transmit().is_none() && shard.poll_event().is_none());
+    assert!(shard.transmits().is_empty() && shard.poll_event().is_none());
 }
 
 /// Reads operations out of the input.

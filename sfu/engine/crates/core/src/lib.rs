@@ -7,7 +7,7 @@
 //! 1. hand over what arrived: [`Shard::handle_datagram`], [`Shard::handle_command`], each with the current time;
 //! 2. at the end of a batch, when [`Shard::flush_deadline`] is due, call [`Shard::flush`]: gathered media is fanned
 //!    out, every transport that was touched runs once, and what it wants to send is queued;
-//! 3. take everything from [`Shard::poll_transmit`] and [`Shard::poll_event`];
+//! 3. take everything from [`Shard::transmits`] and [`Shard::poll_event`];
 //! 4. sleep until [`Shard::next_timeout`], then call [`Shard::handle_timeout`].
 //!
 //! Media packets are gathered for a few milliseconds per subscriber, because the kernel sends runs to one destination
@@ -44,7 +44,7 @@ pub use drop_reason::DropReason;
 pub use event::{AudioLevel, Event, LogLevel, TransportFailure};
 pub use ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
 pub use input::{Carrier, Datagram};
-pub use output::Transmit;
+pub use output::{Path, Transmit, Transmits};
 pub use shard::{Shard, ShardConfig};
 pub use stats::Counters;
 pub use transport::{Certificate, CertificateError, LocalCandidate, TransportOptions, TransportSeed};

@@ -13,7 +13,7 @@ use std::time::Instant;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use str0m::media::Mid;
-use str0m::rtp::{ExtensionValues, Ssrc, Vp8Descriptor};
+use str0m::rtp::{ExtensionValues, Ssrc};
 
 use crate::command::{DataProfile, MediaKind};
 use crate::data::{NonceRing, SendBudget, SequenceFilter};
@@ -22,7 +22,7 @@ use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
 use crate::timer::Scheduled;
-use crate::transport::{DownIndex, Format, SendFormat, UpIndex};
+use crate::transport::{DownIndex, Format, SendFormat, SendIndex, UpIndex};
 use crate::uptrack::{AudioWindow, UpTrack};
 
 /// Index of a room in its shard.
@@ -68,7 +68,6 @@ pub(crate) struct Gathered {
     pub(crate) payload: Arc<[u8]>,
     /// Primary block of a RED payload, made when the first subscriber without RED needs it.
     pub(crate) primary: Option<Arc<[u8]>>,
-    pub(crate) vp8: Option<Vp8Descriptor>,
     /// Header extensions, cleared of what belongs to one hop.
     pub(crate) extensions: ExtensionValues,
 }
@@ -140,7 +139,9 @@ pub(crate) struct DownEntry {
 #[derive(Debug)]
 pub(crate) struct Binding {
     pub(crate) mid: Mid,
-    pub(crate) ssrc: Ssrc,
+    pub(crate) ssrc: u32,
+    /// Its stream in its transport.
+    pub(crate) stream: SendIndex,
     pub(crate) track: DownTrack,
     /// By index of `UpEntry::formats`; filled when first needed.
     pub(crate) formats: Vec<Option<SendFormat>>,
@@ -368,7 +369,8 @@ mod tests {
             downtrack::DownTrackConfig { kind: MediaKind::Video, clock_rate_hz: 90_000, first_seq: 0 };
         Binding {
             mid: Mid::from("0"),
-            ssrc: 1.into(),
+            ssrc: 1,
+            stream: 0,
             track: DownTrack::new(config),
             formats: Vec::new(),
             has_reported_codec: false,

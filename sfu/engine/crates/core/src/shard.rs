@@ -23,7 +23,7 @@ use crate::drop_reason::DropReason;
 use crate::event::{Event, TransportFailure};
 use crate::ids::{RoomId, TransportId};
 use crate::input::{Carrier, Datagram};
-use crate::output::Transmit;
+use crate::output::Transmits;
 use crate::random::Random;
 use crate::room::Tables;
 use crate::stats::Counters;
@@ -83,7 +83,7 @@ pub struct Shard {
     loud_rooms: Vec<RoomId>,
     audio_scheduled: Scheduled,
     audio_due: Option<Instant>,
-    transmits: VecDeque<Transmit>,
+    transmits: Transmits,
     events: VecDeque<Event>,
     signals: Vec<(TransportIndex, Signal)>,
 }
@@ -109,7 +109,7 @@ impl Shard {
             loud_rooms: Vec::new(),
             audio_scheduled: Scheduled::default(),
             audio_due: None,
-            transmits: VecDeque::new(),
+            transmits: Transmits::default(),
             events: VecDeque::new(),
             signals: Vec::new(),
         }
@@ -199,14 +199,14 @@ impl Shard {
     }
 
     /// Fans out gathered media when it is due and runs every touched transport once; what they send is ready for
-    /// [`Self::poll_transmit`], grouped by destination.
+    /// [`Self::transmits`].
     pub fn flush(&mut self, now: Instant) {
         self.flush_through(now, &mut |_| {});
     }
 
-    /// As [`Self::flush`]; `relief` is shown what waits to be sent after each transport that media has fed, and may take
-    /// it: sent while it is still in the processor's cache, it costs less.
-    pub fn flush_through(&mut self, now: Instant, relief: &mut dyn FnMut(&mut VecDeque<Transmit>)) {
+    /// As [`Self::flush`]; `relief` is shown what waits to be sent whenever it is worth a call, and is to take it: sent
+    /// while it is still in the processor's cache, it costs less.
+    pub fn flush_through(&mut self, now: Instant, relief: &mut dyn FnMut(&mut Transmits)) {
         self.now = now;
         if self.gather_until.is_some_and(|due| due <= now) {
             self.fan_out_gathered(now, relief);
@@ -223,9 +223,9 @@ impl Shard {
         }
     }
 
-    /// Next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+    /// Datagrams to send; the caller clears them.
+    pub fn transmits(&mut self) -> &mut Transmits {
+        &mut self.transmits
     }
 
     /// Next event.

@@ -162,7 +162,12 @@ fn an_answer_carries_our_ids_and_only_where_we_send() {
     video.stereo = true;
     let sending = |mid, stereo| LocalLine {
         mid,
-        role: LineRole::Sending { stream_id: "PA_x|TR_y", track_sid: "TR_y", stereo },
+        role: LineRole::Sending {
+            stream_id: "PA_x|TR_y",
+            track_sid: "TR_y",
+            stereo,
+            ssrcs: Some((7, (mid == "3").then_some(9))),
+        },
         start_bitrates: &[],
     };
     let receiving = |mid, line| LocalLine { mid, role: LineRole::Receiving(line), start_bitrates: &[] };
@@ -178,13 +183,21 @@ fn an_answer_carries_our_ids_and_only_where_we_send() {
     assert!(finished.contains(" 203.0.113.7 7882 typ host") && !finished.contains("10.1.2.3"), "{finished}");
     let sent = section(&finished, "3");
     assert!(sent.contains(&"a=msid:PA_x|TR_y TR_y"));
-    let sources: Vec<&&str> = sent.iter().filter(|line| line.starts_with("a=ssrc:")).collect();
-    assert_eq!(sources.len(), 4, "CNAME and msid of the stream and of its RTX");
-    assert!(
-        sources
-            .iter()
-            .all(|line| line.ends_with(" cname:PA_x|TR_y") || line.ends_with(" msid:PA_x|TR_y TR_y"))
+    let sources = |mid| -> Vec<&str> {
+        section(&finished, mid).into_iter().filter(|line| line.starts_with("a=ssrc")).collect()
+    };
+    assert_eq!(
+        sources("3"),
+        [
+            "a=ssrc-group:FID 7 9",
+            "a=ssrc:7 cname:PA_x|TR_y",
+            "a=ssrc:7 msid:PA_x|TR_y TR_y",
+            "a=ssrc:9 cname:PA_x|TR_y",
+            "a=ssrc:9 msid:PA_x|TR_y TR_y",
+        ],
+        "none of the association's own"
     );
+    assert_eq!(sources("0"), ["a=ssrc:7 cname:PA_x|TR_y", "a=ssrc:7 msid:PA_x|TR_y TR_y"]);
     assert!(sent.iter().all(|line| !line.contains("transport-cc") && !line.contains("transport-wide-cc")));
     assert!(section(&finished, "0").contains(&"a=fmtp:111 minptime=10;useinbandfec=1;sprop-stereo=1"));
 
@@ -233,7 +246,12 @@ fn an_offer_of_ours_and_its_answer_pass() {
         api.add_media(str0m::media::MediaKind::Video, str0m::media::Direction::SendOnly, None, None, None);
     let (offer, pending) = api.apply().unwrap();
     let mid = mid.to_string();
-    let role = LineRole::Sending { stream_id: "PA_x|TR_y", track_sid: "TR_y", stereo: false };
+    let role = LineRole::Sending {
+        stream_id: "PA_x|TR_y",
+        track_sid: "TR_y",
+        stereo: false,
+        ssrcs: Some((7, Some(9))),
+    };
     let finished = finish_description(
         &offer.to_sdp_string(),
         &[LocalLine { mid: &mid, role, start_bitrates: &[] }],

@@ -1,8 +1,7 @@
 //! One shard's thread: sleeps, reads, runs the core, writes. Owns the sockets; decides nothing about packets.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,8 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use plenum_core::{Carrier, Command, Counters, Datagram, Event, Shard, Transmit};
-use str0m::net::DatagramSend;
+use plenum_core::{Carrier, Command, Counters, Datagram, Event, Shard, Transmit, Transmits};
 
 use crate::config::TcpLimits;
 use crate::counters::{IoCounters, ShardCounters};
@@ -19,7 +17,7 @@ use crate::event_ring::EventRing;
 use crate::link::Mailbox;
 use crate::sys::{Interest, Poller, Readiness, ReceiveBatch, thread_cpu};
 use crate::tcp::{TcpSend, TcpSide};
-use crate::udp::UdpPort;
+use crate::udp::{Datagrams, UdpPort};
 
 /// What the driver needs of a core; [`Shard`] in production.
 pub(crate) trait Core {
@@ -29,8 +27,8 @@ pub(crate) trait Core {
     fn take_unused_tcp(&mut self) -> Vec<SocketAddr>;
     fn handle_timeout(&mut self, now: Instant);
     fn flush_deadline(&self) -> Option<Instant>;
-    fn flush(&mut self, now: Instant, relief: &mut dyn FnMut(&mut VecDeque<Transmit>));
-    fn poll_transmit(&mut self) -> Option<Transmit>;
+    fn flush(&mut self, now: Instant, relief: &mut dyn FnMut(&mut Transmits));
+    fn transmits(&mut self) -> &mut Transmits;
     fn poll_event(&mut self) -> Option<Event>;
     fn next_timeout(&self) -> Option<Instant>;
     fn counters(&self) -> &Counters;
@@ -56,11 +54,11 @@ impl Core for Shard {
     fn flush_deadline(&self) -> Option<Instant> {
         self.flush_deadline()
     }
-    fn flush(&mut self, now: Instant, relief: &mut dyn FnMut(&mut VecDeque<Transmit>)) {
+    fn flush(&mut self, now: Instant, relief: &mut dyn FnMut(&mut Transmits)) {
         self.flush_through(now, relief);
     }
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.poll_transmit()
+    fn transmits(&mut self) -> &mut Transmits {
+        self.transmits()
     }
     fn poll_event(&mut self) -> Option<Event> {
         self.poll_event()
@@ -91,9 +89,6 @@ const COMMANDS_PER_TURN: usize = 256;
 /// Receive batches of one socket before the next part of a turn.
 const BATCHES_PER_TURN: usize = 4;
 
-/// Datagrams gathered before they are sent: enough for whole runs, few enough to stay in the processor's cache.
-const SEND_BATCH: usize = 128;
-
 /// Counters are published at most that often.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -101,18 +96,6 @@ const WAKE: u64 = 0;
 const FIRST_PORT: u64 = 1;
 const FIRST_LISTENER: u64 = 1 << 20;
 const FIRST_CONNECTION: u64 = 1 << 21;
-
-/// A datagram and where it goes.
-type Outgoing = (SocketAddr, Contents);
-
-/// `DatagramSend` as bytes.
-pub(crate) struct Contents(DatagramSend);
-
-impl AsRef<[u8]> for Contents {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
 
 pub(crate) struct Driver<C> {
     core: C,
@@ -134,7 +117,8 @@ struct Sockets {
     ports: Vec<UdpPort>,
     tcp: TcpSide,
     batch: ReceiveBatch,
-    outgoing: Vec<Vec<Outgoing>>,
+    /// Positions of the datagrams that leave through each port; empty between two calls.
+    outgoing: Vec<Vec<usize>>,
     counters: IoCounters,
     /// When this turn began.
     now: Instant,
@@ -156,7 +140,7 @@ impl<C: Core> Driver<C> {
         }
         let tcp =
             TcpSide::new(config.listeners, config.tcp_limits, &poller, FIRST_LISTENER, FIRST_CONNECTION)?;
-        let outgoing = config.ports.iter().map(|_| Vec::with_capacity(SEND_BATCH)).collect();
+        let outgoing = config.ports.iter().map(|_| Vec::new()).collect();
         let sockets = Sockets {
             poller,
             ports: config.ports,
@@ -215,7 +199,6 @@ impl<C: Core> Driver<C> {
         if catch_unwind(AssertUnwindSafe(|| self.run_core(now, ready))).is_err() {
             self.replace_core(now);
         }
-        self.sockets.send_udp();
         self.sockets.tcp.flush(&self.sockets.poller);
         for peer in self.core.take_unused_tcp() {
             self.sockets.tcp.close_peer(peer);
@@ -238,9 +221,7 @@ impl<C: Core> Driver<C> {
         }
         if self.core.flush_deadline().is_some_and(|due| due <= now) {
             let sockets = &mut self.sockets;
-            self.core.flush(now, &mut |transmits| {
-                transmits.drain(..).for_each(|transmit| sockets.queue(transmit));
-            });
+            self.core.flush(now, &mut |transmits| sockets.send(transmits));
         }
         self.drain_core();
     }
@@ -276,9 +257,7 @@ impl<C: Core> Driver<C> {
     }
 
     fn drain_core(&mut self) {
-        while let Some(transmit) = self.core.poll_transmit() {
-            self.sockets.queue(transmit);
-        }
+        self.sockets.send(self.core.transmits());
         while let Some(event) = self.core.poll_event() {
             self.events.push(event);
         }
@@ -289,9 +268,7 @@ impl<C: Core> Driver<C> {
         tracing::error!(shard = self.index, "shard failed; its transports are gone");
         self.sockets.counters.failures += 1;
         self.past.add_core(self.core.counters());
-        for queue in &mut self.sockets.outgoing {
-            queue.clear();
-        }
+        self.sockets.outgoing.iter_mut().for_each(Vec::clear);
         self.sockets.tcp.close_all();
         let _ = self.sockets.tcp.take_closed();
         let broken = std::mem::replace(&mut self.core, (self.make_core)(now));
@@ -335,7 +312,6 @@ impl<C: Core> Driver<C> {
         if catch_unwind(closing).is_err() {
             tracing::error!(shard = self.index, "shard failed while closing");
         }
-        self.sockets.send_udp();
         self.sockets.tcp.flush(&self.sockets.poller);
         self.ring.push(&mut self.events);
         self.publish();
@@ -369,41 +345,60 @@ impl Sockets {
         }
     }
 
-    fn queue(&mut self, transmit: Transmit) {
-        let Transmit { carrier, source, destination, contents, .. } = transmit;
-        if carrier == Carrier::Tcp {
-            match self.tcp.send(source, destination, &contents) {
-                TcpSend::Queued => {}
-                TcpSend::Full => self.counters.tcp_queue_full += 1,
-                TcpSend::Gone => self.counters.tcp_gone += 1,
+    /// Sends what the core has for the network, and clears it.
+    fn send(&mut self, transmits: &mut Transmits) {
+        if transmits.is_empty() {
+            return;
+        }
+        self.sort_out(transmits);
+        for (port, chosen) in self.ports.iter_mut().zip(&mut self.outgoing) {
+            if !chosen.is_empty() {
+                let outcome = port.send(self.now, &Chosen { transmits, positions: chosen });
+                self.counters.add_sent(outcome);
+                chosen.clear();
             }
-            return;
         }
-        let Some(index) = self.ports.iter().position(|port| port.address() == source) else {
-            self.counters.sent.refused += 1;
-            return;
-        };
-        self.outgoing[index].push((destination, Contents(contents)));
-        if self.outgoing[index].len() >= SEND_BATCH {
-            self.send_port(index);
-        }
+        transmits.clear();
     }
 
-    fn send_udp(&mut self) {
-        for index in 0..self.outgoing.len() {
-            self.send_port(index);
+    /// Gives each port its datagrams, and the TCP connections theirs.
+    fn sort_out(&mut self, transmits: &Transmits) {
+        for (position, Transmit { path, contents }) in transmits.iter().enumerate() {
+            if path.carrier == Carrier::Tcp {
+                match self.tcp.send(path.source, path.destination, contents) {
+                    TcpSend::Queued => {}
+                    TcpSend::Full => self.counters.tcp_queue_full += 1,
+                    TcpSend::Gone => self.counters.tcp_gone += 1,
+                }
+                continue;
+            }
+            match self.ports.iter().position(|port| port.address() == path.source) {
+                Some(index) => self.outgoing[index].push(position),
+                None => self.counters.sent.refused += 1,
+            }
         }
-    }
-
-    fn send_port(&mut self, index: usize) {
-        if self.outgoing[index].is_empty() {
-            return;
-        }
-        let outcome = self.ports[index].send(self.now, &self.outgoing[index]);
-        self.counters.add_sent(outcome);
-        self.outgoing[index].clear();
     }
 }
+
+/// The datagrams of one port.
+struct Chosen<'a> {
+    transmits: &'a Transmits,
+    positions: &'a [usize],
+}
+
+impl Datagrams for Chosen<'_> {
+    fn count(&self) -> usize {
+        self.positions.len()
+    }
+
+    fn datagram(&self, index: usize) -> (SocketAddr, &[u8]) {
+        let transmit = self.transmits.get(self.positions[index]);
+        transmit.map_or((UNSPECIFIED, &[]), |transmit| (transmit.path.destination, transmit.contents))
+    }
+}
+
+/// Where nothing goes.
+const UNSPECIFIED: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 #[cfg(test)]
 mod tests;

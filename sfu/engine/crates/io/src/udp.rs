@@ -15,6 +15,26 @@ use rustc_hash::FxHashMap;
 use crate::batch::{Run, plan_runs};
 use crate::sys::{ReceiveBatch, SendBatch, set_buffer_bytes};
 
+/// Datagrams to send, by position: wherever their bytes are, they need not move.
+pub trait Datagrams {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Where one goes and what it is. Positions are below [`Self::count`].
+    fn datagram(&self, index: usize) -> (SocketAddr, &[u8]);
+}
+
+impl<B: AsRef<[u8]>> Datagrams for [(SocketAddr, B)] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn datagram(&self, index: usize) -> (SocketAddr, &[u8]) {
+        let (destination, bytes) = &self[index];
+        (*destination, bytes.as_ref())
+    }
+}
+
 /// How long a destination gets its datagrams one by one after a run was refused.
 const UNCUT_FOR: Duration = Duration::from_secs(60);
 /// Destinations remembered so; beyond that all are tried again.
@@ -77,10 +97,13 @@ impl UdpPort {
 
     /// Sends `datagrams` in order, runs of one destination and size together. What the kernel does not take at once is
     /// dropped and counted.
-    pub fn send<D: AsRef<[u8]>>(&mut self, now: Instant, datagrams: &[(SocketAddr, D)]) -> SendOutcome {
+    pub fn send<D: Datagrams + ?Sized>(&mut self, now: Instant, datagrams: &D) -> SendOutcome {
         let mut runs = std::mem::take(&mut self.runs);
         runs.clear();
-        let sizes = datagrams.iter().map(|(destination, bytes)| (*destination, bytes.as_ref().len()));
+        let sizes = (0..datagrams.count()).map(|index| {
+            let (destination, bytes) = datagrams.datagram(index);
+            (destination, bytes.len())
+        });
         plan_runs(sizes, &mut runs);
         if !self.uncut.is_empty() {
             runs = self.split_uncut(now, datagrams, &runs);
@@ -92,15 +115,10 @@ impl UdpPort {
     }
 
     /// The runs, with those to destinations that get none cut into their datagrams.
-    fn split_uncut<D: AsRef<[u8]>>(
-        &mut self,
-        now: Instant,
-        datagrams: &[(SocketAddr, D)],
-        runs: &[Run],
-    ) -> Vec<Run> {
-        let mut split = Vec::with_capacity(datagrams.len());
+    fn split_uncut<D: Datagrams + ?Sized>(&mut self, now: Instant, datagrams: &D, runs: &[Run]) -> Vec<Run> {
+        let mut split = Vec::with_capacity(datagrams.count());
         for run in runs {
-            let destination = datagrams[run.first].0;
+            let (destination, _) = datagrams.datagram(run.first);
             match self.uncut.get(&destination) {
                 Some(until) if run.count > 1 && now < *until => {
                     split.extend(single_runs(datagrams, run.first..run.first + run.count));
@@ -115,10 +133,10 @@ impl UdpPort {
         split
     }
 
-    fn send_runs<D: AsRef<[u8]>>(
+    fn send_runs<D: Datagrams + ?Sized>(
         &mut self,
         now: Instant,
-        datagrams: &[(SocketAddr, D)],
+        datagrams: &D,
         runs: &[Run],
         outcome: &mut SendOutcome,
     ) {
@@ -145,10 +163,10 @@ impl UdpPort {
     }
 
     /// Deals with the failure of the first of `runs`; returns how many runs are done with.
-    fn skip_failed<D: AsRef<[u8]>>(
+    fn skip_failed<D: Datagrams + ?Sized>(
         &mut self,
         now: Instant,
-        datagrams: &[(SocketAddr, D)],
+        datagrams: &D,
         runs: &[Run],
         error: &io::Error,
         outcome: &mut SendOutcome,
@@ -171,10 +189,10 @@ impl UdpPort {
 
     /// Sends a run's datagrams one by one. If that works, this destination gets no runs for a while; if it fails too,
     /// cutting was not the trouble.
-    fn retry_uncut<D: AsRef<[u8]>>(
+    fn retry_uncut<D: Datagrams + ?Sized>(
         &mut self,
         now: Instant,
-        datagrams: &[(SocketAddr, D)],
+        datagrams: &D,
         run: Run,
         error: &io::Error,
         outcome: &mut SendOutcome,
@@ -188,7 +206,7 @@ impl UdpPort {
         if self.uncut.len() >= MAX_UNCUT {
             self.uncut.clear();
         }
-        self.uncut.insert(datagrams[run.first].0, now + UNCUT_FOR);
+        self.uncut.insert(datagrams.datagram(run.first).0, now + UNCUT_FOR);
         if self.next_warning.is_none_or(|at| now >= at) {
             self.next_warning = Some(now + UNCUT_FOR);
             tracing::warn!(address = %self.address, %error, "segmentation refused for some destinations");
@@ -202,15 +220,15 @@ impl AsFd for UdpPort {
     }
 }
 
-fn single_runs<D: AsRef<[u8]>>(
-    datagrams: &[(SocketAddr, D)],
+fn single_runs<D: Datagrams + ?Sized>(
+    datagrams: &D,
     range: std::ops::Range<usize>,
 ) -> impl Iterator<Item = Run> {
-    range.map(|first| Run { first, count: 1, segment_bytes: datagrams[first].1.as_ref().len() })
+    range.map(|first| Run { first, count: 1, segment_bytes: datagrams.datagram(first).1.len() })
 }
 
-fn run_bytes<D: AsRef<[u8]>>(datagrams: &[(SocketAddr, D)], run: Run) -> u64 {
-    datagrams[run.first..run.first + run.count].iter().map(|(_, bytes)| bytes.as_ref().len() as u64).sum()
+fn run_bytes<D: Datagrams + ?Sized>(datagrams: &D, run: Run) -> u64 {
+    (run.first..run.first + run.count).map(|index| datagrams.datagram(index).1.len() as u64).sum()
 }
 
 #[cfg(test)]
@@ -251,7 +269,7 @@ mod tests {
                         (to.address(), vec![number; bytes])
                     })
                     .collect();
-                let outcome = sender.send(now, &datagrams);
+                let outcome = sender.send(now, &datagrams[..]);
                 assert_eq!(outcome.calls > 1, !segmented);
                 assert_eq!((outcome.sent, outcome.buffer_full, outcome.refused), (150, 0, 0));
                 assert_eq!(
@@ -278,7 +296,7 @@ mod tests {
         let mut datagrams = vec![(receiver.address(), vec![1; 100]), (receiver.address(), vec![2; 100])];
         datagrams.extend(vec![(nowhere, vec![3; 100]); 3]);
         datagrams.push((receiver.address(), vec![4; 100]));
-        let outcome = sender.send(Instant::now(), &datagrams);
+        let outcome = sender.send(Instant::now(), &datagrams[..]);
         assert_eq!((outcome.sent, outcome.refused), (3, 3));
         assert!(sender.uncut.is_empty(), "cutting was not the trouble");
         let first_bytes: Vec<u8> =
@@ -324,10 +342,10 @@ mod tests {
             plan_runs(both.iter().map(|(to, bytes)| (*to, bytes.len())), &mut planned);
             let counts = |runs: &[Run]| runs.iter().map(|run| run.count).collect::<Vec<_>>();
             let soon = now + UNCUT_FOR / 2;
-            assert_eq!(counts(&sender.split_uncut(soon, &both, &planned)), [1, 1, 1, 3], "error {code}");
-            assert_eq!(sender.send(soon, &both).sent, 6);
+            assert_eq!(counts(&sender.split_uncut(soon, &both[..], &planned)), [1, 1, 1, 3], "error {code}");
+            assert_eq!(sender.send(soon, &both[..]).sent, 6);
             let later = now + UNCUT_FOR;
-            assert_eq!(counts(&sender.split_uncut(later, &both, &planned)), [3, 3]);
+            assert_eq!(counts(&sender.split_uncut(later, &both[..], &planned)), [3, 3]);
             assert!(sender.uncut.is_empty());
             assert_eq!((drain(&narrow).len(), drain(&other).len()), (6, 3));
         }
@@ -348,7 +366,7 @@ mod tests {
     fn an_oversized_datagram_is_reported_as_such() {
         let (mut sender, receiver) = (port("127.0.0.1:0"), port("127.0.0.1:0"));
         let datagrams = [(receiver.address(), vec![0; 4000]), (receiver.address(), vec![1; 4])];
-        sender.send(Instant::now(), &datagrams);
+        sender.send(Instant::now(), &datagrams[..]);
         assert_eq!(drain(&receiver), [(sender.address(), None), (sender.address(), Some(vec![1; 4]))]);
     }
 }

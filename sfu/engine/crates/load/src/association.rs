@@ -243,7 +243,7 @@ impl Association {
 
     fn send(&mut self) {
         if !self.state.outgoing.is_empty() {
-            self.port.send(Instant::now(), &self.state.outgoing);
+            self.port.send(Instant::now(), &self.state.outgoing[..]);
             self.state.outgoing.clear();
         }
     }

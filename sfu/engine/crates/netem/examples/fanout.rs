@@ -55,11 +55,8 @@ fn main() {
             world.shard.handle_datagram(world.now, datagram);
         }
         world.shard.flush(now);
-        let mut sent = 0;
-        while let Some(transmit) = world.shard.poll_transmit() {
-            std::hint::black_box(&transmit);
-            sent += 1;
-        }
+        let sent = std::hint::black_box(world.shard.transmits()).len() as u64;
+        world.shard.transmits().clear();
         world.shard.handle_timeout(now);
         let elapsed = cpu_time().saturating_sub(began);
         busy += elapsed;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use plenum_core::sdp::{CodecPolicy, Direction, RemoteOffer};
 use plenum_core::{
     Carrier, Certificate, Command, DataKind, DataLimits, DataProfile, Datagram, DownTrackId, Event,
-    LocalCandidate, MediaKind, ParticipantId, PublishLine, RequestId, RoomId, Shard, ShardConfig,
+    LocalCandidate, MediaKind, ParticipantId, Path, PublishLine, RequestId, RoomId, Shard, ShardConfig,
     TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
 };
 use str0m::Input;
@@ -494,12 +494,17 @@ impl World {
         if self.shard.flush_deadline().is_some_and(|due| due <= self.now) {
             self.shard.flush(self.now);
         }
-        while let Some(transmit) = self.shard.poll_transmit() {
+        let mut sent: Vec<(Path, Vec<u8>)> = Vec::new();
+        sent.extend(
+            self.shard.transmits().iter().map(|transmit| (transmit.path, transmit.contents.to_vec())),
+        );
+        self.shard.transmits().clear();
+        for (path, contents) in sent {
             let target = self.clients.iter().position(|client| {
-                client.connections.iter().any(|connection| connection.address == transmit.destination)
+                client.connections.iter().any(|connection| connection.address == path.destination)
             });
             if let Some(transit) = target.and_then(|id| self.downlinks[id].transit()) {
-                self.launch(transit, transmit.source, transmit.destination, transmit.contents.to_vec());
+                self.launch(transit, path.source, path.destination, contents);
             }
         }
         while let Some(event) = self.shard.poll_event() {

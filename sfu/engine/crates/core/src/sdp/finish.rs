@@ -22,6 +22,8 @@ pub enum LineRole<'a> {
         track_sid: &'a str,
         /// `sprop-stereo=1` for Opus.
         stereo: bool,
+        /// SSRCs of media and of its retransmissions.
+        ssrcs: Option<(u32, Option<u32>)>,
     },
 }
 
@@ -143,6 +145,7 @@ impl<'a> LocalSection<'a> {
                 out.line(&format!("a=fmtp:{payload_type} {parameters}"));
             }
         }
+        self.write_sources(out);
     }
 
     fn write_media_line(&self, out: &mut Output<'_>) {
@@ -178,7 +181,8 @@ impl<'a> LocalSection<'a> {
             return self.is_sending();
         }
         let is_source = ["a=msid:", "a=ssrc:", "a=ssrc-group:"].iter().any(|prefix| line.starts_with(prefix));
-        is_source && !self.is_sending()
+        // Those of the transport are not those under which we send; ours are written instead.
+        is_source && !(self.is_sending() && line.starts_with("a=msid:"))
     }
 
     fn is_receiving(&self) -> bool {
@@ -191,14 +195,21 @@ impl<'a> LocalSection<'a> {
             return Some(format!("{line}{}", self.more_parameters(payload_type)));
         }
         let Some(LineRole::Sending { stream_id, track_sid, .. }) = self.role else { return None };
-        if line.starts_with("a=msid:") {
-            return Some(format!("a=msid:{stream_id} {track_sid}"));
+        line.starts_with("a=msid:").then(|| format!("a=msid:{stream_id} {track_sid}"))
+    }
+
+    /// The streams under which we send (RFC 5576).
+    fn write_sources(&self, out: &mut Output<'_>) {
+        let Some(LineRole::Sending { stream_id, track_sid, ssrcs: Some((media, resend)), .. }) = self.role
+        else {
+            return;
+        };
+        if let Some(resend) = resend {
+            out.line(&format!("a=ssrc-group:FID {media} {resend}"));
         }
-        let (ssrc, attribute) = attribute_value(line, "ssrc")?.split_once(' ')?;
-        match attribute.split(':').next()? {
-            "cname" => Some(format!("a=ssrc:{ssrc} cname:{stream_id}")),
-            "msid" => Some(format!("a=ssrc:{ssrc} msid:{stream_id} {track_sid}")),
-            _ => None,
+        for ssrc in std::iter::once(media).chain(resend) {
+            out.line(&format!("a=ssrc:{ssrc} cname:{stream_id}"));
+            out.line(&format!("a=ssrc:{ssrc} msid:{stream_id} {track_sid}"));
         }
     }
 

@@ -1,29 +1,26 @@
 //! Gathered packets on their way out, and key-frame requests on their way back.
 //!
-//! A flush first counts for each transport how many up tracks feed it, then writes up track by up track and runs a
-//! transport as soon as its last feed is done, while it is still in the cache. Nothing here is looked up by hash per
-//! packet and down track, and only the dependency descriptor of VP9 and AV1 allocates.
+//! A flush writes up track by up track, straight into the buffer in which the datagrams leave. Nothing here is looked
+//! up by hash or allocated per packet and down track.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::media::Mid;
-use str0m::rtp::{RtpWrite, Vp8Patch};
 
 use super::{Shard, TIMER_GRANULARITY, TimerKey};
 use crate::command::MediaKind;
 use crate::demux::TransportIndex;
 use crate::downtrack::{DownTrack, DownTrackConfig, Rewrite};
 use crate::drop_reason::DropReason;
-use crate::event::{Event, TransportFailure};
+use crate::event::Event;
 use crate::layers::{StreamIndex, StreamSet};
-use crate::output::Transmit;
+use crate::output::Transmits;
 use crate::room::{Binding, DownEntry, Gathered};
 use crate::rtp::{Codec, red};
 use crate::stats::Counters;
 use crate::transport::{
-    BoundLine, Broken, DownIndex, Format, Outlet, SendFormat, Signal, Transport, UpIndex,
+    BoundLine, DownIndex, Format, OutgoingPacket, Patch, SendFormat, Shape, Transport, UpIndex,
 };
 
 /// RTP clock rate of a track whose codec is not known yet.
@@ -35,7 +32,7 @@ pub(super) const fn default_clock_rate_hz(kind: MediaKind) -> u32 {
 }
 
 /// Takes what waits to be sent, if it likes.
-type Relief<'a> = &'a mut dyn FnMut(&mut VecDeque<Transmit>);
+type Relief<'a> = &'a mut dyn FnMut(&mut Transmits);
 
 /// What forwarding to one down track brought up.
 #[derive(Default)]
@@ -43,8 +40,15 @@ struct Forwarded {
     key_frames: StreamSet,
     /// A packet's format cannot be sent here.
     has_unsupported: bool,
-    /// The association must not be used any more.
-    is_broken: bool,
+    /// The transport wants to be scheduled anew.
+    has_new_deadline: bool,
+}
+
+/// What an up track has gathered.
+struct Gathering<'a> {
+    packets: &'a mut [Gathered],
+    formats: &'a [Format],
+    live: StreamSet,
 }
 
 impl Shard {
@@ -53,13 +57,6 @@ impl Shard {
     pub(super) fn fan_out_gathered(&mut self, now: Instant, relief: Relief<'_>) {
         self.gather_until = None;
         let mut ups = std::mem::take(&mut self.gathering);
-        for up in ups.iter().filter_map(|up| self.tables.ups.get(*up)) {
-            for link in &up.links {
-                if let Some(transport) = self.transports.get_mut(link.transport) {
-                    transport.feeds += 1;
-                }
-            }
-        }
         for up in ups.drain(..) {
             self.fan_out(now, up, relief);
         }
@@ -73,37 +70,31 @@ impl Shard {
         let mut wanted = StreamSet::EMPTY;
         for link in &up.links {
             let Some(transport) = self.transports.get_mut(link.transport) else { continue };
-            if let Some(down) = self.tables.downs.get_mut(link.down) {
-                let forwarded =
-                    forward(down, transport, &mut up.pending, &up.formats, live, &mut self.counters);
-                forwarded.key_frames.iter().for_each(|stream| wanted.insert(stream));
-                if forwarded.has_unsupported
-                    && let Some(binding) = down.binding.as_mut().filter(|binding| !binding.has_reported_codec)
-                {
-                    binding.has_reported_codec = true;
-                    self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id });
-                }
-                if forwarded.is_broken {
-                    self.signals.push((link.transport, Signal::Failed(TransportFailure::Fault)));
-                }
+            let Some(down) = self.tables.downs.get_mut(link.down) else { continue };
+            let forwarded = forward(
+                now,
+                down,
+                transport,
+                Gathering { packets: &mut up.pending, formats: &up.formats, live },
+                &mut self.transmits,
+                &mut self.counters,
+            );
+            forwarded.key_frames.iter().for_each(|stream| wanted.insert(stream));
+            if forwarded.has_unsupported
+                && let Some(binding) = down.binding.as_mut().filter(|binding| !binding.has_reported_codec)
+            {
+                binding.has_reported_codec = true;
+                self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id });
             }
-            transport.feeds = transport.feeds.saturating_sub(1);
-            if transport.feeds == 0 {
-                transport.is_touched = false;
-                let mut outlet = Outlet {
-                    index: link.transport,
-                    transmits: &mut self.transmits,
-                    signals: &mut self.signals,
-                    demux: &mut self.demux,
-                    counters: &mut self.counters,
-                };
-                transport.run(now, &mut outlet);
-                relief(&mut self.transmits);
+            if forwarded.has_new_deadline {
                 self.timers.schedule(
                     TimerKey::Transport(link.transport),
                     transport.deadline().max(now + TIMER_GRANULARITY),
                     &mut transport.scheduled,
                 );
+            }
+            if self.transmits.is_full() {
+                relief(&mut self.transmits);
             }
         }
         up.pending.clear();
@@ -123,8 +114,14 @@ impl Shard {
             first_seq: self.random.next_u16(),
         });
         track.set_enabled(is_enabled);
-        let binding =
-            Binding { mid: line.mid, ssrc: line.ssrc, track, formats: Vec::new(), has_reported_codec: false };
+        let binding = Binding {
+            mid: line.mid,
+            ssrc: line.ssrc,
+            stream: line.stream,
+            track,
+            formats: Vec::new(),
+            has_reported_codec: false,
+        };
         self.tables.bind_down(line.down, binding);
         self.events.push_back(Event::DownTrackBound { down_track: id });
         self.request_wanted_key_frame(now, up, line.down);
@@ -216,59 +213,49 @@ impl Shard {
 
 /// Forwards gathered packets to one down track.
 fn forward(
+    now: Instant,
     down: &mut DownEntry,
     transport: &mut Transport,
-    pending: &mut [Gathered],
-    formats: &[Format],
-    live: StreamSet,
+    gathering: Gathering<'_>,
+    transmits: &mut Transmits,
     counters: &mut Counters,
 ) -> Forwarded {
     let mut forwarded = Forwarded::default();
+    let Gathering { packets, formats, live } = gathering;
     let Some(binding) = &mut down.binding else { return forwarded };
     if !transport.is_connected() {
-        // Without keys the association would keep every packet until it has some, and then send the past.
-        counters.count_drops(DropReason::NotBound, pending.len() as u64);
+        counters.count_drops(DropReason::NotBound, packets.len() as u64);
         return forwarded;
     }
-    let mid = binding.mid;
-    for gathered in &*pending {
-        binding.learn_format(gathered.format, || {
-            formats
-                .get(gathered.format)
-                .map_or(SendFormat::Unsupported, |format| transport.send_format(mid, format))
+    for gathered in &*packets {
+        binding.learn_format(gathered.format, formats, transport);
+    }
+    let Some(mut lane) = transport.lane(now, binding.stream, binding.ssrc) else {
+        counters.count_drops(DropReason::NotBound, packets.len() as u64);
+        return forwarded;
+    };
+    for gathered in packets {
+        let outcome = rewritten(binding, gathered, live, &mut forwarded).and_then(|packet| {
+            lane.send(&packet, transmits, counters).then_some(()).ok_or(DropReason::NotBound)
         });
-    }
-    let (ssrc, kind) = (binding.ssrc, down.kind);
-    let written = transport.with_sender(ssrc, |stream| {
-        for gathered in &mut *pending {
-            match rewritten(binding, gathered, kind, live, &mut forwarded) {
-                Ok(write) => {
-                    stream.write_rtp(write);
-                    counters.packets_out += 1;
-                }
-                Err(DropReason::PaddingOnly) => {} // counted once, when it came in
-                Err(reason) => counters.count_drop(reason),
-            }
+        match outcome {
+            Ok(()) | Err(DropReason::PaddingOnly) => {} // padding is counted once, when it comes in
+            Err(reason) => counters.count_drop(reason),
         }
-    });
-    match written {
-        Ok(true) => {}
-        Ok(false) => counters.count_drops(DropReason::NotBound, pending.len() as u64),
-        Err(Broken) => forwarded.is_broken = true,
     }
+    forwarded.has_new_deadline = lane.finish();
     forwarded
 }
 
 /// One packet as this subscriber gets it, or why it does not.
-fn rewritten(
+fn rewritten<'a>(
     binding: &mut Binding,
-    gathered: &mut Gathered,
-    kind: MediaKind,
+    gathered: &'a mut Gathered,
     live: StreamSet,
     forwarded: &mut Forwarded,
-) -> Result<RtpWrite, DropReason> {
+) -> Result<OutgoingPacket<'a>, DropReason> {
     let send_format = binding.send_format(gathered.format);
-    if send_format == SendFormat::Unsupported {
+    if send_format.shape == Shape::Unsupported {
         forwarded.has_unsupported = true;
         return Err(DropReason::CodecUnsupported);
     }
@@ -283,63 +270,58 @@ fn rewritten(
     if let Some(stream) = verdict.key_frame_of {
         forwarded.key_frames.insert(stream);
     }
-    write_packet(gathered, &verdict.outcome?, send_format, kind).ok_or(DropReason::MalformedPayload)
+    outgoing(gathered, &verdict.outcome?, send_format).ok_or(DropReason::MalformedPayload)
 }
 
 impl Binding {
-    /// Notes how a format goes out here; `find` is asked the first time only.
-    fn learn_format(&mut self, index: usize, find: impl FnOnce() -> SendFormat) {
+    /// Notes how a format goes out here; the transport is asked the first time only.
+    fn learn_format(&mut self, index: usize, formats: &[Format], transport: &mut Transport) {
+        if self.formats.get(index).is_some_and(Option::is_some) {
+            return;
+        }
         if self.formats.len() <= index {
             self.formats.resize(index + 1, None);
         }
-        self.formats[index].get_or_insert_with(find);
+        let Some(format) = formats.get(index) else { return };
+        self.formats[index] = Some(transport.send_format(self.mid, format));
+        transport.set_stream_clock(self.stream, format.codec.clock_rate_hz());
     }
 
     /// How a format goes out here, once learned.
     fn send_format(&self, index: usize) -> SendFormat {
-        self.formats.get(index).copied().flatten().unwrap_or(SendFormat::Unsupported)
+        self.formats.get(index).copied().flatten().unwrap_or(SendFormat::UNSUPPORTED)
     }
 }
 
 /// One packet with a subscriber's numbers. `None`: RED whose blocks do not add up.
-fn write_packet(
-    gathered: &mut Gathered,
+fn outgoing<'a>(
+    gathered: &'a mut Gathered,
     rewrite: &Rewrite,
     send_format: SendFormat,
-    kind: MediaKind,
-) -> Option<RtpWrite> {
-    let (payload_type, payload) = match send_format {
-        SendFormat::Same(payload_type) => (payload_type, Arc::clone(&gathered.payload)),
-        SendFormat::Primary(payload_type) => (payload_type, primary_block(gathered)?),
-        SendFormat::Unsupported => return None,
-    };
-    let mut write =
-        RtpWrite::new(payload_type, rewrite.seq.into(), rewrite.timestamp, gathered.wallclock, payload)
-            .marker(gathered.marker)
-            .ext_vals(gathered.extensions.clone())
-            .nackable(kind == MediaKind::Video);
-    if let Some(patch) = vp8_patch(gathered, rewrite) {
-        write = write.vp8_patch(patch);
-    }
-    Some(write)
-}
-
-/// The primary block of a RED packet, cut out once for all who need it.
-fn primary_block(gathered: &mut Gathered) -> Option<Arc<[u8]>> {
-    if gathered.primary.is_none() {
+) -> Option<OutgoingPacket<'a>> {
+    if send_format.shape == Shape::Primary && gathered.primary.is_none() {
+        // Cut out once for all who need it.
         gathered.primary = red::primary(&gathered.payload).map(Arc::from);
     }
-    gathered.primary.clone()
-}
-
-/// The subscriber's picture ids, put in while the packet is serialised; the payload itself stays shared.
-fn vp8_patch(gathered: &Gathered, rewrite: &Rewrite) -> Option<Vp8Patch> {
-    let mut patch = gathered.vp8.as_ref()?.patch();
-    if let Some(picture_id) = rewrite.picture_id {
-        patch = patch.picture_id(picture_id);
-    }
-    if let Some(tl0_pic_idx) = rewrite.tl0_pic_idx {
-        patch = patch.tl0_pic_idx(tl0_pic_idx);
-    }
-    patch.build().ok()
+    let payload = match send_format.shape {
+        Shape::Same => &gathered.payload,
+        Shape::Primary => gathered.primary.as_ref()?,
+        Shape::Unsupported => return None,
+    };
+    let patch = if rewrite.picture_id.is_some() || rewrite.tl0_pic_idx.is_some() {
+        Patch::vp8_ids(payload, rewrite.picture_id, rewrite.tl0_pic_idx)
+    } else {
+        Patch::NONE
+    };
+    Some(OutgoingPacket {
+        payload_type: send_format.payload_type,
+        resend_type: send_format.resend_type,
+        marker: gathered.marker,
+        seq: rewrite.seq,
+        timestamp: rewrite.timestamp,
+        captured_at: gathered.wallclock,
+        payload,
+        patch,
+        values: &gathered.extensions,
+    })
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use str0m::media::{Mid, Rid};
-use str0m::rtp::{ExtensionValues, RtpPacket, Vp8Descriptor};
+use str0m::rtp::{ExtensionValues, RtpPacket};
 
 use super::{Shard, TimerKey};
 use crate::demux::TransportIndex;
@@ -179,10 +179,6 @@ fn gather(
         inspect(codec, &rtp.payload).ok_or(DropReason::MalformedPayload)?
     };
     let timestamp = rtp.header.timestamp;
-    let vp8 = match codec {
-        Codec::Vp8 if !is_padding => Vp8Descriptor::parse(&rtp.payload).ok(),
-        _ => None,
-    };
     let packet = Packet {
         stream,
         seq: *rtp.seq_no,
@@ -202,7 +198,6 @@ fn gather(
         format,
         payload: rtp.payload,
         primary: None,
-        vp8,
         extensions: end_to_end_extensions(codec, rtp.header.ext_vals),
     })
 }

@@ -37,11 +37,11 @@ impl Transport {
         self.payload_types = payload_types;
         let lost = self.release_withdrawn_lines(&assignments);
         let fresh = self.commit(assignments);
-        let bound = fresh.into_iter().filter_map(|mid| self.bind(mid)).collect();
+        self.remove_library_streams();
+        let bound = fresh.into_iter().filter_map(|mid| self.bind(now, mid)).collect();
         for subscription in lost {
             self.lines.wait_first(subscription);
         }
-        self.refresh_payload_types();
         self.rx_streams.clear();
         self.sources.clear();
         self.has_negotiated = true;
@@ -110,7 +110,7 @@ impl Transport {
             }
         }
         for mid in silent {
-            self.remove_sender(mid);
+            self.close_stream(mid);
         }
         lost
     }
@@ -123,13 +123,17 @@ impl Transport {
                 fresh.push(mid);
                 self.lines.take_waiting(kind);
             }
+            let ssrcs = subscription.is_some().then(|| self.fresh_ssrcs(kind));
             let state = subscription.map(LineState::Bound);
             let Some(line) = self.lines.get_mut(mid) else {
-                self.lines.push(SendLine { mid, kind, state: state.unwrap_or(LineState::Free) });
+                self.lines.push(SendLine { mid, kind, state: state.unwrap_or(LineState::Free), ssrcs });
                 continue;
             };
             match state {
-                Some(state) => line.state = state,
+                Some(state) => {
+                    line.state = state;
+                    line.ssrcs = ssrcs;
+                }
                 // Answered as inactive just now.
                 None if matches!(line.state, LineState::Retiring { .. }) => line.state = LineState::Free,
                 None => {}
@@ -138,10 +142,10 @@ impl Transport {
         fresh
     }
 
-    fn bind(&mut self, mid: Mid) -> Option<BoundLine> {
+    fn bind(&mut self, now: Instant, mid: Mid) -> Option<BoundLine> {
         let down = self.lines.bound_down(mid)?;
-        let ssrc = self.prepare_sender(mid)?;
-        Some(BoundLine { down, mid, ssrc })
+        let (stream, ssrc) = self.open_stream(now, mid)?;
+        Some(BoundLine { down, mid, stream, ssrc })
     }
 
     fn finish(&self, answer: &str, offer: &RemoteOffer, publish: &[PublishLine]) -> String {

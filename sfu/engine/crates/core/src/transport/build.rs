@@ -8,8 +8,9 @@ use str0m::net::TcpType;
 use str0m::rtp::Extension;
 use str0m::{Candidate, Rtc, RtcConfig};
 
-use super::dtls::{Certificate, crypto_provider};
+use super::dtls::{Certificate, crypto_provider, take_keying_slot};
 use super::extension::{DEPENDENCY_DESCRIPTOR_URI, DependencyDescriptorSerializer};
+use super::sending::KeyingSlot;
 use crate::command::TransportRole;
 use crate::data::MAX_MESSAGE_BYTES;
 use crate::ids::TransportId;
@@ -58,6 +59,7 @@ pub struct TransportSeed {
     pub role: TransportRole,
     pub(super) rtc: Box<Rtc>,
     pub(super) options: TransportOptions,
+    pub(super) keying: KeyingSlot,
 }
 
 impl TransportSeed {
@@ -65,10 +67,11 @@ impl TransportSeed {
     #[must_use]
     pub fn build(id: TransportId, role: TransportRole, options: &TransportOptions, now: Instant) -> Self {
         let mut rtc = Box::new(configuration(options).build(now));
+        let keying = take_keying_slot();
         for candidate in options.candidates.iter().filter_map(ice_candidate) {
             rtc.add_local_candidate(candidate);
         }
-        Self { id, role, rtc, options: options.clone() }
+        Self { id, role, rtc, options: options.clone(), keying }
     }
 }
 

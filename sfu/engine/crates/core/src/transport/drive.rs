@@ -1,6 +1,5 @@
 //! Runs an association: datagrams and time in, datagrams and [`Signal`]s out. Never looks at another transport.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use str0m::channel::ChannelId;
@@ -12,10 +11,11 @@ use str0m::{Event, IceConnectionState, Input, Output};
 use super::{
     MAX_SOURCES, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
 };
+use crate::command::TransportRole;
 use crate::demux::{Demux, TransportIndex};
 use crate::drop_reason::DropReason;
 use crate::input::{Carrier, Datagram};
-use crate::output::Transmit;
+use crate::output::{Path, Transmits};
 use crate::stats::Counters;
 
 /// Rounds in which a closing association may say goodbye.
@@ -60,14 +60,14 @@ pub(crate) enum Signal {
 /// Where a run leaves its results.
 pub(crate) struct Outlet<'a> {
     pub(crate) index: TransportIndex,
-    pub(crate) transmits: &'a mut VecDeque<Transmit>,
+    pub(crate) transmits: &'a mut Transmits,
     pub(crate) signals: &'a mut Vec<(TransportIndex, Signal)>,
     pub(crate) demux: &'a mut Demux,
     pub(crate) counters: &'a mut Counters,
 }
 
 impl Outlet<'_> {
-    fn signal(&mut self, signal: Signal) {
+    pub(super) fn signal(&mut self, signal: Signal) {
         self.signals.push((self.index, signal));
     }
 }
@@ -82,6 +82,12 @@ impl Transport {
             Carrier::Udp => Protocol::Udp,
             Carrier::Tcp => Protocol::Tcp,
         };
+        if is_rtcp(datagram.payload) && self.take_feedback(now, datagram.payload, outlet) {
+            self.heard = now;
+            if self.role == TransportRole::Subscriber {
+                return; // it is about nothing else
+            }
+        }
         if !self.admits_source(datagram.payload) {
             outlet.counters.count_drop(DropReason::UnknownStream);
             return;
@@ -97,9 +103,15 @@ impl Transport {
                 if accepted.is_ok() {
                     self.heard = now;
                 }
+                if matches!(datagram.payload.first(), Some(0..=3)) {
+                    self.sending.note_check(datagram.carrier, datagram.source, datagram.destination);
+                }
                 self.note_source(datagram.payload);
                 let signals_before = outlet.signals.len();
                 self.drain(now, outlet);
+                if self.ask_for_path(now) {
+                    self.drain(now, outlet);
+                }
                 let brought_rtp = || {
                     let brought = &outlet.signals[signals_before..];
                     brought.iter().any(|(_, signal)| matches!(signal, Signal::Rtp(_)))
@@ -136,7 +148,10 @@ impl Transport {
         self.run_negotiation(now, outlet);
         let rtc = &mut self.rtc;
         match guard(move || rtc.handle_input(Input::Timeout(now))) {
-            Ok(Ok(())) => self.drain(now, outlet),
+            Ok(Ok(())) => {
+                self.drain(now, outlet);
+                self.send_reports(now, outlet);
+            }
             Ok(Err(_)) | Err(_) => outlet.signal(Signal::Failed(TransportFailure::Fault)),
         }
         if self.lost_by().is_some_and(|deadline| now >= deadline) {
@@ -209,25 +224,18 @@ impl Transport {
 
     fn send(&mut self, now: Instant, transmit: str0m::net::Transmit, outlet: &mut Outlet<'_>) {
         let carrier = if transmit.proto == Protocol::Udp { Carrier::Udp } else { Carrier::Tcp };
-        let contents = &transmit.contents;
+        let contents = &*transmit.contents;
         if let Some(0..=3) = contents.first() {
             let path = (carrier, transmit.destination);
             outlet.demux.observe_transmit(now, outlet.index, path, contents);
         } else {
             self.last_protocol = transmit.proto;
-            let payload_type = contents.get(1).map_or(0, |byte| byte & 0x7f);
-            if is_rtp(contents) && self.resend_types.contains(payload_type) {
-                outlet.counters.retransmitted += 1;
-            }
+            self.sending.note_path(carrier, transmit.source, transmit.destination);
         }
         outlet.counters.datagrams_out += 1;
         outlet.counters.bytes_out += contents.len() as u64;
-        outlet.transmits.push_back(Transmit {
-            carrier,
-            source: transmit.source,
-            destination: transmit.destination,
-            contents: transmit.contents,
-        });
+        let path = Path { carrier, source: transmit.source, destination: transmit.destination };
+        outlet.transmits.push(path, contents);
     }
 
     fn handle_event(&mut self, now: Instant, event: Event, outlet: &mut Outlet<'_>) {
@@ -258,11 +266,6 @@ impl Transport {
             Event::ChannelBufferedAmountLow(_) => {
                 let (channels, rtc) = (&mut self.channels, &mut self.rtc);
                 attempt(&mut self.is_broken, || channels.resume(now, rtc, outlet.counters));
-            }
-            Event::MediaEgressStats(stats) => {
-                let seen = self.nacks_seen.entry(stats.mid).or_default();
-                outlet.counters.nacks += stats.nacks.saturating_sub(*seen);
-                *seen = stats.nacks;
             }
             Event::MediaIngressStats(stats) => {
                 if let Some(rtt) = stats.rtt {
@@ -312,6 +315,11 @@ impl Transport {
 fn ssrc_of(datagram: &[u8]) -> Option<u32> {
     let ssrc = datagram.get(8..)?.first_chunk().filter(|_| is_rtp(datagram))?;
     Some(u32::from_be_bytes(*ssrc))
+}
+
+/// Whether a datagram is RTCP (RFC 5761 §4).
+fn is_rtcp(datagram: &[u8]) -> bool {
+    matches!(datagram, [128..=191, 192..=223, ..])
 }
 
 /// Whether a datagram is RTP, not RTCP (RFC 5761 §4, RFC 7983 §7).

@@ -4,6 +4,7 @@
 //! Owns no association. The provider is stateless but for its configuration, which is built once per process because
 //! str0m wants a `'static` provider.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 use str0m::crypto::{CryptoError, from_feature_flags};
+
+use super::sending::{Keying, KeyingSlot};
 
 /// First retransmission of a handshake flight; doubles each time.
 const FLIGHT_RTO: Duration = Duration::from_millis(200);
@@ -102,12 +105,28 @@ impl DtlsProvider for QuickDtls {
             DtlsVersion::Dtls13 => dimpl::Dtls::new_13(config, cert.clone(), now),
             _ => dimpl::Dtls::new_auto(config, cert.clone(), now),
         };
-        Ok(Box::new(Endpoint(dtls)))
+        let keying = KeyingSlot::default();
+        LAST_SLOT.with_borrow_mut(|last| *last = Some(Arc::clone(&keying)));
+        Ok(Box::new(Endpoint { dtls, keying }))
     }
 }
 
-/// One association's DTLS state.
-struct Endpoint(dimpl::Dtls);
+thread_local! {
+    /// Where the association built last on this thread will leave its keys. The provider cannot tell for whom it makes
+    /// an endpoint; the one who builds can.
+    static LAST_SLOT: RefCell<Option<KeyingSlot>> = const { RefCell::new(None) };
+}
+
+/// Where the association that was just built on this thread will leave its keys.
+pub(super) fn take_keying_slot() -> KeyingSlot {
+    LAST_SLOT.with_borrow_mut(Option::take).unwrap_or_default()
+}
+
+/// One association's DTLS state. What the handshake agrees on for SRTP is noted on its way to the association.
+struct Endpoint {
+    dtls: dimpl::Dtls,
+    keying: KeyingSlot,
+}
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,42 +136,48 @@ impl fmt::Debug for Endpoint {
 
 impl DtlsInstance for Endpoint {
     fn set_active(&mut self, active: bool) {
-        self.0.set_active(active);
+        self.dtls.set_active(active);
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.0.handle_packet(packet)
+        self.dtls.handle_packet(packet)
     }
 
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.0.poll_output(buffer)
+        let is_active = self.dtls.is_active();
+        let output = self.dtls.poll_output(buffer);
+        if let DtlsOutput::KeyingMaterial(material, profile) = &output {
+            let keying = Keying { profile: *profile, material: material.to_vec(), is_active };
+            let _ = self.keying.set(keying); // a second one would be of a renegotiation, which there is none
+        }
+        output
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.0.handle_timeout(now)
+        self.dtls.handle_timeout(now)
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.0.send_application_data(data)
+        self.dtls.send_application_data(data)
     }
 
     fn is_active(&self) -> bool {
-        self.0.is_active()
+        self.dtls.is_active()
     }
 
     fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.0.protocol_version()
+        self.dtls.protocol_version()
     }
 
     fn is_closing(&self) -> bool {
-        self.0.is_closing()
+        self.dtls.is_closing()
     }
 
     fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.dtls.is_closed()
     }
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.0.close()
+        self.dtls.close()
     }
 }

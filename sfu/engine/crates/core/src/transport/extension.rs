@@ -14,6 +14,11 @@ const ONE_BYTE_FORM_MAX: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DependencyDescriptorBytes(pub(crate) Box<[u8]>);
 
+/// The dependency descriptor of a packet.
+pub(super) fn descriptor_of(values: &ExtensionValues) -> Option<&[u8]> {
+    values.user_values.get().map(|DependencyDescriptorBytes(bytes)| &**bytes)
+}
+
 /// Reads and writes [`DependencyDescriptorBytes`].
 #[derive(Debug)]
 pub(super) struct DependencyDescriptorSerializer;

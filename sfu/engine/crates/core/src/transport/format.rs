@@ -14,29 +14,30 @@ pub(crate) struct Format {
     params: PayloadParams,
 }
 
-/// How a format is sent to one subscriber.
+/// What becomes of a payload for one subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SendFormat {
-    /// Payload as it is.
-    Same(Pt),
+pub(crate) enum Shape {
+    /// It is sent as it is.
+    Same,
     /// RED, to a subscriber without: its primary block.
-    Primary(Pt),
+    Primary,
     /// The subscriber cannot take it.
     Unsupported,
 }
 
-/// A set of payload types.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct PayloadTypeSet(u128);
+/// How a format is sent to one subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SendFormat {
+    pub(crate) shape: Shape,
+    pub(crate) payload_type: u8,
+    /// Payload type of its retransmissions, where there are any.
+    pub(crate) resend_type: Option<u8>,
+}
 
-impl PayloadTypeSet {
-    fn insert(&mut self, payload_type: Pt) {
-        self.0 |= 1 << (*payload_type & 0x7f);
-    }
-
-    pub(super) fn contains(self, payload_type: u8) -> bool {
-        self.0 & (1 << (payload_type & 0x7f)) != 0
-    }
+impl SendFormat {
+    /// Not at all.
+    pub(crate) const UNSUPPORTED: Self =
+        Self { shape: Shape::Unsupported, payload_type: 0, resend_type: None };
 }
 
 impl Transport {
@@ -53,24 +54,17 @@ impl Transport {
     pub(crate) fn send_format(&self, mid: Mid, format: &Format) -> SendFormat {
         let negotiated = self.rtc.media(mid).map_or(&[][..], |media| media.remote_pts());
         let Some(ours) = self.rtc.codec_config().match_params(format.params) else {
-            return SendFormat::Unsupported;
+            return SendFormat::UNSUPPORTED;
         };
         if !negotiated.contains(&ours.pt()) {
-            return SendFormat::Unsupported;
+            return SendFormat::UNSUPPORTED;
         }
-        match (format.codec, ours.red()) {
-            (Codec::Red, Some(red)) => SendFormat::Same(red),
-            (Codec::Red, None) => SendFormat::Primary(ours.pt()),
-            _ => SendFormat::Same(ours.pt()),
-        }
-    }
-
-    /// Notes which payload types are retransmissions, to count them when they leave.
-    pub(super) fn refresh_payload_types(&mut self) {
-        self.resend_types = PayloadTypeSet::default();
-        for resend in self.rtc.codec_config().iter().filter_map(PayloadParams::resend) {
-            self.resend_types.insert(resend);
-        }
+        let (shape, payload_type) = match (format.codec, ours.red()) {
+            (Codec::Red, Some(red)) => (Shape::Same, red),
+            (Codec::Red, None) => (Shape::Primary, ours.pt()),
+            _ => (Shape::Same, ours.pt()),
+        };
+        SendFormat { shape, payload_type: *payload_type, resend_type: ours.resend().map(|resend| *resend) }
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use str0m::media::Mid;
 
+use super::sending::Ssrcs;
 use crate::command::MediaKind;
 
 /// Index of a down track in its shard.
@@ -41,6 +42,8 @@ pub(super) struct SendLine {
     pub(super) mid: Mid,
     pub(super) kind: MediaKind,
     pub(super) state: LineState,
+    /// Under which we send on it; none while it serves nobody.
+    pub(super) ssrcs: Option<Ssrcs>,
 }
 
 impl SendLine {

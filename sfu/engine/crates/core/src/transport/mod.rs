@@ -15,6 +15,7 @@ mod lines;
 mod negotiation;
 mod offering;
 mod requirement;
+mod sending;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 use str0m::media::{KeyframeRequestKind, Mid};
 use str0m::net::Protocol;
-use str0m::rtp::{Ssrc, StreamTx};
+use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
 
 pub use build::{LocalCandidate, TransportOptions, TransportSeed};
@@ -31,10 +32,11 @@ pub(crate) use channels::{ChannelUse, Pace, ReceiverStuck};
 pub(crate) use drive::{Outlet, Signal};
 pub use dtls::{Certificate, CertificateError};
 pub(crate) use extension::DependencyDescriptorBytes;
-pub(crate) use format::{Format, SendFormat};
+pub(crate) use format::{Format, SendFormat, Shape};
 pub(crate) use lines::{DownIndex, Subscription};
 pub(crate) use negotiation::{BoundLine, Negotiated, NegotiationError};
 pub(crate) use offering::OwnOffer;
+pub(crate) use sending::{OutgoingPacket, Patch, SendIndex};
 
 use crate::command::{DataKind, MediaKind, TransportRole};
 use crate::event::TransportFailure;
@@ -45,10 +47,10 @@ use crate::stats::Counters;
 use crate::timer::Scheduled;
 use crate::uptrack::WallClock;
 use channels::Channels;
-use format::PayloadTypeSet;
 use lines::{LineState, Lines};
 use offering::Offering;
 use requirement::Requirement;
+use sending::Sending;
 
 /// Candidates of the peer that are taken per ICE generation; a longer list would make us a hammer (RFC 8445 §19.5.1).
 const MAX_REMOTE_CANDIDATES: usize = 32;
@@ -85,8 +87,6 @@ pub(crate) struct Transport {
     pub(crate) clock: WallClock,
     /// Waits to be run by the next flush.
     pub(crate) is_touched: bool,
-    /// Up tracks that still have packets for this transport in the current flush.
-    pub(crate) feeds: u32,
     pub(crate) scheduled: Scheduled,
     rtc: Box<Rtc>,
     rtc_timeout: Instant,
@@ -95,13 +95,13 @@ pub(crate) struct Transport {
     ice_lite: bool,
     video_cache_packets: usize,
     payload_types: PayloadTypes,
-    resend_types: PayloadTypeSet,
     lines: Lines,
     /// Down tracks whose line the peer turned down; they have none and await none.
     turned_down: Vec<DownIndex>,
     requirement: Requirement,
     offering: Offering,
     channels: Channels,
+    sending: Sending,
     rx_streams: FxHashMap<u32, RxStream>,
     sources: FxHashSet<u32>,
     remote_candidates: usize,
@@ -114,7 +114,6 @@ pub(crate) struct Transport {
     created_at: Instant,
     /// A call into the association has panicked.
     is_broken: bool,
-    nacks_seen: FxHashMap<Mid, u64>,
 }
 
 impl std::fmt::Debug for Transport {
@@ -126,7 +125,11 @@ impl std::fmt::Debug for Transport {
 impl Transport {
     /// Takes over a built association. A `Subscriber` makes its first offer at once.
     pub(crate) fn new(now: Instant, participant: usize, seed: TransportSeed) -> Self {
-        let TransportSeed { id, role, rtc, options } = seed;
+        let TransportSeed { id, role, mut rtc, options, keying } = seed;
+        let sending = {
+            let api = rtc.direct_api();
+            Sending::new(keying, [*api.new_ssrc(), *api.new_ssrc()])
+        };
         let mut transport = Self {
             id,
             role,
@@ -134,7 +137,6 @@ impl Transport {
             published: Vec::new(),
             clock: WallClock::default(),
             is_touched: false,
-            feeds: 0,
             scheduled: Scheduled::default(),
             rtc,
             rtc_timeout: now,
@@ -143,12 +145,12 @@ impl Transport {
             ice_lite: options.ice_lite,
             video_cache_packets: options.video_cache_packets,
             payload_types: PayloadTypes::default(),
-            resend_types: PayloadTypeSet::default(),
             lines: Lines::default(),
             turned_down: Vec::new(),
             requirement: Requirement::default(),
             offering: Offering::default(),
             channels: Channels::new(),
+            sending,
             rx_streams: FxHashMap::default(),
             sources: FxHashSet::default(),
             remote_candidates: 0,
@@ -160,7 +162,6 @@ impl Transport {
             last_protocol: Protocol::Udp,
             created_at: now,
             is_broken: false,
-            nacks_seen: FxHashMap::default(),
         };
         if role == TransportRole::Subscriber {
             transport.want_offer(now);
@@ -180,7 +181,7 @@ impl Transport {
         if self.is_broken {
             return self.created_at;
         }
-        [self.requirement_deadline(), self.offering.deadline(), self.lost_by()]
+        [self.requirement_deadline(), self.offering.deadline(), self.lost_by(), self.sending.deadline()]
             .into_iter()
             .flatten()
             .fold(self.rtc_timeout, Instant::min)
@@ -210,7 +211,7 @@ impl Transport {
     pub(crate) fn end_subscription(&mut self, now: Instant, down: DownIndex) {
         self.turned_down.retain(|other| *other != down);
         if let Some(mid) = self.lines.end(down) {
-            self.remove_sender(mid);
+            self.close_stream(mid);
         }
         self.note_lines_changed(now);
     }
@@ -314,20 +315,6 @@ impl Transport {
         self.is_connected
     }
 
-    /// Lends the sending stream with this SSRC to `write`, once for all packets of a flush. False: it is gone.
-    ///
-    /// # Errors
-    /// [`Broken`]: the association must not be used any more.
-    pub(crate) fn with_sender(
-        &mut self,
-        ssrc: Ssrc,
-        write: impl FnOnce(&mut StreamTx),
-    ) -> Result<bool, Broken> {
-        let rtc = &mut self.rtc;
-        let found = attempt(&mut self.is_broken, || rtc.direct_api().stream_tx(&ssrc).map(write).is_some());
-        found.ok_or(Broken)
-    }
-
     /// Sends a data message now or later.
     pub(crate) fn send_data(
         &mut self,
@@ -392,10 +379,9 @@ fn to_str0m_kind(kind: MediaKind) -> str0m::media::MediaKind {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use super::*;
     use crate::demux::Demux;
+    use crate::output::Transmits;
 
     #[test]
     fn a_transport_in_which_a_call_panicked_fails_at_its_next_run() {
@@ -412,7 +398,7 @@ mod tests {
         let mut transport = Transport::new(now, 0, seed);
         let later = now + Duration::from_secs(1);
         let (mut transmits, mut signals, mut demux, mut counters) =
-            (VecDeque::new(), Vec::new(), Demux::default(), Counters::new());
+            (Transmits::default(), Vec::new(), Demux::default(), Counters::new());
         let mut outlet = Outlet {
             index: 0,
             transmits: &mut transmits,

@@ -1,19 +1,11 @@
 //! What both directions of negotiation share: results, errors, the streams behind the lines.
 
-use std::time::Duration;
-
 use str0m::media::Mid;
-use str0m::rtp::Ssrc;
 
+use super::Transport;
 use super::lines::DownIndex;
-use super::{Transport, attempt};
-use crate::command::MediaKind;
+use super::sending::SendIndex;
 use crate::sdp::{LineRole, LocalLine, SdpError};
-
-/// How long what was sent is kept for retransmission.
-const CACHE_AGE: Duration = Duration::from_secs(2);
-/// Share of resent bytes beyond which NACKs go unanswered. The default of 15 % gives up where recovery is needed most.
-const RESEND_SHARE_MAX: f32 = 0.4;
 
 /// Why a description of the peer was not applied. The text is fit for the peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +33,8 @@ pub(crate) enum NegotiationError {
 pub(crate) struct BoundLine {
     pub(crate) down: DownIndex,
     pub(crate) mid: Mid,
-    pub(crate) ssrc: Ssrc,
+    pub(crate) stream: SendIndex,
+    pub(crate) ssrc: u32,
 }
 
 /// Outcome of an applied description.
@@ -71,43 +64,6 @@ pub(super) fn split_candidates(text: &str) -> (String, Vec<&str>) {
 }
 
 impl Transport {
-    /// Makes the sending stream of a line ready and gives its SSRC. The stream exists already when the line was just
-    /// negotiated as sending.
-    pub(super) fn prepare_sender(&mut self, mid: Mid) -> Option<Ssrc> {
-        let cache_packets = self.video_cache_packets;
-        let is_video = self.lines.get(mid)?.kind == MediaKind::Video;
-        let rtc = &mut self.rtc;
-        attempt(&mut self.is_broken, || {
-            let mut api = rtc.direct_api();
-            let stream = api.stream_tx_by_mid(mid, None)?;
-            if is_video {
-                stream.set_rtx_cache(cache_packets, CACHE_AGE, Some(RESEND_SHARE_MAX));
-            }
-            Some(stream.ssrc())
-        })?
-    }
-
-    /// Gives a reused line a stream with fresh SSRCs, before the description that announces them is written. (str0m's
-    /// own `reset_stream_tx` loses all feedback for the new SSRC.)
-    pub(super) fn renew_sender(&mut self, mid: Mid, kind: MediaKind) {
-        self.remove_sender(mid);
-        let mut api = self.rtc.direct_api();
-        let ssrc = api.new_ssrc();
-        let resend = (kind == MediaKind::Video).then(|| api.new_ssrc());
-        api.declare_stream_tx(ssrc, resend, mid, None);
-    }
-
-    /// Removes the sending stream of a line: each costs time at every timeout of the association.
-    pub(super) fn remove_sender(&mut self, mid: Mid) {
-        let rtc = &mut self.rtc;
-        attempt(&mut self.is_broken, || {
-            let mut api = rtc.direct_api();
-            while let Some(ssrc) = api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()) {
-                api.remove_stream_tx(ssrc);
-            }
-        });
-    }
-
     /// Lines on which we send, for the last patches to a description.
     pub(super) fn sending_lines(&self) -> impl Iterator<Item = LocalLine<'_>> {
         self.lines.iter().filter_map(|line| {
@@ -116,6 +72,7 @@ impl Transport {
                 stream_id: &subscription.stream_id,
                 track_sid: &subscription.track_sid,
                 stereo: subscription.stereo,
+                ssrcs: line.ssrcs.map(|ssrcs| (ssrcs.media, ssrcs.resend)),
             };
             Some(LocalLine { mid: &line.mid, role, start_bitrates: &[] })
         })

@@ -10,6 +10,7 @@ use str0m::media::{Direction, Mid};
 use super::channels::{DATA_TRACK_LABEL, LOSSY_LABEL, RELIABLE_LABEL};
 use super::lines::{LineState, SendLine, Subscription};
 use super::negotiation::{BoundLine, Negotiated, NegotiationError, split_candidates};
+use super::sending::Ssrcs;
 use super::{Transport, guard, to_str0m_kind};
 use crate::command::TransportRole;
 use crate::ids::RequestId;
@@ -106,9 +107,19 @@ impl Transport {
 
     fn make_offer(&mut self, now: Instant) -> Option<OwnOffer> {
         let (reused, added) = self.place_waiting();
-        for (mid, kind) in &reused {
-            self.renew_sender(*mid, *kind);
+        for (mid, kind) in reused {
+            let ssrcs = self.fresh_ssrcs(kind);
+            if let Some(line) = self.lines.get_mut(mid) {
+                line.ssrcs = Some(ssrcs);
+            }
         }
+        let added: Vec<(Subscription, Ssrcs)> = added
+            .into_iter()
+            .map(|subscription| {
+                let ssrcs = self.fresh_ssrcs(subscription.kind);
+                (subscription, ssrcs)
+            })
+            .collect();
         let mut ufrag = None;
         let mut new_lines = Vec::new();
         let mut api = self.rtc.sdp_api();
@@ -130,12 +141,13 @@ impl Transport {
                 LineState::Free | LineState::Bound(_) => {}
             }
         }
-        for subscription in added {
+        for (subscription, ssrcs) in added {
             let stream_id = Some(subscription.stream_id.to_string());
             let track_id = Some(subscription.track_sid.to_string());
             let kind = subscription.kind;
             let mid = api.add_media(to_str0m_kind(kind), Direction::SendOnly, stream_id, track_id, None);
-            new_lines.push(SendLine { mid, kind, state: LineState::Offered { subscription, is_new: true } });
+            let state = LineState::Offered { subscription, is_new: true };
+            new_lines.push(SendLine { mid, kind, state, ssrcs: Some(ssrcs) });
         }
         let (offer, pending) = api.apply()?;
         for line in new_lines {
@@ -211,7 +223,7 @@ impl Transport {
     /// Reads from the association what the answer made of the lines.
     fn settle_lines(&mut self, now: Instant) -> Negotiated {
         self.has_negotiated = true;
-        self.refresh_payload_types();
+        self.remove_library_streams();
         let mut taken = Vec::new();
         let mut refused = Vec::new();
         let mut silent = Vec::new();
@@ -237,15 +249,16 @@ impl Transport {
             }
         }
         for mid in silent {
-            self.remove_sender(mid);
+            self.close_stream(mid);
         }
         self.turned_down.extend_from_slice(&refused);
         let has_retired = self.lines.iter().any(|line| matches!(line.state, LineState::Retiring { .. }));
         if has_retired {
             self.want_offer(now);
         }
-        let bind =
-            |(down, mid): (usize, Mid)| self.prepare_sender(mid).map(|ssrc| BoundLine { down, mid, ssrc });
+        let bind = |(down, mid): (usize, Mid)| {
+            self.open_stream(now, mid).map(|(stream, ssrc)| BoundLine { down, mid, stream, ssrc })
+        };
         let bound = taken.into_iter().filter_map(bind).collect();
         Negotiated { sdp: String::new(), mid_to_track: self.mid_to_track(), bound, refused }
     }

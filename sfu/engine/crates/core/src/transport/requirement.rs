@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn line(mid: &str, state: LineState) -> SendLine {
-        SendLine { mid: Mid::from(mid), kind: MediaKind::Video, state }
+        SendLine { mid: Mid::from(mid), kind: MediaKind::Video, state, ssrcs: None }
     }
 
     #[test]

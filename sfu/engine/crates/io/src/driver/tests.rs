@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::mpsc;
 
-use plenum_core::{DownTrackId, DropReason, ParticipantId};
+use plenum_core::{DownTrackId, DropReason, ParticipantId, Path};
 
 use super::*;
 use crate::counters::sum_named;
@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Echoes datagrams at the next flush, panics at the datagram `panic`, has done with who sends `leave`, answers each command with an event.
 struct Echo {
-    transmits: VecDeque<Transmit>,
-    held: Vec<Transmit>,
+    transmits: Transmits,
+    held: Transmits,
     events: VecDeque<Event>,
     flush_at: Option<Instant>,
     timer: Option<Instant>,
@@ -28,8 +28,8 @@ struct Echo {
 impl Echo {
     fn new() -> Self {
         Self {
-            transmits: VecDeque::new(),
-            held: Vec::new(),
+            transmits: Transmits::default(),
+            held: Transmits::default(),
             events: VecDeque::new(),
             flush_at: None,
             timer: None,
@@ -55,12 +55,9 @@ impl Core for Echo {
         if datagram.payload == b"leave" {
             self.unused_tcp.push(datagram.source);
         }
-        self.held.push(Transmit {
-            carrier: datagram.carrier,
-            source: datagram.destination,
-            destination: datagram.source,
-            contents: datagram.payload.to_vec().into(),
-        });
+        let path =
+            Path { carrier: datagram.carrier, source: datagram.destination, destination: datagram.source };
+        self.held.push(path, datagram.payload);
         self.flush_at.get_or_insert(now + Duration::from_millis(3));
     }
 
@@ -82,13 +79,13 @@ impl Core for Echo {
         self.flush_at
     }
 
-    fn flush(&mut self, _now: Instant, _relief: &mut dyn FnMut(&mut VecDeque<Transmit>)) {
+    fn flush(&mut self, _now: Instant, _relief: &mut dyn FnMut(&mut Transmits)) {
         self.flush_at = None;
-        self.transmits.extend(self.held.drain(..));
+        self.transmits = std::mem::take(&mut self.held);
     }
 
-    fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+    fn transmits(&mut self) -> &mut Transmits {
+        &mut self.transmits
     }
 
     fn poll_event(&mut self) -> Option<Event> {

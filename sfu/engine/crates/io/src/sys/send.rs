@@ -1,12 +1,12 @@
 //! `sendmmsg` of GSO runs.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::address::RawAddress;
 use super::checked;
 use crate::batch::Run;
+use crate::udp::Datagrams;
 
 /// Messages per call.
 const MESSAGES: usize = 64;
@@ -54,34 +54,46 @@ impl SendBatch {
     ///
     /// # Errors
     /// The error of the first run, when that one failed.
-    pub(crate) fn send<D: AsRef<[u8]>>(
+    pub(crate) fn send<D: Datagrams + ?Sized>(
         &mut self,
         socket: BorrowedFd<'_>,
-        datagrams: &[(SocketAddr, D)],
+        datagrams: &D,
         runs: &[Run],
     ) -> io::Result<usize> {
         let runs = &runs[..runs.len().min(MESSAGES)];
         self.vectors.clear();
-        self.vectors.extend(runs.iter().flat_map(|run| &datagrams[run.first..run.first + run.count]).map(
-            |(_, bytes)| libc::iovec {
-                iov_base: bytes.as_ref().as_ptr().cast_mut().cast(),
-                iov_len: bytes.as_ref().len(),
-            },
-        ));
+        let mut vector_counts = [0; MESSAGES];
+        for (run, vector_count) in runs.iter().zip(&mut vector_counts) {
+            let before = self.vectors.len();
+            for index in run.first..run.first + run.count {
+                let (_, bytes) = datagrams.datagram(index);
+                let (base, length) = (bytes.as_ptr(), bytes.len());
+                // Datagrams that lie one behind the other are one piece for the kernel.
+                match self.vectors[before..].last_mut() {
+                    Some(last)
+                        if std::ptr::eq(last.iov_base.cast::<u8>().wrapping_add(last.iov_len), base) =>
+                    {
+                        last.iov_len += length;
+                    }
+                    _ => self.vectors.push(libc::iovec { iov_base: base.cast_mut().cast(), iov_len: length }),
+                }
+            }
+            *vector_count = self.vectors.len() - before;
+        }
         self.messages.clear();
         let vectors = self.vectors.as_mut_ptr();
         let mut used = 0;
         for (slot, run) in runs.iter().enumerate() {
-            let (address, address_length) = RawAddress::encode(datagrams[run.first].0);
+            let (address, address_length) = RawAddress::encode(datagrams.datagram(run.first).0);
             self.addresses[slot] = address;
             // SAFETY: all zero is a valid mmsghdr: null pointers and lengths of zero.
             let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
             message.msg_hdr.msg_name = (&raw mut self.addresses[slot]).cast();
             message.msg_hdr.msg_namelen = address_length;
-            // SAFETY: the runs before this one used `used` vectors of those pushed above, and this one has `count` more.
+            // SAFETY: the runs before this one used `used` vectors of those pushed above, and this one has its own.
             message.msg_hdr.msg_iov = unsafe { vectors.add(used) };
-            message.msg_hdr.msg_iovlen = run.count;
-            used += run.count;
+            message.msg_hdr.msg_iovlen = vector_counts[slot];
+            used += vector_counts[slot];
             if run.count > 1 {
                 attach_segment_size(&mut message.msg_hdr, &mut self.controls[slot], run.segment_bytes);
             }

@@ -1,0 +1,237 @@
+//! RTP headers of forwarded packets with their extensions (RFC 3550 §5.1, RFC 8285).
+//!
+//! What a packet carries from end to end is laid out once as [`Elements`]; what belongs to this hop (MID, absolute send
+//! time) is put before it each time. Never reads a packet.
+
+use std::sync::Arc;
+
+use str0m::media::{Media, Mid};
+use str0m::rtp::{Extension, ExtensionValues};
+
+use super::super::extension::{DEPENDENCY_DESCRIPTOR_URI, descriptor_of};
+
+const VERSION: u8 = 2 << 6;
+const HAS_EXTENSION: u8 = 1 << 4;
+const MARKER: u8 = 1 << 7;
+/// Bytes of an RTP header without extensions.
+const FIXED_BYTES: usize = 12;
+const ONE_BYTE_PROFILE: [u8; 2] = [0xbe, 0xde];
+const TWO_BYTE_PROFILE: [u8; 2] = [0x10, 0x00];
+/// Longest value and highest id of the one-byte form.
+const ONE_BYTE_MAX_VALUE: usize = 16;
+const ONE_BYTE_MAX_ID: u8 = 14;
+const INLINE_BYTES: usize = 28;
+
+/// Ids of the extensions that the peer takes on one line; 0: it does not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct ExtensionIds {
+    mid: u8,
+    absolute_send_time: u8,
+    audio_level: u8,
+    video_orientation: u8,
+    playout_delay: u8,
+    absolute_capture_time: u8,
+    dependency_descriptor: u8,
+}
+
+impl ExtensionIds {
+    /// Of a negotiated line.
+    pub(super) fn of(media: &Media) -> Self {
+        let mut ids = Self::default();
+        for (id, extension) in media.remote_extmap().iter() {
+            let slot = match extension {
+                Extension::RtpMid => &mut ids.mid,
+                Extension::AbsoluteSendTime => &mut ids.absolute_send_time,
+                Extension::AudioLevel => &mut ids.audio_level,
+                Extension::VideoOrientation => &mut ids.video_orientation,
+                Extension::PlayoutDelay => &mut ids.playout_delay,
+                Extension::AbsoluteCaptureTime => &mut ids.absolute_capture_time,
+                other if other.as_uri() == DEPENDENCY_DESCRIPTOR_URI => &mut ids.dependency_descriptor,
+                _ => continue,
+            };
+            *slot = id;
+        }
+        ids
+    }
+
+    /// Lays out what `values` say and this line takes.
+    pub(super) fn elements(self, values: &ExtensionValues) -> Elements {
+        let mut laid_out = Elements::NONE;
+        if self.audio_level != 0
+            && let (Some(level), Some(is_voice)) = (values.audio_level, values.voice_activity)
+        {
+            let voice = if is_voice { MARKER } else { 0 };
+            laid_out.push(self.audio_level, &[voice | level.unsigned_abs() & 0x7f]);
+        }
+        if let (1.., Some(orientation)) = (self.video_orientation, values.video_orientation) {
+            laid_out.push(self.video_orientation, &[orientation as u8]);
+        }
+        if let (1.., Some(min), Some(max)) =
+            (self.playout_delay, values.play_delay_min, values.play_delay_max)
+        {
+            let units = |delay: str0m::media::MediaTime| {
+                let ten_ms = delay.rebase(str0m::media::Frequency::HUNDREDTHS).numer() & 0xfff;
+                u32::try_from(ten_ms).unwrap_or_default()
+            };
+            let [_, bytes @ ..] = (units(min) << 12 | units(max)).to_be_bytes();
+            laid_out.push(self.playout_delay, &bytes);
+        }
+        if let (1.., Some(capture)) = (self.absolute_capture_time, &values.abs_capture_time) {
+            let time = super::ntp::from_system_time(capture.capture_time).to_be_bytes();
+            match capture.clock_offset {
+                Some(offset) => {
+                    let mut bytes = [0; 16];
+                    bytes[..8].copy_from_slice(&time);
+                    bytes[8..].copy_from_slice(&offset.to_be_bytes());
+                    laid_out.push(self.absolute_capture_time, &bytes);
+                }
+                None => laid_out.push(self.absolute_capture_time, &time),
+            }
+        }
+        if let (1.., Some(descriptor)) = (self.dependency_descriptor, descriptor_of(values)) {
+            laid_out.push(self.dependency_descriptor, descriptor);
+        }
+        laid_out
+    }
+}
+
+/// Extension elements of one packet, as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Elements {
+    bytes: ElementBytes,
+    /// Some value is too long for the one-byte form.
+    is_two_byte: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ElementBytes {
+    Inline { length: u8, bytes: [u8; INLINE_BYTES] },
+    Long(Arc<Vec<u8>>),
+}
+
+impl Elements {
+    /// None at all.
+    pub(super) const NONE: Self =
+        Self { bytes: ElementBytes::Inline { length: 0, bytes: [0; INLINE_BYTES] }, is_two_byte: false };
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.bytes {
+            ElementBytes::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            ElementBytes::Long(bytes) => bytes,
+        }
+    }
+
+    fn push(&mut self, id: u8, value: &[u8]) {
+        if !self.is_two_byte && (value.len() > ONE_BYTE_MAX_VALUE || value.is_empty() || id > ONE_BYTE_MAX_ID)
+        {
+            self.widen();
+        }
+        let mut element = [0; 2];
+        let head = element_head(&mut element, self.is_two_byte, id, value.len());
+        self.extend(head);
+        self.extend(value);
+    }
+
+    /// Turns elements of the one-byte form into the two-byte form.
+    fn widen(&mut self) {
+        let narrow = std::mem::replace(self, Self { is_two_byte: true, ..Self::NONE });
+        let mut rest = narrow.as_bytes();
+        while let Some((head, behind)) = rest.split_first() {
+            let (value, behind) = behind.split_at((usize::from(head & 0x0f) + 1).min(behind.len()));
+            self.push(head >> 4, value);
+            rest = behind;
+        }
+    }
+
+    fn extend(&mut self, more: &[u8]) {
+        match &mut self.bytes {
+            ElementBytes::Inline { length, bytes } => {
+                let from = usize::from(*length);
+                match bytes.get_mut(from..from + more.len()) {
+                    Some(target) => {
+                        target.copy_from_slice(more);
+                        #[expect(clippy::cast_possible_truncation, reason = "at most INLINE_BYTES")]
+                        let total = (from + more.len()) as u8;
+                        *length = total;
+                    }
+                    None => self.bytes = ElementBytes::Long(Arc::new([&bytes[..from], more].concat())),
+                }
+            }
+            ElementBytes::Long(bytes) => Arc::make_mut(bytes).extend_from_slice(more),
+        }
+    }
+}
+
+/// The head of one element.
+fn element_head(out: &mut [u8; 2], is_two_byte: bool, id: u8, length: usize) -> &[u8] {
+    #[expect(clippy::cast_possible_truncation, reason = "values have at most 255 bytes")]
+    let length = length as u8;
+    if is_two_byte {
+        *out = [id, length];
+        return out;
+    }
+    out[0] = id << 4 | length.wrapping_sub(1) & 0x0f;
+    &out[..1]
+}
+
+/// What belongs to this hop alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hop {
+    /// The line; until the peer has shown that it knows the stream.
+    pub(super) mid: Option<Mid>,
+    /// When the packet leaves, in 6.18 fixed point.
+    pub(super) send_time: u32,
+}
+
+/// The numbers of a header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers {
+    pub(super) payload_type: u8,
+    pub(super) marker: bool,
+    pub(super) seq: u64,
+    pub(super) timestamp: u32,
+    pub(super) ssrc: u32,
+}
+
+/// Appends a header; how many bytes it has.
+pub(super) fn write_header(
+    out: &mut Vec<u8>,
+    numbers: Numbers,
+    hop: Hop,
+    ids: ExtensionIds,
+    elements: &Elements,
+) -> usize {
+    let start = out.len();
+    let mid = hop.mid.filter(|_| ids.mid != 0);
+    let has_extensions = mid.is_some() || ids.absolute_send_time != 0 || !elements.as_bytes().is_empty();
+    let mut fixed = [0; FIXED_BYTES];
+    fixed[0] = VERSION | if has_extensions { HAS_EXTENSION } else { 0 };
+    fixed[1] = numbers.payload_type & 0x7f | if numbers.marker { MARKER } else { 0 };
+    fixed[2..4].copy_from_slice(&numbers.seq.to_be_bytes()[6..]);
+    fixed[4..8].copy_from_slice(&numbers.timestamp.to_be_bytes());
+    fixed[8..].copy_from_slice(&numbers.ssrc.to_be_bytes());
+    out.extend_from_slice(&fixed);
+    if !has_extensions {
+        return FIXED_BYTES;
+    }
+    let is_two_byte = elements.is_two_byte || mid.is_some_and(|mid| mid.len() > ONE_BYTE_MAX_VALUE);
+    out.extend_from_slice(if is_two_byte { &TWO_BYTE_PROFILE } else { &ONE_BYTE_PROFILE });
+    out.extend_from_slice(&[0; 2]);
+    let mut head = [0; 2];
+    if ids.absolute_send_time != 0 {
+        out.extend_from_slice(element_head(&mut head, is_two_byte, ids.absolute_send_time, 3));
+        out.extend_from_slice(&hop.send_time.to_be_bytes()[1..]);
+    }
+    if let Some(mid) = mid {
+        out.extend_from_slice(element_head(&mut head, is_two_byte, ids.mid, mid.len()));
+        out.extend_from_slice(mid.as_bytes());
+    }
+    out.extend_from_slice(elements.as_bytes());
+    let body_start = start + FIXED_BYTES + 4;
+    let padded = (out.len() - body_start).next_multiple_of(4);
+    out.resize(body_start + padded, 0);
+    #[expect(clippy::cast_possible_truncation, reason = "a few hundred bytes at most")]
+    let words = (padded / 4) as u16;
+    out[body_start - 2..body_start].copy_from_slice(&words.to_be_bytes());
+    out.len() - start
+}

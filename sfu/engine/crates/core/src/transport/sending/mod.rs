@@ -1,0 +1,349 @@
+//! The media that a transport sends. str0m negotiates, connects, receives and carries data; forwarded media goes past
+//! it, because a walk through all its layers per packet costs more than the packet itself.
+//!
+//! Owns the streams of the lines that are bound, the SRTP keys that the handshake brought, the reports on these
+//! streams and the feedback on them. Each of our SSRCs is protected here alone, and RTCP of our own leaves under an
+//! SSRC that str0m does not use: no key is ever used twice with one index.
+
+mod header;
+mod history;
+mod ntp;
+mod patch;
+mod rtcp;
+mod srtp;
+mod stream;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use str0m::media::Mid;
+
+pub(crate) use patch::Patch;
+pub(super) use srtp::Keying;
+pub(crate) use stream::{OutgoingPacket, Ssrcs};
+
+use super::drive::{Outlet, Signal};
+use super::{Transport, attempt};
+use crate::command::{MediaKind, TransportRole};
+use crate::input::Carrier;
+use crate::output::{Path, Transmits};
+use crate::rtp::Codec;
+use crate::stats::Counters;
+use header::ExtensionIds;
+use rtcp::Feedback;
+use srtp::{SrtpError, SrtpSession};
+use stream::{SendStream, StreamConfig};
+
+/// Bytes of a compound packet of reports beyond which another one is begun.
+const MAX_COMPOUND_BYTES: usize = 1_000;
+/// Least time between two questions which way the association sends.
+const PATH_QUESTION_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Filled by the handshake.
+pub(super) type KeyingSlot = Arc<OnceLock<Keying>>;
+
+/// Index of a stream in its transport.
+pub(crate) type SendIndex = usize;
+
+/// What a transport sends.
+#[derive(Debug)]
+pub(super) struct Sending {
+    keying: KeyingSlot,
+    session: Option<SrtpSession>,
+    /// Under which our RTCP leaves.
+    reporter: u32,
+    /// Under which the association is asked for its path.
+    asker: u32,
+    streams: Slab<SendStream>,
+    path: Option<Path>,
+    /// Packets have come from elsewhere: the association may have turned to another path.
+    is_path_doubtful: bool,
+    asked_at: Option<Instant>,
+    reports_due: Option<Instant>,
+}
+
+impl Sending {
+    pub(super) fn new(keying: KeyingSlot, [reporter, asker]: [u32; 2]) -> Self {
+        Self {
+            keying,
+            session: None,
+            reporter,
+            asker,
+            streams: Slab::new(),
+            path: None,
+            is_path_doubtful: false,
+            asked_at: None,
+            reports_due: None,
+        }
+    }
+
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.reports_due
+    }
+
+    /// The association sends this way, as it has just shown.
+    pub(super) fn note_path(&mut self, carrier: Carrier, source: SocketAddr, destination: SocketAddr) {
+        self.path = Some(Path { carrier, source, destination });
+        self.is_path_doubtful = false;
+    }
+
+    /// A connectivity check came over a path.
+    pub(super) fn note_check(&mut self, carrier: Carrier, source: SocketAddr, destination: SocketAddr) {
+        let checked = Path { carrier, source: destination, destination: source };
+        self.is_path_doubtful |= self.path != Some(checked);
+    }
+
+    /// The keys, once the handshake has brought them.
+    fn session(&mut self) -> Option<&mut SrtpSession> {
+        if self.session.is_none() {
+            self.session = SrtpSession::new(self.keying.get()?).ok();
+        }
+        self.session.as_mut()
+    }
+
+    fn stream_by(&mut self, ssrc: u32) -> Option<&mut SendStream> {
+        let mut streams = self.streams.iter_mut().map(|(_, stream)| stream);
+        streams.find(|stream| stream.ssrcs.media == ssrc || stream.ssrcs.resend == Some(ssrc))
+    }
+}
+
+/// One stream made ready for all packets of a flush.
+pub(crate) struct Lane<'a> {
+    now: Instant,
+    send_time: u32,
+    stream: &'a mut SendStream,
+    session: &'a SrtpSession,
+    path: Path,
+    reports_due: &'a mut Option<Instant>,
+}
+
+impl Lane<'_> {
+    /// Sends one packet. False: cryptography refused it.
+    pub(crate) fn send(
+        &mut self,
+        packet: &OutgoingPacket<'_>,
+        transmits: &mut Transmits,
+        counters: &mut Counters,
+    ) -> bool {
+        let (stream, session) = (&mut *self.stream, self.session);
+        let (now, send_time) = (self.now, self.send_time);
+        let written = transmits.write(self.path, |out| stream.write(now, send_time, session, out, packet));
+        let Ok(bytes) = written else { return false };
+        counters.packets_out += 1;
+        counters.datagrams_out += 1;
+        counters.bytes_out += bytes as u64;
+        true
+    }
+
+    /// Ends the flush. True: the transport wants to be scheduled anew.
+    pub(crate) fn finish(self) -> bool {
+        let Some(due) = self.stream.report_due() else { return false };
+        let is_earlier = self.reports_due.is_none_or(|known| due < known);
+        if is_earlier {
+            *self.reports_due = Some(due);
+        }
+        is_earlier
+    }
+}
+
+impl Transport {
+    /// Makes a stream ready. `None`: it is gone, or nothing can be sent yet.
+    pub(crate) fn lane(&mut self, now: Instant, index: SendIndex, ssrc: u32) -> Option<Lane<'_>> {
+        let sending = &mut self.sending;
+        sending.session()?;
+        let stream = sending.streams.get_mut(index).filter(|stream| stream.ssrcs.media == ssrc)?;
+        Some(Lane {
+            now,
+            send_time: ntp::send_time(now),
+            stream,
+            session: sending.session.as_ref()?,
+            path: sending.path?,
+            reports_due: &mut sending.reports_due,
+        })
+    }
+
+    /// SSRCs for a line that is to send.
+    pub(super) fn fresh_ssrcs(&mut self, kind: MediaKind) -> Ssrcs {
+        let mut fresh = || loop {
+            let ssrc = *self.rtc.direct_api().new_ssrc();
+            if ![self.sending.reporter, self.sending.asker].contains(&ssrc)
+                && self.sending.stream_by(ssrc).is_none()
+            {
+                return ssrc;
+            }
+        };
+        let media = fresh();
+        let resend = (kind == MediaKind::Video).then(fresh);
+        Ssrcs { media, resend: resend.filter(|resend| *resend != media) }
+    }
+
+    /// Makes the stream of a bound line.
+    pub(super) fn open_stream(&mut self, now: Instant, mid: Mid) -> Option<(SendIndex, u32)> {
+        let line = self.lines.get(mid)?;
+        let (kind, ssrcs, cname) = (line.kind, line.ssrcs?, line.subscription()?.stream_id.clone());
+        let (history_packets, codec) = match kind {
+            MediaKind::Video => (self.video_cache_packets, Codec::Vp8),
+            MediaKind::Audio => (0, Codec::Opus),
+        };
+        let ids = ExtensionIds::of(self.rtc.media(mid)?);
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits of a random number")]
+        let first_resend_seq = (ssrcs.media as u16).max(1);
+        let stream = SendStream::new(
+            now,
+            StreamConfig {
+                ssrcs,
+                mid,
+                cname,
+                ids,
+                history_packets,
+                clock_rate_hz: codec.clock_rate_hz(),
+                first_resend_seq,
+            },
+        );
+        Some((self.sending.streams.insert(stream), ssrcs.media))
+    }
+
+    /// Ends the stream of a line, if it has one.
+    pub(super) fn close_stream(&mut self, mid: Mid) {
+        if let Some(line) = self.lines.get_mut(mid) {
+            line.ssrcs = None;
+        }
+        self.sending.streams.retain(|_, stream| stream.mid != mid);
+    }
+
+    /// Takes away the streams that the association has made for our lines: it is not to send on them, and each would
+    /// cost time at every timeout.
+    pub(super) fn remove_library_streams(&mut self) {
+        let mids: Vec<Mid> = self.lines.iter().map(|line| line.mid).collect();
+        let rtc = &mut self.rtc;
+        attempt(&mut self.is_broken, || {
+            let mut api = rtc.direct_api();
+            for mid in mids {
+                while let Some(ssrc) = api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()) {
+                    api.remove_stream_tx(ssrc);
+                }
+            }
+        });
+    }
+
+    /// The codec of a stream has another clock than most of its kind.
+    pub(crate) fn set_stream_clock(&mut self, index: SendIndex, clock_rate_hz: u32) {
+        if let Some(stream) = self.sending.streams.get_mut(index) {
+            stream.set_clock_rate_hz(clock_rate_hz);
+        }
+    }
+
+    /// Takes in RTCP of the peer as far as it is about our streams. False: it is not authentic, or too early.
+    pub(super) fn take_feedback(&mut self, now: Instant, datagram: &[u8], outlet: &mut Outlet<'_>) -> bool {
+        let Some(compound) = self.sending.session().and_then(|session| session.open_rtcp(datagram)) else {
+            return false;
+        };
+        for feedback in rtcp::read_feedback(&compound) {
+            self.act_on(now, feedback, outlet);
+        }
+        true
+    }
+
+    fn act_on(&mut self, now: Instant, feedback: Feedback, outlet: &mut Outlet<'_>) {
+        match feedback {
+            Feedback::Report(block) => {
+                if let Some(stream) = self.sending.stream_by(block.ssrc) {
+                    stream.note_report(now, block);
+                }
+            }
+            Feedback::KeyFrame { ssrc, is_full_intra } => {
+                if let Some(mid) = self.sending.stream_by(ssrc).map(|stream| stream.mid) {
+                    let count =
+                        if is_full_intra { &mut outlet.counters.firs } else { &mut outlet.counters.plis };
+                    *count += 1;
+                    outlet.signal(Signal::KeyFrameWanted { mid });
+                }
+            }
+            Feedback::Nack { ssrc, entries } => self.send_again(now, ssrc, &entries, outlet),
+        }
+    }
+
+    fn send_again(&mut self, now: Instant, ssrc: u32, entries: &[(u16, u16)], outlet: &mut Outlet<'_>) {
+        let sending = &mut self.sending;
+        let (Some(path), Some(session)) = (sending.path, sending.session.as_ref()) else { return };
+        let stream = sending.streams.iter_mut().map(|(_, stream)| stream).find(|s| s.ssrcs.media == ssrc);
+        let Some(stream) = stream else { return };
+        outlet.counters.nacks += 1;
+        let missing = entries.iter().flat_map(|&(first, mask)| {
+            let more = (0..16_u16).filter(move |bit| mask >> bit & 1 == 1);
+            std::iter::once(first).chain(more.map(move |bit| first.wrapping_add(bit + 1)))
+        });
+        for seq in missing {
+            let written = outlet.transmits.write(path, |out| {
+                if stream.write_again(now, session, out, seq) { Ok(()) } else { Err(SrtpError) }
+            });
+            if let Ok(bytes) = written {
+                outlet.counters.retransmitted += 1;
+                outlet.counters.datagrams_out += 1;
+                outlet.counters.bytes_out += bytes as u64;
+            }
+        }
+    }
+
+    /// Sends the reports that are due.
+    pub(super) fn send_reports(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        let sending = &mut self.sending;
+        if sending.reports_due.is_none_or(|due| due > now) {
+            return;
+        }
+        sending.reports_due = None;
+        let (Some(path), Some(session)) = (sending.path, sending.session.as_mut()) else { return };
+        let mut compound = Vec::new();
+        for (_, stream) in &mut sending.streams {
+            if let Some(report) = stream.take_report(now) {
+                if compound.is_empty() {
+                    rtcp::begin_compound(&mut compound, sending.reporter);
+                }
+                rtcp::write_sender_report(&mut compound, report);
+                rtcp::write_cname(&mut compound, report.ssrc, &stream.cname);
+            }
+            if let Some(due) = stream.report_due() {
+                sending.reports_due = Some(sending.reports_due.map_or(due, |known| known.min(due)));
+            }
+            if compound.len() > MAX_COMPOUND_BYTES {
+                send_compound(session, path, &compound, outlet);
+                compound.clear();
+            }
+        }
+        if !compound.is_empty() {
+            send_compound(session, path, &compound, outlet);
+        }
+    }
+
+    /// Lets the association show which way it sends now, when that is in doubt: nothing else tells.
+    pub(super) fn ask_for_path(&mut self, now: Instant) -> bool {
+        let sending = &mut self.sending;
+        let is_too_early = sending.asked_at.is_some_and(|at| now < at + PATH_QUESTION_INTERVAL);
+        if !sending.is_path_doubtful || !self.is_connected || is_too_early {
+            return false;
+        }
+        if self.role == TransportRole::Publisher {
+            return false;
+        }
+        sending.asked_at = Some(now);
+        let asker = sending.asker.into();
+        let rtc = &mut self.rtc;
+        // An empty application message, which receivers ignore: the smallest packet that it sends at once.
+        attempt(&mut self.is_broken, || rtc.direct_api().send_app_specific_feedback(asker, asker, &[][..]));
+        true
+    }
+}
+
+fn send_compound(session: &mut SrtpSession, path: Path, compound: &[u8], outlet: &mut Outlet<'_>) {
+    let written = outlet.transmits.write(path, |out| {
+        let start = out.len();
+        out.extend_from_slice(compound);
+        session.protect_rtcp(out, start).inspect_err(|_| out.truncate(start))
+    });
+    if let Ok(bytes) = written {
+        outlet.counters.datagrams_out += 1;
+        outlet.counters.bytes_out += bytes as u64;
+    }
+}

@@ -1,0 +1,256 @@
+//! RTCP as far as forwarded streams need it: reports out, feedback in (RFC 3550 §6, RFC 4585 §6, RFC 5104 §4.3.1).
+//!
+//! Pure functions over bytes. Never decrypts (`srtp` does), never decides what feedback leads to.
+
+use std::time::Duration;
+
+const VERSION: u8 = 2 << 6;
+const SENDER_REPORT: u8 = 200;
+const RECEIVER_REPORT: u8 = 201;
+const SOURCE_DESCRIPTION: u8 = 202;
+const TRANSPORT_FEEDBACK: u8 = 205;
+const PAYLOAD_FEEDBACK: u8 = 206;
+const GENERIC_NACK: u8 = 1;
+const PICTURE_LOSS: u8 = 1;
+const FULL_INTRA_REQUEST: u8 = 4;
+const SENDER_INFO_BYTES: usize = 20;
+const REPORT_BLOCK_BYTES: usize = 24;
+const CNAME: u8 = 1;
+/// Longest text of an SDES item.
+const MAX_CNAME_BYTES: usize = 255;
+
+/// What a peer says of our streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Feedback {
+    /// It receives a stream.
+    Report(ReportBlock),
+    /// It lacks packets of a stream; each entry is a number and a mask of those after it.
+    Nack { ssrc: u32, entries: Vec<(u16, u16)> },
+    /// It needs a key frame of a stream.
+    KeyFrame { ssrc: u32, is_full_intra: bool },
+}
+
+/// Reception of one stream (RFC 3550 §6.4.1), as far as it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ReportBlock {
+    pub(super) ssrc: u32,
+    /// Middle 32 bits of the NTP time of our last sender report; 0: none.
+    pub(super) last_report: u32,
+    /// Time since that report arrived.
+    pub(super) delay: Duration,
+}
+
+/// Reads a compound packet. What is malformed ends it; what is unknown is skipped.
+pub(super) fn read_feedback(compound: &[u8]) -> Vec<Feedback> {
+    let mut found = Vec::new();
+    let mut rest = compound;
+    while let Some((packet, behind)) = next_packet(rest) {
+        read_packet(packet, &mut found);
+        rest = behind;
+    }
+    found
+}
+
+/// The first packet of a compound, whole, and what is behind it.
+fn next_packet(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let &[first, _, high, low, ..] = bytes else { return None };
+    if first & 0xc0 != VERSION {
+        return None;
+    }
+    let words = usize::from(u16::from_be_bytes([high, low])) + 1;
+    bytes.split_at_checked(words * 4)
+}
+
+fn read_packet(packet: &[u8], found: &mut Vec<Feedback>) {
+    let &[first, kind, ..] = packet else { return };
+    let count = first & 0x1f;
+    let body = packet.get(8..).unwrap_or_default();
+    match (kind, count) {
+        (SENDER_REPORT, _) => read_blocks(body.get(SENDER_INFO_BYTES..).unwrap_or_default(), count, found),
+        (RECEIVER_REPORT, _) => read_blocks(body, count, found),
+        (TRANSPORT_FEEDBACK, GENERIC_NACK) => {
+            let Some((ssrc, entries)) = split_u32(body) else { return };
+            let entry = |four: &[u8]| Some((u16_at(four, 0)?, u16_at(four, 2)?));
+            found.push(Feedback::Nack { ssrc, entries: entries.chunks_exact(4).filter_map(entry).collect() });
+        }
+        (PAYLOAD_FEEDBACK, PICTURE_LOSS) => {
+            found.extend(split_u32(body).map(|(ssrc, _)| Feedback::KeyFrame { ssrc, is_full_intra: false }));
+        }
+        (PAYLOAD_FEEDBACK, FULL_INTRA_REQUEST) => {
+            let entries = body.get(4..).unwrap_or_default().chunks_exact(8);
+            let wanted = entries.filter_map(|entry| split_u32(entry));
+            found.extend(wanted.map(|(ssrc, _)| Feedback::KeyFrame { ssrc, is_full_intra: true }));
+        }
+        _ => {}
+    }
+}
+
+fn read_blocks(blocks: &[u8], count: u8, found: &mut Vec<Feedback>) {
+    for block in blocks.chunks_exact(REPORT_BLOCK_BYTES).take(usize::from(count)) {
+        let (Some(ssrc), Some(last_report), Some(delay)) =
+            (u32_at(block, 0), u32_at(block, 16), u32_at(block, 20))
+        else {
+            continue;
+        };
+        let delay = Duration::from_secs(u64::from(delay)) / 65_536;
+        found.push(Feedback::Report(ReportBlock { ssrc, last_report, delay }));
+    }
+}
+
+fn split_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    bytes.split_first_chunk().map(|(first, rest)| (u32::from_be_bytes(*first), rest))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// What a sender report says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SenderReport {
+    pub(super) ssrc: u32,
+    /// NTP time in 32.32 fixed point.
+    pub(super) ntp_time: u64,
+    pub(super) rtp_timestamp: u32,
+    pub(super) packets: u32,
+    pub(super) octets: u32,
+}
+
+/// Begins a compound packet: a receiver report without blocks, whose SSRC also chooses the SRTCP context.
+pub(super) fn begin_compound(out: &mut Vec<u8>, ssrc: u32) {
+    out.extend_from_slice(&[VERSION, RECEIVER_REPORT, 0, 1]);
+    out.extend_from_slice(&ssrc.to_be_bytes());
+}
+
+/// Adds a sender report without blocks.
+pub(super) fn write_sender_report(out: &mut Vec<u8>, report: SenderReport) {
+    out.extend_from_slice(&[VERSION, SENDER_REPORT, 0, 6]);
+    out.extend_from_slice(&report.ssrc.to_be_bytes());
+    out.extend_from_slice(&report.ntp_time.to_be_bytes());
+    for word in [report.rtp_timestamp, report.packets, report.octets] {
+        out.extend_from_slice(&word.to_be_bytes());
+    }
+}
+
+/// Adds a source description with the CNAME of one stream (RFC 3550 §6.5.1); a text too long for it is cut.
+pub(super) fn write_cname(out: &mut Vec<u8>, ssrc: u32, cname: &str) {
+    let text = &cname.as_bytes()[..cname.len().min(MAX_CNAME_BYTES)];
+    // At least one zero byte ends the chunk.
+    let chunk_bytes = (4 + 2 + text.len() + 1).next_multiple_of(4);
+    #[expect(clippy::cast_possible_truncation, reason = "at most 264 bytes of chunk, 255 of text")]
+    let (words, length) = ((chunk_bytes / 4) as u8, text.len() as u8);
+    out.extend_from_slice(&[VERSION | 1, SOURCE_DESCRIPTION, 0, words]);
+    out.extend_from_slice(&ssrc.to_be_bytes());
+    out.extend_from_slice(&[CNAME, length]);
+    out.extend_from_slice(text);
+    out.resize(out.len() + chunk_bytes - 6 - text.len(), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use str0m::rtp::rtcp::SdesType;
+
+    use super::*;
+
+    fn block(ssrc: u32) -> Vec<u8> {
+        let words = [ssrc, 0x0100_0005, 77, 3, 0x1234_5678, 65_536 + 32_768];
+        words.into_iter().flat_map(u32::to_be_bytes).collect()
+    }
+
+    fn packet(count: u8, kind: u8, body: &[u8]) -> Vec<u8> {
+        let words = u16::try_from(body.len() / 4).unwrap().to_be_bytes();
+        [&[VERSION | count, kind, words[0], words[1]], body].concat()
+    }
+
+    #[test]
+    fn every_kind_of_feedback_is_read_from_one_compound() {
+        let sender = 9_u32.to_be_bytes();
+        let ours = 5_u32.to_be_bytes();
+        let compound = [
+            packet(1, RECEIVER_REPORT, &[&sender[..], &block(5)].concat()),
+            packet(1, SENDER_REPORT, &[&sender[..], &[0; 20], &block(6)].concat()),
+            packet(0, 203, &[]),
+            packet(
+                GENERIC_NACK,
+                TRANSPORT_FEEDBACK,
+                &[&sender[..], &ours, &[0, 7, 0x80, 1, 1, 0, 0, 0]].concat(),
+            ),
+            packet(PICTURE_LOSS, PAYLOAD_FEEDBACK, &[sender, ours].concat()),
+            packet(
+                FULL_INTRA_REQUEST,
+                PAYLOAD_FEEDBACK,
+                &[&sender[..], &[0; 4], &ours, &[1, 0, 0, 0], &sender, &[1, 0, 0, 0]].concat(),
+            ),
+            packet(15, PAYLOAD_FEEDBACK, &[sender, ours].concat()),
+        ]
+        .concat();
+        let report = |ssrc| {
+            let delay = Duration::from_millis(1_500);
+            Feedback::Report(ReportBlock { ssrc, last_report: 0x1234_5678, delay })
+        };
+        assert_eq!(
+            read_feedback(&compound),
+            [
+                report(5),
+                report(6),
+                Feedback::Nack { ssrc: 5, entries: vec![(7, 0x8001), (256, 0)] },
+                Feedback::KeyFrame { ssrc: 5, is_full_intra: false },
+                Feedback::KeyFrame { ssrc: 5, is_full_intra: true },
+                Feedback::KeyFrame { ssrc: 9, is_full_intra: true },
+            ]
+        );
+    }
+
+    #[test]
+    fn cut_and_random_bytes_are_no_trouble() {
+        let sender = 9_u32.to_be_bytes();
+        let whole = packet(31, RECEIVER_REPORT, &[&sender[..], &block(5)].concat());
+        assert_eq!(read_feedback(&whole).len(), 1, "the count claims more than there is");
+        for length in 0..whole.len() {
+            assert_eq!(read_feedback(&whole[..length]), []);
+        }
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        for _ in 0..20_000 {
+            let bytes: Vec<u8> = (0..8)
+                .flat_map(|_| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    state.to_be_bytes()
+                })
+                .collect();
+            let mut bytes = bytes;
+            bytes[0] = VERSION | bytes[0] & 0x3f;
+            bytes[1] = 200 + bytes[1] % 8;
+            (bytes[2], bytes[3]) = (0, bytes[3] % 16);
+            read_feedback(&bytes);
+        }
+    }
+
+    #[test]
+    fn reports_are_laid_out_as_in_the_standard() {
+        let mut out = Vec::new();
+        begin_compound(&mut out, 3);
+        let report = SenderReport { ssrc: 5, ntp_time: 1 << 40 | 2, rtp_timestamp: 3, packets: 4, octets: 5 };
+        write_sender_report(&mut out, report);
+        assert_eq!(out[..8], [0x80, 201, 0, 1, 0, 0, 0, 3]);
+        assert_eq!(out[8..16], [0x80, 200, 0, 6, 0, 0, 0, 5]);
+        assert_eq!(out[16..], [0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5]);
+        assert_eq!(SdesType::CNAME as u8, CNAME);
+        for length in [0, 1, 2, 3, 4, 5, 255, 300] {
+            let (mut out, cname) = (Vec::new(), "n".repeat(length));
+            write_cname(&mut out, 5, &cname);
+            let kept = length.min(255);
+            let (packet, behind) = next_packet(&out).unwrap();
+            assert!(behind.is_empty());
+            assert_eq!(packet[..2], [0x81, SOURCE_DESCRIPTION]);
+            assert_eq!(usize::from(packet[9]), kept);
+            assert_eq!(&packet[10..10 + kept], &cname.as_bytes()[..kept]);
+            assert!(packet[10 + kept..].iter().all(|byte| *byte == 0) && packet.len() > 10 + kept);
+        }
+    }
+}
