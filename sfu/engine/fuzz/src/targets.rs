@@ -20,7 +20,7 @@ use plenum_core::sdp::{
 use plenum_core::uptrack::{UpTrack, UpTrackConfig};
 use plenum_core::{
     Carrier, DataKind, DataProfile, Datagram, LocalCandidate, MediaKind, PublishLine, Shard, ShardConfig,
-    UpTrackId,
+    TimeOfDay, UpTrackId,
 };
 use str0m::Rtc;
 use str0m::change::{SdpAnswer, SdpOffer};
@@ -308,6 +308,7 @@ pub fn datagram(input: &[u8]) {
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
             pli_throttle: Duration::from_millis(500),
+            time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
             data_limits: plenum_core::DataLimits::default(),
         },
         1,

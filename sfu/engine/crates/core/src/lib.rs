@@ -47,4 +47,6 @@ pub use input::{Carrier, Datagram};
 pub use output::{Path, Transmit, Transmits};
 pub use shard::{Shard, ShardConfig};
 pub use stats::Counters;
-pub use transport::{Certificate, CertificateError, LocalCandidate, TransportOptions, TransportSeed};
+pub use transport::{
+    Certificate, CertificateError, LocalCandidate, TimeOfDay, TransportOptions, TransportSeed,
+};

@@ -28,7 +28,7 @@ use crate::random::Random;
 use crate::room::Tables;
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
-use crate::transport::{Outlet, Signal, Transport, UpIndex, guard};
+use crate::transport::{Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
 const FLUSH_ROUNDS: usize = 3;
@@ -48,6 +48,8 @@ pub struct ShardConfig {
     pub audio_update_interval: Duration,
     /// Least time between two key-frame requests for one stream.
     pub pli_throttle: Duration,
+    /// The time of day, for reports to peers.
+    pub time_of_day: TimeOfDay,
     /// What each participant may send in data.
     pub data_limits: DataLimits,
 }

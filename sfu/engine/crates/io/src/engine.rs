@@ -4,10 +4,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use plenum_core::sdp::{CodecPolicy, announce_candidate};
-use plenum_core::{Certificate, Command, Event, LocalCandidate, Shard, ShardConfig, TransportOptions};
+use plenum_core::{
+    Certificate, Command, Event, LocalCandidate, Shard, ShardConfig, TimeOfDay, TransportOptions,
+};
 
 use str0m::Candidate;
 use str0m::net::TcpType;
@@ -223,6 +225,7 @@ fn start_shard(
         audio_active_level: config.audio_active_level,
         audio_update_interval: config.audio_update_interval,
         pli_throttle: config.pli_throttle,
+        time_of_day: TimeOfDay::new(Instant::now(), SystemTime::now()),
         data_limits: config.data_limits,
     };
     // Keys of the hasher come from the system's source of randomness.

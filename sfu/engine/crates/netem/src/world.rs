@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use plenum_core::sdp::{CodecPolicy, Direction, RemoteOffer};
 use plenum_core::{
     Carrier, Certificate, Command, DataKind, DataLimits, DataProfile, Datagram, DownTrackId, Event,
     LocalCandidate, MediaKind, ParticipantId, Path, PublishLine, RequestId, RoomId, Shard, ShardConfig,
-    TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
+    TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
 };
 use str0m::Input;
 use str0m::config::DtlsCert;
@@ -54,6 +54,7 @@ impl Default for WorldConfig {
                 audio_active_level: 35,
                 audio_update_interval: Duration::from_millis(400),
                 pli_throttle: Duration::from_millis(500),
+                time_of_day: TimeOfDay::new(start_of_time(), SystemTime::UNIX_EPOCH),
                 data_limits: DataLimits::default(),
             },
             first_lines: (3, 3),

@@ -177,7 +177,7 @@ impl Shard {
             return false;
         }
         let id = seed.id;
-        let mut transport = Transport::new(now, owner, seed);
+        let mut transport = Transport::new(now, owner, seed, self.config.time_of_day);
         let ufrag = transport.local_ufrag();
         let index = self.transports.insert(transport);
         self.transport_index.insert(id, index);

@@ -11,7 +11,6 @@ use str0m::{Event, IceConnectionState, Input, Output};
 use super::{
     MAX_SOURCES, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
 };
-use crate::command::TransportRole;
 use crate::demux::{Demux, TransportIndex};
 use crate::drop_reason::DropReason;
 use crate::input::{Carrier, Datagram};
@@ -84,7 +83,7 @@ impl Transport {
         };
         if is_rtcp(datagram.payload) && self.take_feedback(now, datagram.payload, outlet) {
             self.heard = now;
-            if self.role == TransportRole::Subscriber {
+            if self.published.is_empty() {
                 return; // it is about nothing else
             }
         }
@@ -208,7 +207,7 @@ impl Transport {
                     self.rtc_timeout = at;
                     break;
                 }
-                Ok(Ok(Output::Transmit(transmit))) => self.send(now, transmit, outlet),
+                Ok(Ok(Output::Transmit(transmit))) => self.send(now, &transmit, outlet),
                 Ok(Ok(Output::Event(event))) => self.handle_event(now, event, outlet),
                 Ok(Err(_)) => {
                     outlet.signal(Signal::Failed(TransportFailure::Dtls));
@@ -222,7 +221,7 @@ impl Transport {
         }
     }
 
-    fn send(&mut self, now: Instant, transmit: str0m::net::Transmit, outlet: &mut Outlet<'_>) {
+    fn send(&mut self, now: Instant, transmit: &str0m::net::Transmit, outlet: &mut Outlet<'_>) {
         let carrier = if transmit.proto == Protocol::Udp { Carrier::Udp } else { Carrier::Tcp };
         let contents = &*transmit.contents;
         if let Some(0..=3) = contents.first() {

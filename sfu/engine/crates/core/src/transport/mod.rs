@@ -36,6 +36,7 @@ pub(crate) use format::{Format, SendFormat, Shape};
 pub(crate) use lines::{DownIndex, Subscription};
 pub(crate) use negotiation::{BoundLine, Negotiated, NegotiationError};
 pub(crate) use offering::OwnOffer;
+pub use sending::TimeOfDay;
 pub(crate) use sending::{OutgoingPacket, Patch, SendIndex};
 
 use crate::command::{DataKind, MediaKind, TransportRole};
@@ -124,11 +125,11 @@ impl std::fmt::Debug for Transport {
 
 impl Transport {
     /// Takes over a built association. A `Subscriber` makes its first offer at once.
-    pub(crate) fn new(now: Instant, participant: usize, seed: TransportSeed) -> Self {
+    pub(crate) fn new(now: Instant, participant: usize, seed: TransportSeed, time_of_day: TimeOfDay) -> Self {
         let TransportSeed { id, role, mut rtc, options, keying } = seed;
         let sending = {
             let api = rtc.direct_api();
-            Sending::new(keying, [*api.new_ssrc(), *api.new_ssrc()])
+            Sending::new(keying, [*api.new_ssrc(), *api.new_ssrc()], time_of_day)
         };
         let mut transport = Self {
             id,
@@ -395,7 +396,7 @@ mod tests {
             certificate: Certificate::generate().unwrap(),
         };
         let seed = TransportSeed::build(TransportId(1), TransportRole::Both, &options, now);
-        let mut transport = Transport::new(now, 0, seed);
+        let mut transport = Transport::new(now, 0, seed, TimeOfDay::new(now, std::time::UNIX_EPOCH));
         let later = now + Duration::from_secs(1);
         let (mut transmits, mut signals, mut demux, mut counters) =
             (Transmits::default(), Vec::new(), Demux::default(), Counters::new());

@@ -235,3 +235,111 @@ pub(super) fn write_header(
     out[body_start - 2..body_start].copy_from_slice(&words.to_be_bytes());
     out.len() - start
 }
+
+#[cfg(test)]
+mod tests {
+    use str0m::rtp::VideoOrientation;
+
+    use super::super::super::extension::DependencyDescriptorBytes;
+    use super::*;
+
+    const IDS: ExtensionIds = ExtensionIds {
+        mid: 4,
+        absolute_send_time: 2,
+        audio_level: 1,
+        video_orientation: 13,
+        playout_delay: 5,
+        absolute_capture_time: 6,
+        dependency_descriptor: 12,
+    };
+    const NUMBERS: Numbers =
+        Numbers { payload_type: 96, marker: true, seq: 0x1_2345, timestamp: 0x0102_0304, ssrc: 0x0506_0708 };
+
+    /// Profile and elements, as a receiver reads them (RFC 8285 §4).
+    fn read(header: &[u8]) -> (u16, Vec<(u8, Vec<u8>)>) {
+        assert_eq!(header[..12], [0x90, 0xe0, 0x23, 0x45, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let profile = u16::from_be_bytes([header[12], header[13]]);
+        let words = usize::from(u16::from_be_bytes([header[14], header[15]]));
+        let mut rest = &header[16..];
+        assert_eq!(rest.len(), words * 4);
+        let mut elements = Vec::new();
+        while let Some((head, behind)) = rest.split_first() {
+            rest = behind;
+            if *head == 0 {
+                continue;
+            }
+            let (id, length) = if profile == 0xbede {
+                (head >> 4, usize::from(head & 0xf) + 1)
+            } else {
+                let (length, behind) = rest.split_first().unwrap();
+                rest = behind;
+                (*head, usize::from(*length))
+            };
+            elements.push((id, rest[..length].to_vec()));
+            rest = &rest[length..];
+        }
+        (profile, elements)
+    }
+
+    fn header(hop: Hop, values: &ExtensionValues) -> Vec<u8> {
+        let mut out = vec![9];
+        let length = write_header(&mut out, NUMBERS, hop, IDS, &IDS.elements(values));
+        assert_eq!((out[0], out.len()), (9, length + 1));
+        out.split_off(1)
+    }
+
+    fn descriptor(bytes: &[u8]) -> ExtensionValues {
+        let mut values = ExtensionValues::default();
+        values.user_values.set(DependencyDescriptorBytes(bytes.into()));
+        values
+    }
+
+    const HOP: Hop = Hop { mid: None, send_time: 0x00aa_bbcc };
+
+    #[test]
+    fn what_a_line_takes_is_written() {
+        let mut values = descriptor(&[7, 8, 9]);
+        values.audio_level = Some(-37);
+        values.voice_activity = Some(true);
+        values.video_orientation = Some(VideoOrientation::Deg90);
+        values.play_delay_min = Some(str0m::media::MediaTime::from_hundredths(0x123));
+        values.play_delay_max = Some(str0m::media::MediaTime::from_hundredths(0x456));
+        let hop = Hop { mid: Some(Mid::from("v1")), ..HOP };
+        let (profile, elements) = read(&header(hop, &values));
+        assert_eq!(profile, 0xbede);
+        assert_eq!(
+            elements,
+            [
+                (2, vec![0xaa, 0xbb, 0xcc]),
+                (4, b"v1".to_vec()),
+                (1, vec![0xa5]),
+                (13, vec![VideoOrientation::Deg90 as u8]),
+                (5, vec![0x12, 0x34, 0x56]),
+                (12, vec![7, 8, 9]),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_long_value_needs_the_two_byte_form_for_all() {
+        for length in [16, 17, 40, 255] {
+            let bytes: Vec<u8> = (0..length).collect();
+            let mut values = descriptor(&bytes);
+            values.audio_level = Some(-1);
+            values.voice_activity = Some(false);
+            let (profile, elements) = read(&header(HOP, &values));
+            assert_eq!(profile, if length > 16 { 0x1000 } else { 0xbede });
+            assert_eq!(elements, [(2, vec![0xaa, 0xbb, 0xcc]), (1, vec![1]), (12, bytes)]);
+        }
+    }
+
+    #[test]
+    fn what_a_line_does_not_take_is_left_out() {
+        let ids = ExtensionIds::default();
+        let elements = ids.elements(&descriptor(&[1; 40]));
+        let mut out = Vec::new();
+        let hop = Hop { mid: Some(Mid::from("0")), send_time: 1 };
+        assert_eq!(write_header(&mut out, NUMBERS, hop, ids, &elements), FIXED_BYTES);
+        assert_eq!(out[0], VERSION);
+    }
+}

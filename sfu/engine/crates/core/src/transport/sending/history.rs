@@ -93,14 +93,14 @@ impl History {
         self.decay(now);
         let seq = self.extend(seq)?;
         let place = self.place(seq);
-        let (recent, resent) = (self.recent, self.resent);
+        let (sent_before, resent_before) = (self.recent, self.resent);
         let packet = self.places.get_mut(place)?.as_mut().filter(|packet| packet.seq == seq)?;
         let age = now.saturating_duration_since(packet.sent_at);
         if !(LEAST_RESEND_INTERVAL..MAX_AGE).contains(&age) {
             return None;
         }
         let bytes = bytes_of(packet);
-        if resent + bytes > (recent * RESEND_SHARE).max(RESEND_FLOOR_BYTES) {
+        if resent_before + bytes > (sent_before * RESEND_SHARE).max(RESEND_FLOOR_BYTES) {
             return None;
         }
         self.resent += bytes;

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use str0m::media::Mid;
 
+pub use ntp::TimeOfDay;
 pub(crate) use patch::Patch;
 pub(super) use srtp::Keying;
 pub(crate) use stream::{OutgoingPacket, Ssrcs};
@@ -56,6 +57,7 @@ pub(super) struct Sending {
     reporter: u32,
     /// Under which the association is asked for its path.
     asker: u32,
+    time_of_day: TimeOfDay,
     streams: Slab<SendStream>,
     path: Option<Path>,
     /// Packets have come from elsewhere: the association may have turned to another path.
@@ -65,12 +67,13 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(keying: KeyingSlot, [reporter, asker]: [u32; 2]) -> Self {
+    pub(super) fn new(keying: KeyingSlot, [reporter, asker]: [u32; 2], time_of_day: TimeOfDay) -> Self {
         Self {
             keying,
             session: None,
             reporter,
             asker,
+            time_of_day,
             streams: Slab::new(),
             path: None,
             is_path_doubtful: false,
@@ -156,7 +159,7 @@ impl Transport {
         let stream = sending.streams.get_mut(index).filter(|stream| stream.ssrcs.media == ssrc)?;
         Some(Lane {
             now,
-            send_time: ntp::send_time(now),
+            send_time: sending.time_of_day.send_time(now),
             stream,
             session: sending.session.as_ref()?,
             path: sending.path?,
@@ -199,6 +202,7 @@ impl Transport {
                 ids,
                 history_packets,
                 clock_rate_hz: codec.clock_rate_hz(),
+                time_of_day: self.sending.time_of_day,
                 first_resend_seq,
             },
         );

@@ -1,16 +1,38 @@
-//! Our clock as peers see it: NTP time of a moment (RFC 3550 §4) and the send time of a packet.
-//!
-//! The one place where the process's clock is compared with the time of day: once.
+//! Our clock as peers see it: NTP time of a moment (RFC 3550 §4) and the send time of a packet. Never reads a clock.
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds from 1900 to 1970.
 const NTP_OFFSET_S: u64 = 2_208_988_800;
 
-/// NTP time of a moment, in 32.32 fixed point.
-pub(super) fn at(now: Instant) -> u64 {
-    since_1900(since_1970(now))
+/// What time of day it was at some moment. All later ones follow from it, so that a clock set anew does not make media
+/// jump.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeOfDay {
+    at: Instant,
+    since_1970: Duration,
+}
+
+impl TimeOfDay {
+    /// It was `time` at that moment.
+    #[must_use]
+    pub fn new(at: Instant, time: SystemTime) -> Self {
+        Self { at, since_1970: time.duration_since(UNIX_EPOCH).unwrap_or_default() }
+    }
+
+    /// NTP time of a moment, in 32.32 fixed point.
+    pub(super) fn ntp_at(self, now: Instant) -> u64 {
+        since_1900(match now.checked_duration_since(self.at) {
+            Some(later) => self.since_1970 + later,
+            None => self.since_1970.saturating_sub(self.at.saturating_duration_since(now)),
+        })
+    }
+
+    /// The `abs-send-time` of a moment: 6.18 fixed point seconds.
+    #[expect(clippy::cast_possible_truncation, reason = "24 bits are kept")]
+    pub(super) fn send_time(self, now: Instant) -> u32 {
+        (self.ntp_at(now) >> 14) as u32 & 0x00ff_ffff
+    }
 }
 
 /// NTP time of a time of day.
@@ -22,22 +44,6 @@ pub(super) fn from_system_time(time: SystemTime) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "the middle of 64 bits")]
 pub(super) const fn middle(ntp_time: u64) -> u32 {
     (ntp_time >> 16) as u32
-}
-
-/// The `abs-send-time` of a moment: 6.18 fixed point seconds.
-#[expect(clippy::cast_possible_truncation, reason = "24 bits are kept")]
-pub(super) fn send_time(now: Instant) -> u32 {
-    (at(now) >> 14) as u32 & 0x00ff_ffff
-}
-
-fn since_1970(now: Instant) -> Duration {
-    static START: OnceLock<(Instant, Duration)> = OnceLock::new();
-    let (instant, time) = START
-        .get_or_init(|| (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
-    match now.checked_duration_since(*instant) {
-        Some(later) => *time + later,
-        None => time.saturating_sub(instant.saturating_duration_since(now)),
-    }
 }
 
 fn since_1900(since_1970: Duration) -> u64 {
@@ -61,10 +67,11 @@ mod tests {
     #[test]
     fn moments_are_as_far_apart_as_their_times() {
         let now = Instant::now();
-        let (early, late) = (at(now), at(now + Duration::from_millis(250)));
-        assert!((late - early).abs_diff(1 << 30) < 1 << 10);
-        let step = send_time(now + Duration::from_secs(1)).wrapping_sub(send_time(now)) & 0x00ff_ffff;
-        assert!(step.abs_diff(1 << 18) <= 1);
-        assert!(at(now) < at(now + Duration::from_nanos(10)));
+        let start = now + Duration::from_secs(60);
+        let time = TimeOfDay::new(start, UNIX_EPOCH + Duration::from_secs(100));
+        assert_eq!(time.ntp_at(start), (NTP_OFFSET_S + 100) << 32);
+        assert_eq!(time.ntp_at(now), (NTP_OFFSET_S + 40) << 32, "earlier moments too");
+        assert_eq!(time.ntp_at(start + Duration::from_millis(250)) - time.ntp_at(start), 1 << 30);
+        assert_eq!(time.send_time(start + Duration::from_secs(1)) - time.send_time(start), 1 << 18);
     }
 }

@@ -47,7 +47,7 @@ impl Patch {
     }
 
     /// Changes a copy of the payload.
-    pub(super) fn apply(&self, payload: &mut [u8]) {
+    pub(super) fn apply(self, payload: &mut [u8]) {
         for (offset, byte) in &self.bytes[..usize::from(self.length)] {
             if let Some(target) = payload.get_mut(usize::from(*offset)) {
                 *target = *byte;

@@ -105,7 +105,8 @@ impl SrtpSession {
                     .map_err(|_| SrtpError)?;
                 out.extend_from_slice(tag.as_ref());
             }
-            Cipher::Cm { key, authentication, salt } => {
+            Cipher::Cm(keys) => {
+                let CounterMode { key, authentication, salt } = &**keys;
                 cm_xor(key, salt, ssrc, index, payload)?;
                 let mut context = hmac::Context::with_key(authentication);
                 context.update(packet);
@@ -134,7 +135,8 @@ impl SrtpSession {
                 out.extend_from_slice(tag.as_ref());
                 out.extend_from_slice(&flagged);
             }
-            Cipher::Cm { key, authentication, salt } => {
+            Cipher::Cm(keys) => {
+                let CounterMode { key, authentication, salt } = &**keys;
                 cm_xor(key, salt, ssrc, u64::from(index), body)?;
                 out.extend_from_slice(&flagged);
                 let tag = hmac::sign(authentication, out.get(start..).ok_or(SrtpError)?);
@@ -160,7 +162,8 @@ impl SrtpSession {
                 opened.splice(0..0, clear.iter().copied());
                 (ssrc, index, opened)
             }
-            Cipher::Cm { key, authentication, salt } => {
+            Cipher::Cm(keys) => {
+                let CounterMode { key, authentication, salt } = &**keys;
                 let (signed, tag) = datagram.split_last_chunk::<HMAC_TAG_BYTES>()?;
                 let expected = hmac::sign(authentication, signed);
                 verify_slices_are_equal(&expected.as_ref()[..HMAC_TAG_BYTES], tag).ok()?;
@@ -214,7 +217,14 @@ impl ReplayWindow {
 /// Keys of one direction and protocol.
 enum Cipher {
     Gcm { key: LessSafeKey, salt: [u8; GCM_SALT_BYTES] },
-    Cm { key: EncryptingKey, authentication: hmac::Key, salt: [u8; CM_SALT_BYTES] },
+    Cm(Box<CounterMode>),
+}
+
+/// Keys of the older profile.
+struct CounterMode {
+    key: EncryptingKey,
+    authentication: hmac::Key,
+    salt: [u8; CM_SALT_BYTES],
 }
 
 impl fmt::Debug for Cipher {
@@ -252,11 +262,11 @@ impl Master<'_> {
         self.derive(Label::Authentication, is_rtcp, &mut authentication)?;
         let mut salt = [0; CM_SALT_BYTES];
         self.derive(Label::Salt, is_rtcp, &mut salt)?;
-        Ok(Cipher::Cm {
+        Ok(Cipher::Cm(Box::new(CounterMode {
             key: counter_mode(&AES_128, &key)?,
             authentication: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &authentication),
             salt,
-        })
+        })))
     }
 
     /// RFC 3711 §4.3.1 and RFC 7714 §11: the key stream of AES in counter mode that begins at the salt xor the label.

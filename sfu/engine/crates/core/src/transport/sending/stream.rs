@@ -11,7 +11,7 @@ use str0m::rtp::ExtensionValues;
 
 use super::header::{ExtensionIds, Hop, Numbers, write_header};
 use super::history::{History, SentPacket};
-use super::ntp;
+use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
 use super::rtcp::{ReportBlock, SenderReport};
 use super::srtp::{SrtpError, SrtpSession};
@@ -60,6 +60,7 @@ pub(super) struct StreamConfig {
     /// Packets kept for retransmission.
     pub(super) history_packets: usize,
     pub(super) clock_rate_hz: u32,
+    pub(super) time_of_day: TimeOfDay,
     /// First extended sequence number of the retransmissions (random).
     pub(super) first_resend_seq: u16,
 }
@@ -72,6 +73,7 @@ pub(super) struct SendStream {
     pub(super) cname: Box<str>,
     ids: ExtensionIds,
     clock_rate_hz: u32,
+    time_of_day: TimeOfDay,
     /// The peer has reported on it: it knows which line it is of.
     is_known: bool,
     packets: u32,
@@ -93,6 +95,7 @@ impl SendStream {
             cname: config.cname,
             ids: config.ids,
             clock_rate_hz: config.clock_rate_hz,
+            time_of_day: config.time_of_day,
             is_known: false,
             packets: 0,
             octets: 0,
@@ -175,7 +178,7 @@ impl SendStream {
         seq: u16,
     ) -> bool {
         let Some(ssrc) = self.ssrcs.resend else { return false };
-        let hop = self.hop(ntp::send_time(now));
+        let hop = self.hop(self.time_of_day.send_time(now));
         let Some(packet) = self.history.take_for_resend(now, seq) else { return false };
         let resend_seq = self.resend_seq;
         let numbers = Numbers {
@@ -204,7 +207,7 @@ impl SendStream {
         if block.last_report == 0 {
             return None;
         }
-        let since = ntp::middle(ntp::at(now)).wrapping_sub(block.last_report);
+        let since = ntp::middle(self.time_of_day.ntp_at(now)).wrapping_sub(block.last_report);
         (Duration::from_secs(u64::from(since)) / 65_536).checked_sub(block.delay)
     }
 
@@ -229,10 +232,13 @@ impl SendStream {
         let ticks = (elapsed.as_nanos() * u128::from(self.clock_rate_hz) / 1_000_000_000) as u32;
         Some(SenderReport {
             ssrc: self.ssrcs.media,
-            ntp_time: ntp::at(now),
+            ntp_time: self.time_of_day.ntp_at(now),
             rtp_timestamp: timestamp.wrapping_add(ticks),
             packets: self.packets,
             octets: self.octets,
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! One stream against a peer that opens what it sends.
+
+use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use str0m::crypto::dtls::SrtpProfile;
+
+use super::super::srtp::Keying;
+use super::*;
+
+const MEDIA: u32 = 0x1111_2222;
+const RESEND: u32 = 0x3333_4444;
+
+struct Sent {
+    payload_type: u8,
+    marker: bool,
+    seq: u16,
+    timestamp: u32,
+    ssrc: u32,
+    payload: Vec<u8>,
+}
+
+/// The peer's key: an implementation apart from the one under test.
+struct Peer {
+    key: LessSafeKey,
+    salt: [u8; 12],
+}
+
+impl Peer {
+    fn new(material: &[u8]) -> Self {
+        let derive = |label: u8, out: &mut [u8]| {
+            let mut first = [0; 16];
+            first[..12].copy_from_slice(&material[32..44]);
+            first[7] ^= label;
+            let key = EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, &material[..16]).unwrap()).unwrap();
+            key.less_safe_encrypt(out, EncryptionContext::Iv128(first.into())).unwrap();
+        };
+        let (mut key, mut salt) = ([0; 16], [0; 12]);
+        derive(0, &mut key);
+        derive(2, &mut salt);
+        Self { key: LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).unwrap()), salt }
+    }
+
+    fn open(&self, datagram: &[u8], roll_over: u32) -> Sent {
+        let word = |at: usize| u32::from_be_bytes(*datagram[at..].first_chunk().unwrap());
+        let extension_bytes =
+            if datagram[0] & 0x10 == 0 { 0 } else { 4 + usize::from((word(12) & 0xffff) as u16) * 4 };
+        let (header, body) = datagram.split_at(12 + extension_bytes);
+        let index = u64::from(roll_over) << 16 | u64::from(word(0) & 0xffff);
+        let mut nonce: [u8; NONCE_LEN] = self.salt;
+        let unsalted = [&[0, 0][..], &word(8).to_be_bytes(), &index.to_be_bytes()[2..]].concat();
+        nonce.iter_mut().zip(unsalted).for_each(|(byte, mask)| *byte ^= mask);
+        let mut body = body.to_vec();
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let payload = self.key.open_in_place(nonce, Aad::from(header), &mut body).unwrap().to_vec();
+        Sent {
+            payload_type: datagram[1] & 0x7f,
+            marker: datagram[1] & 0x80 != 0,
+            seq: (word(0) & 0xffff) as u16,
+            timestamp: word(4),
+            ssrc: word(8),
+            payload,
+        }
+    }
+}
+
+struct Bench {
+    now: Instant,
+    stream: SendStream,
+    session: SrtpSession,
+    peer: Peer,
+}
+
+impl Bench {
+    fn new(resend: Option<u32>) -> Self {
+        let now = Instant::now();
+        let material: Vec<u8> = (0..56).collect();
+        let peer = Peer::new(&material);
+        let keying = Keying { profile: SrtpProfile::AEAD_AES_128_GCM, material, is_active: true };
+        let config = StreamConfig {
+            ssrcs: Ssrcs { media: MEDIA, resend },
+            mid: Mid::from("0"),
+            cname: "PA_x".into(),
+            ids: ExtensionIds::default(),
+            history_packets: 300,
+            clock_rate_hz: 90_000,
+            time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH + Duration::from_secs(1_000)),
+            first_resend_seq: 500,
+        };
+        let session = SrtpSession::new(&keying).unwrap();
+        Self { now, stream: SendStream::new(now, config), session, peer }
+    }
+
+    fn send(&mut self, seq: u64, payload: &[u8], patch: Patch) -> Vec<u8> {
+        let payload: Arc<[u8]> = Arc::from(payload);
+        let packet = OutgoingPacket {
+            payload_type: 96,
+            resend_type: Some(97),
+            marker: seq % 2 == 1,
+            seq,
+            timestamp: 1_000 + low(seq),
+            captured_at: self.now,
+            payload: &payload,
+            patch,
+            values: &ExtensionValues::default(),
+        };
+        let mut out = vec![1, 2, 3];
+        self.stream.write(self.now, 0, &self.session, &mut out, &packet).unwrap();
+        assert_eq!(out[..3], [1, 2, 3]);
+        out.split_off(3)
+    }
+
+    fn resend(&mut self, seq: u16) -> Option<Vec<u8>> {
+        let mut out = vec![1, 2, 3];
+        let is_written = self.stream.write_again(self.now, &self.session, &mut out, seq);
+        assert_eq!(out.len() > 3, is_written);
+        is_written.then(|| out.split_off(3))
+    }
+}
+
+/// The low bits of a number.
+#[expect(clippy::cast_possible_truncation, reason = "that is the point")]
+fn low(number: u64) -> u32 {
+    number as u32
+}
+
+#[test]
+fn the_peer_opens_what_is_sent_over_the_roll_over_of_numbers() {
+    let mut bench = Bench::new(None);
+    for seq in 65_530..65_545_u64 {
+        let payload = seq.to_be_bytes();
+        let datagram = bench.send(seq, &payload, Patch::NONE);
+        let sent = bench.peer.open(&datagram, low(seq >> 16));
+        assert_eq!((sent.payload_type, sent.ssrc, sent.marker), (96, MEDIA, seq % 2 == 1));
+        assert_eq!((sent.seq, sent.timestamp), ((seq & 0xffff) as u16, 1_000 + low(seq)));
+        assert_eq!(sent.payload, payload);
+    }
+}
+
+#[test]
+fn a_packet_that_is_sent_again_is_the_one_that_was_lost() {
+    let mut bench = Bench::new(Some(RESEND));
+    let payload = [0x90, 0x80, 0x92, 0x34, 1, 2, 3];
+    let patch = Patch::vp8_ids(&payload, Some(0x4321), None);
+    for seq in 100..110 {
+        bench.send(seq, &payload, patch);
+    }
+    bench.now += Duration::from_millis(30);
+    for (nth, seq) in [(0, 105_u16), (1, 103)] {
+        let datagram = bench.resend(seq).unwrap();
+        let sent = bench.peer.open(&datagram, 0);
+        assert_eq!((sent.payload_type, sent.ssrc, sent.seq), (97, RESEND, 500 + nth));
+        assert_eq!((sent.timestamp, sent.marker), (1_000 + u32::from(seq), true));
+        assert_eq!(sent.payload[..2], seq.to_be_bytes(), "the original number comes first");
+        assert_eq!(sent.payload[2..], [0x90, 0x80, 0xc3, 0x21, 1, 2, 3], "with this subscriber's ids");
+    }
+    assert_eq!(bench.resend(110), None);
+}
+
+#[test]
+fn without_a_retransmission_ssrc_nothing_is_sent_again() {
+    let mut bench = Bench::new(None);
+    bench.send(1, &[1], Patch::NONE);
+    bench.now += Duration::from_millis(30);
+    assert_eq!(bench.resend(1), None);
+}
+
+#[test]
+fn reports_come_at_once_then_each_second_then_less_often_and_not_of_silence() {
+    let mut bench = Bench::new(None);
+    assert_eq!(bench.stream.report_due(), None);
+    let start = bench.now;
+    let mut reports = Vec::new();
+    for _ in 0..20_000 / 20 {
+        bench.send(1, &[0; 100], Patch::NONE);
+        if let Some(report) = bench.stream.take_report(bench.now) {
+            reports.push((bench.now - start, report));
+        }
+        bench.now += Duration::from_millis(20);
+    }
+    let seconds: Vec<u64> = reports.iter().map(|(at, _)| at.as_secs()).collect();
+    assert_eq!(seconds, [0, 1, 2, 3, 4, 5, 10, 15]);
+    let (_, last) = reports[7];
+    assert_eq!((last.ssrc, last.packets, last.octets), (MEDIA, 751, 75_100));
+    bench.now += Duration::from_secs(10);
+    assert!(bench.stream.take_report(bench.now).is_some(), "what was sent since the last one");
+    bench.now += Duration::from_secs(10);
+    assert_eq!(bench.stream.take_report(bench.now), None);
+    assert_eq!(bench.stream.report_due(), None);
+}
+
+#[test]
+fn a_report_relates_the_stream_s_clock_to_the_time_of_day() {
+    let mut bench = Bench::new(None);
+    bench.send(7, &[1], Patch::NONE);
+    bench.now += Duration::from_millis(1_500);
+    let report = bench.stream.take_report(bench.now).unwrap();
+    assert_eq!(report.rtp_timestamp, 1_007 + 135_000, "1.5 s later at 90 kHz");
+    assert_eq!(report.ntp_time, bench.stream.time_of_day.ntp_at(bench.now));
+}
+
+#[test]
+fn the_round_trip_time_is_told_from_the_peer_s_report() {
+    let mut bench = Bench::new(None);
+    bench.send(7, &[1], Patch::NONE);
+    let report = bench.stream.take_report(bench.now).unwrap();
+    let block = |last_report| ReportBlock { ssrc: MEDIA, last_report, delay: Duration::from_millis(200) };
+    bench.now += Duration::from_millis(250);
+    let rtt = bench.stream.note_report(bench.now, block(ntp::middle(report.ntp_time))).unwrap();
+    assert!(rtt.abs_diff(Duration::from_millis(50)) < Duration::from_millis(1), "{rtt:?}");
+    assert_eq!(bench.stream.note_report(bench.now, block(0)), None, "no report has reached it");
+}
