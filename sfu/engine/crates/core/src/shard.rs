@@ -32,8 +32,8 @@ use crate::transport::{Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
 const FLUSH_ROUNDS: usize = 3;
-/// A transport is not run more often than that by its own timer.
-const TIMER_GRANULARITY: Duration = Duration::from_millis(1);
+/// Timers of transports go off on a grid: one wake-up serves many, and a transport never keeps the thread spinning.
+const TIMER_GRID: Duration = Duration::from_millis(5);
 
 /// Settings of a shard.
 #[derive(Debug, Clone)]
@@ -66,6 +66,7 @@ enum TimerKey {
 #[derive(Debug)]
 pub struct Shard {
     config: ShardConfig,
+    began: Instant,
     now: Instant,
     random: Random,
     counters: Counters,
@@ -96,6 +97,7 @@ impl Shard {
     pub fn new(config: ShardConfig, seed: u64, now: Instant) -> Self {
         Self {
             config,
+            began: now,
             now,
             random: Random::new(seed),
             counters: Counters::new(),
@@ -314,7 +316,7 @@ impl Shard {
 
     fn schedule_transport(&mut self, index: TransportIndex) {
         if let Some(transport) = self.transports.get_mut(index) {
-            let at = transport.deadline().max(self.now + TIMER_GRANULARITY);
+            let at = on_grid(self.began, self.now, transport.deadline());
             self.timers.schedule(TimerKey::Transport(index), at, &mut transport.scheduled);
         }
     }
@@ -378,6 +380,14 @@ impl Shard {
         self.tables.note_slip(what);
         self.counters.inconsistent_tables = self.tables.slips();
     }
+}
+
+/// The first point of the grid at or after `deadline` that is still to come.
+fn on_grid(began: Instant, now: Instant, deadline: Instant) -> Instant {
+    let grid = TIMER_GRID.as_nanos();
+    let points = |moment: Instant| moment.saturating_duration_since(began).as_nanos();
+    let point = points(deadline).div_ceil(grid).max(points(now) / grid + 1);
+    began + Duration::from_nanos(u64::try_from(point * grid).unwrap_or(u64::MAX >> 1))
 }
 
 #[cfg(test)]

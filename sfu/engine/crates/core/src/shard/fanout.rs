@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use str0m::media::Mid;
 
-use super::{Shard, TIMER_GRANULARITY, TimerKey};
+use super::{Shard, TimerKey, on_grid};
 use crate::command::MediaKind;
 use crate::demux::TransportIndex;
 use crate::downtrack::{DownTrack, DownTrackConfig, Rewrite};
@@ -89,7 +89,7 @@ impl Shard {
             if forwarded.has_new_deadline {
                 self.timers.schedule(
                     TimerKey::Transport(link.transport),
-                    transport.deadline().max(now + TIMER_GRANULARITY),
+                    on_grid(self.began, now, transport.deadline()),
                     &mut transport.scheduled,
                 );
             }

@@ -136,3 +136,19 @@ fn no_entry_is_missed_so_much_that_the_shard_falls() {
         assert_eq!(slips > 0, lost != "down tracks", "{lost}: {slips}");
     }
 }
+
+#[test]
+fn timers_meet_on_a_grid_and_never_now() {
+    let began = Instant::now();
+    let after = |micros| began + Duration::from_micros(micros);
+    for (now, deadline, expected) in [
+        (0, 1, 5_000),
+        (0, 5_000, 5_000),
+        (0, 5_001, 10_000),
+        (7_000, 3_000, 10_000),
+        (10_000, 10_000, 15_000),
+        (9_999, 1_000_000, 1_000_000),
+    ] {
+        assert_eq!(on_grid(began, after(now), after(deadline)), after(expected), "{now} {deadline}");
+    }
+}
