@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use plenum_core::data::{DataQueue, Envelope, NonceRing, Pushed, SequenceFilter, restamp, wrap_raw};
 use plenum_core::downtrack::{DownTrack, DownTrackConfig, Packet};
 use plenum_core::layers::{MAX_STREAMS, StreamIndex, StreamSet};
+use plenum_core::rtcp::{Feedback, read_feedback};
 use plenum_core::rtp::codec::{Codec, inspect};
 use plenum_core::rtp::dependency::DependencyDescriptor;
 use plenum_core::rtp::{Vp8Ids, red};
@@ -33,6 +34,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("payload", payload),
     ("red", redundant),
+    ("rtcp", feedback),
     ("dependency_descriptor", dependency_descriptor),
     ("data_packet", data_packet),
     ("data_queue", data_queue),
@@ -56,6 +58,19 @@ pub fn payload(input: &[u8]) {
     if let Some(Vp8Ids { picture_id: Some(id), picture_id_is_long, .. }) = facts.vp8 {
         assert!(id < if picture_id_is_long { 1 << 15 } else { 1 << 7 });
     }
+}
+
+/// Feedback on our streams.
+pub fn feedback(input: &[u8]) {
+    let found = read_feedback(input);
+    let nacks: usize = found
+        .iter()
+        .map(|feedback| match feedback {
+            Feedback::Nack { entries, .. } => entries.len(),
+            Feedback::Report(_) | Feedback::KeyFrame { .. } => 1,
+        })
+        .sum();
+    assert!(nacks * 4 <= input.len(), "more was read than was there");
 }
 
 /// RED headers.

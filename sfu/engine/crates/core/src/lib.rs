@@ -30,6 +30,7 @@ pub mod layers;
 mod output;
 mod random;
 mod room;
+pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 mod shard;

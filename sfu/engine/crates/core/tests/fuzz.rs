@@ -87,6 +87,14 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             unhex("16feff0000000000000000005a0100004e"),
             unhex("80e00001000000010000000112345678"),
         ],
+        "rtcp" => [
+            "81c900070000000900000005010000050000004d000000031234567800018000",
+            "81cd0003000000090000000500078001",
+            "81ce000200000009000000058fce00040000000900000000524d42010300ffff",
+            "80c800060000000900000000000000000000000000000000000000000000000084ce000400000009000000000000000501000000",
+        ]
+        .map(unhex)
+        .to_vec(),
         "red" => vec![vec![0xef, 0x0f, 0x00, 2, 0x6f, 9, 9, 1, 2], vec![0x6f, 1, 2, 3]],
         "payload" => {
             ["0490e092340780010203", "05780002674200026865", "06a8010000ff", "07180a", "08400142014401"]
@@ -219,6 +227,7 @@ macro_rules! replays {
 replays! {
     fuzz_payload => "payload",
     fuzz_red => "red",
+    fuzz_rtcp => "rtcp",
     fuzz_dependency_descriptor => "dependency_descriptor",
     fuzz_data_packet => "data_packet",
     fuzz_data_queue => "data_queue",

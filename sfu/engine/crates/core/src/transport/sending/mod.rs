@@ -9,7 +9,6 @@ mod header;
 mod history;
 mod ntp;
 mod patch;
-mod rtcp;
 mod srtp;
 mod stream;
 
@@ -30,10 +29,10 @@ use super::{Transport, attempt};
 use crate::command::{MediaKind, TransportRole};
 use crate::input::Carrier;
 use crate::output::{Path, Transmits};
+use crate::rtcp::{self, Feedback};
 use crate::rtp::Codec;
 use crate::stats::Counters;
 use header::ExtensionIds;
-use rtcp::Feedback;
 use srtp::{SrtpError, SrtpSession};
 use stream::{SendStream, StreamConfig};
 

@@ -13,8 +13,8 @@ use super::header::{ExtensionIds, Hop, Numbers, write_header};
 use super::history::{History, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
-use super::rtcp::{ReportBlock, SenderReport};
 use super::srtp::{SrtpError, SrtpSession};
+use crate::rtcp::{ReportBlock, SenderReport};
 
 /// Reports come that often while a stream is young: receivers need two to play sound and picture together …
 const EARLY_REPORT_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! RTCP as far as forwarded streams need it: reports out, feedback in (RFC 3550 §6, RFC 4585 §6, RFC 5104 §4.3.1).
 //!
-//! Pure functions over bytes. Never decrypts (`srtp` does), never decides what feedback leads to.
+//! Pure functions over bytes. Never decrypts, never decides what feedback leads to.
 
 use std::time::Duration;
 
@@ -21,27 +21,39 @@ const MAX_CNAME_BYTES: usize = 255;
 
 /// What a peer says of our streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Feedback {
+pub enum Feedback {
     /// It receives a stream.
     Report(ReportBlock),
-    /// It lacks packets of a stream; each entry is a number and a mask of those after it.
-    Nack { ssrc: u32, entries: Vec<(u16, u16)> },
+    /// It lacks packets of a stream.
+    Nack {
+        /// Of the stream.
+        ssrc: u32,
+        /// Each a sequence number and a mask of those after it.
+        entries: Vec<(u16, u16)>,
+    },
     /// It needs a key frame of a stream.
-    KeyFrame { ssrc: u32, is_full_intra: bool },
+    KeyFrame {
+        /// Of the stream.
+        ssrc: u32,
+        /// Asked for by a full intra request, not by a picture loss indication.
+        is_full_intra: bool,
+    },
 }
 
 /// Reception of one stream (RFC 3550 §6.4.1), as far as it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ReportBlock {
-    pub(super) ssrc: u32,
+pub struct ReportBlock {
+    /// Of the stream.
+    pub ssrc: u32,
     /// Middle 32 bits of the NTP time of our last sender report; 0: none.
-    pub(super) last_report: u32,
+    pub last_report: u32,
     /// Time since that report arrived.
-    pub(super) delay: Duration,
+    pub delay: Duration,
 }
 
 /// Reads a compound packet. What is malformed ends it; what is unknown is skipped.
-pub(super) fn read_feedback(compound: &[u8]) -> Vec<Feedback> {
+#[must_use]
+pub fn read_feedback(compound: &[u8]) -> Vec<Feedback> {
     let mut found = Vec::new();
     let mut rest = compound;
     while let Some((packet, behind)) = next_packet(rest) {
@@ -111,23 +123,27 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 
 /// What a sender report says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SenderReport {
-    pub(super) ssrc: u32,
+pub struct SenderReport {
+    /// Of the stream.
+    pub ssrc: u32,
     /// NTP time in 32.32 fixed point.
-    pub(super) ntp_time: u64,
-    pub(super) rtp_timestamp: u32,
-    pub(super) packets: u32,
-    pub(super) octets: u32,
+    pub ntp_time: u64,
+    /// RTP timestamp of the same moment.
+    pub rtp_timestamp: u32,
+    /// Packets sent so far.
+    pub packets: u32,
+    /// Payload bytes sent so far.
+    pub octets: u32,
 }
 
 /// Begins a compound packet: a receiver report without blocks, whose SSRC also chooses the SRTCP context.
-pub(super) fn begin_compound(out: &mut Vec<u8>, ssrc: u32) {
+pub fn begin_compound(out: &mut Vec<u8>, ssrc: u32) {
     out.extend_from_slice(&[VERSION, RECEIVER_REPORT, 0, 1]);
     out.extend_from_slice(&ssrc.to_be_bytes());
 }
 
 /// Adds a sender report without blocks.
-pub(super) fn write_sender_report(out: &mut Vec<u8>, report: SenderReport) {
+pub fn write_sender_report(out: &mut Vec<u8>, report: SenderReport) {
     out.extend_from_slice(&[VERSION, SENDER_REPORT, 0, 6]);
     out.extend_from_slice(&report.ssrc.to_be_bytes());
     out.extend_from_slice(&report.ntp_time.to_be_bytes());
@@ -137,7 +153,7 @@ pub(super) fn write_sender_report(out: &mut Vec<u8>, report: SenderReport) {
 }
 
 /// Adds a source description with the CNAME of one stream (RFC 3550 §6.5.1); a text too long for it is cut.
-pub(super) fn write_cname(out: &mut Vec<u8>, ssrc: u32, cname: &str) {
+pub fn write_cname(out: &mut Vec<u8>, ssrc: u32, cname: &str) {
     let text = &cname.as_bytes()[..cname.len().min(MAX_CNAME_BYTES)];
     // At least one zero byte ends the chunk.
     let chunk_bytes = (4 + 2 + text.len() + 1).next_multiple_of(4);
@@ -227,7 +243,7 @@ mod tests {
             bytes[0] = VERSION | bytes[0] & 0x3f;
             bytes[1] = 200 + bytes[1] % 8;
             (bytes[2], bytes[3]) = (0, bytes[3] % 16);
-            read_feedback(&bytes);
+            assert!(read_feedback(&bytes).len() * 4 <= bytes.len());
         }
     }
 
