@@ -90,6 +90,31 @@ fn a_client_may_come_from_another_address() {
 }
 
 #[test]
+fn media_follow_a_subscriber_to_another_address() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.run_for(Duration::from_secs(1));
+    let mut timestamp = 0;
+    for nth in 1..4 {
+        world.move_to(bob, 0, SocketAddr::from(([203, 0, 113, nth], 40_000)));
+        world.restart_ice(bob);
+        world.run_for(Duration::from_secs(2));
+        let before = world.clients[bob.0].packets_of("TR_mic").len();
+        for _ in 0..20 {
+            timestamp += 960;
+            world.send_audio(alice, 0, timestamp, &[5; 30]);
+            world.run_for(Duration::from_millis(20));
+        }
+        world.run_for(Duration::from_millis(100));
+        let after = world.clients[bob.0].packets_of("TR_mic").len();
+        assert_eq!(after - before, 20, "move {nth}");
+    }
+}
+
+#[test]
 fn a_client_that_falls_silent_is_reported_within_fifteen_seconds() {
     // Wherever the silence falls between the checks of both sides.
     for phase_ms in (0..3000).step_by(250) {
