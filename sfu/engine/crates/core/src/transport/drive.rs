@@ -11,6 +11,7 @@ use str0m::{Event, IceConnectionState, Input, Output};
 use super::{
     MAX_SOURCES, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
 };
+use crate::command::TransportRole;
 use crate::demux::{Demux, TransportIndex};
 use crate::drop_reason::DropReason;
 use crate::input::{Carrier, Datagram};
@@ -81,7 +82,8 @@ impl Transport {
             Carrier::Udp => Protocol::Udp,
             Carrier::Tcp => Protocol::Tcp,
         };
-        if is_rtcp(datagram.payload) && self.take_feedback(now, datagram.payload, outlet) {
+        let is_feedback = self.role != TransportRole::Publisher && is_rtcp(datagram.payload);
+        if is_feedback && self.take_feedback(now, datagram.payload, outlet) {
             self.heard = now;
             if self.published.is_empty() {
                 return; // it is about nothing else
