@@ -17,9 +17,9 @@ use crate::ids::TransportId;
 use crate::rtp::Codec;
 use crate::sdp::CodecPolicy;
 
-/// Sender and receiver reports for video. Audio keeps the second that lip sync wants early.
+/// Receiver reports to publishers of video.
 const VIDEO_REPORT_INTERVAL: Duration = Duration::from_secs(5);
-/// Statistics of a transport (NACK counts, round-trip times) are gathered that often.
+/// Statistics of a transport (round-trip times) are gathered that often.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// One address of ours.
@@ -84,7 +84,6 @@ fn configuration(options: &TransportOptions) -> RtcConfig {
         .set_ice_lite(options.ice_lite)
         .set_crypto_provider(crypto_provider())
         .set_dtls_cert(options.certificate.to_str0m())
-        .set_send_buffer_video(options.video_cache_packets)
         .set_rtcp_report_interval_video(VIDEO_REPORT_INTERVAL)
         .set_stats_interval(Some(STATS_INTERVAL))
         .set_sctp_max_buffered_amount(options.sctp_buffer_bytes)

@@ -1,7 +1,7 @@
 //! One ICE + DTLS + SRTP + SCTP association. The only place that knows str0m.
 //!
 //! A [`Transport`] negotiates, runs and writes; it never decides who gets what and never sees another transport. What
-//! it has to say leaves as [`Signal`]s. Calls into str0m run under `catch_unwind`, reads of its tables excepted: a panic
+//! it has to say leaves as [`Signal`]s. str0m does all of that but one thing: forwarded media is `sending`'s. Calls into str0m run under `catch_unwind`, reads of its tables excepted: a panic
 //! there costs this one transport. Where the caller cannot be told, the next run reports it ([`attempt`]).
 
 mod answering;
