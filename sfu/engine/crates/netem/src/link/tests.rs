@@ -418,6 +418,26 @@ fn a_packet_held_back_is_overtaken_by_as_many_as_asked_for() {
 }
 
 #[test]
+fn a_packet_held_back_is_overtaken_in_spite_of_jitter() {
+    let config = LinkConfig {
+        jitter: MS * 200,
+        keeps_order: false,
+        reorder: 0.1,
+        reorder_packets: 1,
+        reorder_wait: Duration::from_secs(10),
+        ..LinkConfig::default()
+    };
+    let mut link = Link::new(config, 1);
+    // So far apart that jitter alone reorders nothing.
+    let arrived = numbers(&run(&mut link, 2_000, 100, Duration::from_secs(1)));
+    let late = arrived.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    // Some are held back in a row, and come together behind the one that overtakes them.
+    let rows = link.counters().reordered;
+    assert!((150..250).contains(&rows), "{rows}");
+    assert!(late as u64 > rows * 8 / 10, "{late} of {rows} were overtaken");
+}
+
+#[test]
 fn a_packet_that_nobody_overtakes_is_held_back_no_longer_than_allowed() {
     let config = LinkConfig { reorder: 1.0, reorder_wait: MS * 40, ..LinkConfig::default() };
     let transits = transits_ms(&run(&mut Link::new(config, 1), 100, 100, MS));
