@@ -17,7 +17,6 @@ fn video_call() -> (World, ClientId, ClientId) {
 }
 
 /// Twenty-five pictures a second, one packet of 1,100 bytes each, from picture number `first` on.
-#[expect(clippy::cast_possible_truncation, reason = "seven bits")]
 fn film(world: &mut World, client: ClientId, first: u32, count: u32) {
     let mut payload = vec![0x90, 0x80, 0x80, 0, 0, 2, 0, 0x9d, 0x01, 0x2a];
     payload.resize(1_100, 7);
