@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from auth.grants import Claims
     from sfu.errors import SfuError
-    from sfu.ids import DownTrackId, ParticipantId, RequestId, SessionId, TrackSid, TransportId, UpTrackId
+    from sfu.ids import (
+        DownTrackId,
+        ParticipantId,
+        ParticipantSid,
+        RequestId,
+        SessionId,
+        TrackSid,
+        TransportId,
+        UpTrackId,
+    )
     from sfu.room.enums import DisconnectReason, TrackType
     from sfu.room.messages import Leave, Message
     from sfu.room.views import ParticipantView, RoomView, TrackView
@@ -20,12 +29,15 @@ __all__ = [
     "AcceptOffer",
     "AddDownTrack",
     "AddEngineParticipant",
+    "AskLastSequence",
     "CloseSession",
     "CloseTransport",
     "CloseUpTrack",
+    "DropSession",
     "Effect",
     "Emit",
     "EnableDownTrack",
+    "MoveTransports",
     "MuteUpTrack",
     "OpenTransport",
     "ParticipantAborted",
@@ -35,7 +47,9 @@ __all__ = [
     "RefreshToken",
     "RemoveDownTrack",
     "RemoveEngineParticipant",
+    "ReplayData",
     "Reply",
+    "RestartIce",
     "RoomEvent",
     "RoomFinished",
     "RoomStarted",
@@ -64,6 +78,21 @@ class CloseSession:
 
     session: SessionId
     leave: Leave | None
+
+
+@dataclass(frozen=True, slots=True)
+class DropSession:
+    """Ends the signalling connection without a word, as a broken network would. The session id is dead after it."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTransports:
+    """The transports of session `old` belong to `new` from now on; what `old` was still asked or told is void."""
+
+    old: SessionId
+    new: SessionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +155,8 @@ class OpenTransport:
     role: Literal["publisher", "subscriber", "both"]
     mime_types: tuple[str, ...]
     """The room's codecs; empty: all."""
+    tcp_only: bool = False
+    """Offer no UDP candidates; without any TCP candidate this says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +164,31 @@ class CloseTransport:
     """One transport ends; the participant stays."""
 
     transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class RestartIce:
+    """New ICE credentials for a transport on which we offer: an offer follows."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class AskLastSequence:
+    """Which reliable data packet of the participant was the last: `inputs.LastSequenceKnown` follows."""
+
+    participant: ParticipantId
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayData:
+    """Send again what reliable data the participant has missed.
+
+    Of each sender that is listed what came after that sequence number, of the others all that is kept.
+    """
+
+    participant: ParticipantId
+    received: tuple[tuple[ParticipantSid, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +354,8 @@ class Emit:
 Effect = (
     Send
     | CloseSession
+    | DropSession
+    | MoveTransports
     | RefreshToken
     | Reply
     | AddEngineParticipant
@@ -305,6 +363,9 @@ Effect = (
     | RemoveEngineParticipant
     | OpenTransport
     | CloseTransport
+    | RestartIce
+    | AskLastSequence
+    | ReplayData
     | AcceptOffer
     | MuteUpTrack
     | CloseUpTrack

@@ -27,6 +27,7 @@ __all__ = [
     "ParticipantUpdate",
     "Pong",
     "PongResponse",
+    "Reconnected",
     "RefreshedToken",
     "RequestEcho",
     "RequestResponse",
@@ -54,6 +55,14 @@ class Joined:
     sif_trailer: bytes
     enabled_publish_codecs: tuple[str, ...]
     """MIME types, video first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """`reconnect`: always the first message of a session that goes on over a new connection."""
+
+    last_message_seq: int = 0
+    """Of the last reliable data packet that arrived from the client: what came after it is to be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +230,7 @@ class PongResponse:
 
 Message = (
     Joined
+    | Reconnected
     | Answer
     | Offer
     | Trickle
