@@ -121,7 +121,7 @@ class Resuming:
             state.emit(CloseSession(old.id, None))
         # A client that does not say again what it is has not changed.
         client = resume.client if resume.client.protocol else old.client
-        participant.session = Session(resume.session, client)
+        participant.session = Session(resume.session, client, may_replay=True)
         participant.claims = resume.claims
         state.by_session[resume.session] = participant
         state.emit(MoveTransports(old.id, resume.session))
@@ -180,5 +180,6 @@ class Resuming:
             return
         self._parts.subscribing.wish(participant, sync.wished, subscribe=sync.subscribe)
         self._parts.subscribing.disable(participant, sync.disabled)
-        if sync.received:
+        if sync.received and participant.session.may_replay:
+            participant.session.may_replay = False
             self._state.emit(ReplayData(participant.id, sync.received))

@@ -22,6 +22,8 @@ class Session:
 
     id: SessionId
     client: ClientDescription
+    may_replay: bool = False
+    """It goes on where another one broke: once it may ask for the data that it has missed."""
     lost: bool = False
     lost_at_s: float = math.inf
     """When that was noticed (monotonic)."""

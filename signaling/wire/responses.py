@@ -87,6 +87,8 @@ class WireEncoder:
         """The message as LiveKit's."""
         if isinstance(message, msg.Joined):
             return rtc.SignalResponse(join=self._join(message))
+        if isinstance(message, msg.Reconnected):
+            return rtc.SignalResponse(reconnect=self._reconnect(message))
         return _RESPONSES[type(message)](message)
 
     def _join(self, message: msg.Joined) -> rtc.JoinResponse:
@@ -105,6 +107,13 @@ class WireEncoder:
             sif_trailer=message.sif_trailer,
             enabled_publish_codecs=[models.Codec(mime=mime) for mime in message.enabled_publish_codecs],
             fast_publish=message.fast_publish,
+        )
+
+    def _reconnect(self, message: msg.Reconnected) -> rtc.ReconnectResponse:
+        return rtc.ReconnectResponse(
+            ice_servers=self._ice_servers,
+            server_info=self._server_info,
+            last_message_seq=message.last_message_seq,
         )
 
 

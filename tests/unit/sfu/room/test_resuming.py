@@ -225,7 +225,14 @@ def test_missed_data_is_asked_for(stage: Stage) -> None:
     (effect,) = stage.do(inputs.SyncState(back.session, received=received))
     assert isinstance(effect, fx.ReplayData)
     assert effect.received == received
-    assert stage.do(inputs.SyncState(back.session)) == []
+    assert stage.do(inputs.SyncState(back.session, received=received)) == [], "once"
+
+
+def test_who_never_was_away_has_missed_nothing(stage: Stage) -> None:
+    ann = stage.active("ann")
+    received = ((ParticipantSid("PA_bob"), 4),)
+    assert stage.do(inputs.SyncState(ann.session, received=received)) == []
+    assert stage.do(inputs.SyncState(ann.resume().session)) == []
 
 
 def test_speakers_are_told_to_who_comes_back(stage: Stage) -> None:
