@@ -30,6 +30,7 @@ _USED = """const pairs = await e2e.stats('candidate-pair', (p) => p.nominated &&
 _ALL_TCP = f"""const used = async () => {{ {_USED} }};
     await e2e.until(async () => {{ const all = await used(); return all.length && all.every((p) => p === 'tcp'); }},
         'call over TCP', 60000);"""
+_SAY_HERE = "await e2e.room.localParticipant.publishData(new TextEncoder().encode('here'), {reliable: true})"
 _STANDING = """import asyncio, sys
 from livekit import rtc
 async def main():
@@ -69,8 +70,7 @@ async def test_a_client_that_changes_its_address_goes_on(path: JoinPath) -> None
                     await web.hear("py", 660)
                     assert await web.run("return e2e.room.localParticipant.sid") == sid
                     assert [entry for name in _GONE for entry in py.journal.seen(name, since=since_py)] == []
-                    say = "await e2e.room.localParticipant.publishData(new TextEncoder().encode('here'), {reliable: true})"
-                    await web.run(say)
+                    await web.run(_SAY_HERE)
                     await py.journal.wait("data_received", lambda packet: packet.data == b"here", since=since_py)
             finally:
                 await browser.stop()

@@ -165,7 +165,7 @@ def test_the_join_response_is_complete() -> None:
     assert tuple(int(part) for part in join.server_version.split(".")) >= (1, 8, 0)
     info = join.server_info
     assert (info.version, info.protocol, info.agent_protocol, info.node_id) == (join.server_version, 17, 1, "ND_1")
-    assert (join.ping_interval, join.ping_timeout) == (5, 15)
+    assert (join.ping_interval, join.ping_timeout) == (5, 10)
     assert [codec.mime for codec in join.enabled_publish_codecs] == ["video/VP8", "audio/opus"]
     assert list(join.ice_servers[0].urls) == ["stun:s:1"]
 
