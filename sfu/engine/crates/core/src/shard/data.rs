@@ -144,18 +144,13 @@ impl Shard {
     }
 
     /// Sends a participant what it has missed of the others. False: it is gone.
-    pub(super) fn replay_data(
-        &mut self,
-        now: Instant,
-        id: ParticipantId,
-        received: &[(Box<str>, u32)],
-    ) -> bool {
+    pub(super) fn replay_data(&mut self, now: Instant, id: ParticipantId, known: &[(Box<str>, u32)]) -> bool {
         let Some(receiver) = self.tables.participant_index.get(&id).copied() else { return false };
         let Some(returned) = self.tables.participants.get(receiver) else { return false };
         let (profile, joined_at) = (returned.profile.clone(), returned.joined_at);
         let room = self.tables.rooms.get(returned.room);
         let senders = room.map(|room| room.participants.clone()).unwrap_or_default();
-        let last: HashMap<&str, u32> = received.iter().map(|(sid, sequence)| (&**sid, *sequence)).collect();
+        let last: HashMap<&str, u32> = known.iter().map(|(sid, sequence)| (&**sid, *sequence)).collect();
         for sender in senders.into_iter().filter(|sender| *sender != receiver) {
             let Some(sender) = self.tables.participants.get_mut(sender) else { continue };
             let sequence = last.get(&*sender.profile.sid).copied().unwrap_or_default();
