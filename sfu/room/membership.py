@@ -27,6 +27,7 @@ from sfu.room.enums import DisconnectReason, LeaveAction, ParticipantState
 from sfu.room.messages import Joined, Leave
 from sfu.room.participant import Participant, Transports
 from sfu.room.permissions import exceeded_limit, is_dependent, kind_details_of, kind_of, permission_of
+from sfu.room.quirks import quirks_of
 from sfu.room.session import Session
 from sfu.room.timers import TimerKind
 
@@ -189,6 +190,7 @@ class Membership:
             fast_publish=participant.permission.can_publish,
             sif_trailer=state.sif_trailer,
             enabled_publish_codecs=publish_order(state.enabled_codecs),
+            quirks=quirks_of(participant.session.client),
         )
         state.emit(Send((session,), joined))
         for transport in transports.all():

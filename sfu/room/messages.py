@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sfu.room.quirks import NO_QUIRKS, Quirks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -55,6 +57,8 @@ class Joined:
     sif_trailer: bytes
     enabled_publish_codecs: tuple[str, ...]
     """MIME types, video first."""
+    quirks: Quirks = NO_QUIRKS
+    """Of the client's device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Reconnected:
 
     last_message_seq: int = 0
     """Of the last reliable data packet that arrived from the client: what came after it is to be sent again."""
+    quirks: Quirks = NO_QUIRKS
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from sfu.room.effects import (
 )
 from sfu.room.enums import DisconnectReason, LeaveAction, ResumeFailure
 from sfu.room.messages import Leave, Mute, Reconnected, RoomUpdate, SubscriptionPermissionUpdate, TrackPublished
+from sfu.room.quirks import quirks_of
 from sfu.room.session import Session
 from sfu.room.timers import TimerKind
 
@@ -131,7 +132,7 @@ class Resuming:
     def _tell(self, participant: Participant, last_sequence: int, missed_s: float) -> None:
         """`reconnect` first; then everything that may have been said while nobody listened."""
         state, parts = self._state, self._parts
-        state.send((participant,), Reconnected(last_sequence))
+        state.send((participant,), Reconnected(last_sequence, quirks_of(participant.session.client)))
         if participant.session.knows_departures:
             left = state.departures.since(missed_s) or ()
             parts.announcer.tell(participant, [view for view in left if self._is_gone(view.identity)])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sfu.control.sinks import Outgoing
+    from sfu.room.quirks import Quirks
 
 __all__ = ["IceServer", "ServerFacts", "WireEncoder"]
 
@@ -108,14 +109,26 @@ class WireEncoder:
             sif_trailer=message.sif_trailer,
             enabled_publish_codecs=[models.Codec(mime=mime) for mime in message.enabled_publish_codecs],
             fast_publish=message.fast_publish,
+            client_configuration=_configuration(message.quirks),
         )
 
     def _reconnect(self, message: msg.Reconnected) -> rtc.ReconnectResponse:
         return rtc.ReconnectResponse(
             ice_servers=self._ice_servers,
             server_info=self._server_info,
+            client_configuration=_configuration(message.quirks),
             last_message_seq=message.last_message_seq,
         )
+
+
+def _configuration(quirks: Quirks) -> models.ClientConfiguration | None:
+    if not quirks:
+        return None
+    disabled = models.DisabledCodecs(
+        codecs=[models.Codec(mime=mime) for mime in quirks.disabled],
+        publish=[models.Codec(mime=mime) for mime in quirks.disabled_publish],
+    )
+    return models.ClientConfiguration(disabled_codecs=disabled)
 
 
 def _description(kind: str, message: msg.Answer | msg.Offer) -> rtc.SessionDescription:

@@ -29,6 +29,7 @@ from sfu.room.enums import (
     TrackType,
     VideoQuality,
 )
+from sfu.room.quirks import Quirks
 from sfu.room.views import CodecView, LayerView, ParticipantView, PermissionView, RoomView, TrackView
 from signaling.wire import (
     BadFrame,
@@ -372,6 +373,16 @@ def test_every_scenario_has_a_name_here() -> None:
     assert {scenario.value for scenario in Scenario} == names
     asked = ask(simulate=rtc.SimulateScenario(switch_candidate_protocol=rtc.CandidateProtocol.TLS))
     assert asked == inputs.Simulate(SESSION, Scenario.SWITCH_CANDIDATE_PROTOCOL, 2)
+
+
+def test_quirks_of_a_device_are_told_at_join_and_resume() -> None:
+    quirks = Quirks(("video/AV1",), ("video/VP9",))
+    joined = msg.Joined(ROOM, ANN, (), True, True, b"", (), quirks)
+    for told in (frames(joined)[0].join, frames(msg.Reconnected(0, quirks))[0].reconnect):
+        disabled = told.client_configuration.disabled_codecs
+        assert [codec.mime for codec in disabled.codecs] == ["video/AV1"]
+        assert [codec.mime for codec in disabled.publish] == ["video/VP9"]
+    assert not frames(MESSAGES["join"])[0].join.HasField("client_configuration")
 
 
 def test_a_resume_says_which_servers_to_use_and_what_has_arrived() -> None:
