@@ -182,9 +182,11 @@ async def returning(endpoint: Endpoint, token: str, path: JoinPath, sid: str) ->
     client = WireClient("back")
     request = proto.JoinRequest(reconnect=True, participant_sid=sid)
     request.client_info.protocol = PROTOCOL
-    query = {} if path.single else {"reconnect": "1", "sid": sid}
     try:
-        await client.connect(endpoint, token, path, request=request if path.single else None, **query)
+        if path.single:
+            await client.connect(endpoint, token, path, request=request)
+        else:
+            await client.connect(endpoint, token, path, reconnect="1", sid=sid)
         yield client
     finally:
         await client.close()

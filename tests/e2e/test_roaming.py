@@ -31,6 +31,10 @@ _ALL_TCP = f"""const used = async () => {{ {_USED} }};
     await e2e.until(async () => {{ const all = await used(); return all.length && all.every((p) => p === 'tcp'); }},
         'call over TCP', 60000);"""
 _SAY_HERE = "await e2e.room.localParticipant.publishData(new TextEncoder().encode('here'), {reliable: true})"
+_SAY_MANY = """(async () => { for (let n = 0; n < count; n += 1) {
+    await e2e.room.localParticipant.publishData(new TextEncoder().encode(`w${n}`), {reliable: true});
+    await new Promise((resolve) => { setTimeout(resolve, 40); });
+} })();"""
 _STANDING = """import asyncio, sys
 from livekit import rtc
 async def main():
@@ -72,6 +76,42 @@ async def test_a_client_that_changes_its_address_goes_on(path: JoinPath) -> None
                     assert [entry for name in _GONE for entry in py.journal.seen(name, since=since_py)] == []
                     await web.run(_SAY_HERE)
                     await py.journal.wait("data_received", lambda packet: packet.data == b"here", since=since_py)
+            finally:
+                await browser.stop()
+
+
+async def test_data_lose_nothing_when_the_line_was_cut(path: JoinPath) -> None:
+    """DAT09, DAT10: signalling and UDP are cut for three seconds, then the browser resumes: no gap in any direction."""
+    room, count = unique("gaps"), 120
+    with namespace() as cell:
+        async with started(ServerSpec(host=cell.here)) as server:
+            browser = Browser("chromium", enter_command=cell.enter_command)
+            await browser.start()
+            try:
+                async with (
+                    browser.client(server.endpoint, "web", room, path) as web,
+                    sdk(server.endpoint, "py", room, path) as py,
+                ):
+                    await web.remote_here("py")
+                    await py.remote_here("web")
+                    since, since_py = web.journal.mark(), py.journal.mark()
+                    await web.run(_SAY_MANY, count=count)
+                    for number in range(count):
+                        if number == count // 4:
+                            cell.cut()
+                        await py.local.publish_data(f"n{number}", reliable=True)
+                        await asyncio.sleep(0.04)  # the pace of the sender: the cut lasts three seconds and more
+                    cell.open()
+                    await web.run("await e2e.room.simulateScenario('signal-reconnect')")
+                    await web.journal.wait("reconnected", since=since, timeout_s=30)
+                    last = f"w{count - 1}".encode()
+                    await py.journal.wait("data_received", lambda p: p.data == last, since=since_py, timeout_s=30)
+                    end = f"n{count - 1}"
+                    await web.journal.wait("dataReceived", lambda data, *_: data == end, since=since, timeout_s=30)
+                    heard = [entry.args[0] for entry in web.journal.seen("dataReceived", since=since)]
+                    assert heard == [f"n{number}" for number in range(count)]
+                    got = [entry.args[0].data for entry in py.journal.seen("data_received", since=since_py)]
+                    assert got == [f"w{number}".encode() for number in range(count)]
             finally:
                 await browser.stop()
 
