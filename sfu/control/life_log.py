@@ -24,6 +24,7 @@ _PHRASES: dict[type[fx.RoomEvent], str] = {
     fx.RoomStarted: "room started",
     fx.RoomFinished: "room finished",
     fx.ParticipantJoined: "participant joined",
+    fx.ParticipantResumed: "participant resumed",
     fx.ParticipantLeft: "participant left",
     fx.ParticipantAborted: "participant gave up joining",
     fx.TrackPublishedEvent: "track published",
@@ -49,6 +50,8 @@ class LifeLog:
             case fx.ParticipantJoined():
                 bound.update(participant=event.participant.identity, participant_sid=event.participant.sid)
                 bound["kind"] = event.participant.kind.name
+            case fx.ParticipantResumed():
+                bound.update(participant=event.participant.identity, participant_sid=event.participant.sid)
             case fx.ParticipantLeft() | fx.ParticipantAborted():
                 bound.update(participant=event.participant.identity, participant_sid=event.participant.sid)
                 bound["reason"] = event.participant.disconnect_reason.name

@@ -43,6 +43,7 @@ __all__ = [
     "ParticipantAborted",
     "ParticipantJoined",
     "ParticipantLeft",
+    "ParticipantResumed",
     "PublishLine",
     "RefreshToken",
     "RemoveDownTrack",
@@ -300,6 +301,14 @@ class ParticipantJoined:
 
 
 @dataclass(frozen=True, slots=True)
+class ParticipantResumed:
+    """Its session goes on over a new signalling connection; no webhook tells of it."""
+
+    room: RoomView
+    participant: ParticipantView
+
+
+@dataclass(frozen=True, slots=True)
 class ParticipantLeft:
     """`participant_left`, after having been active."""
 
@@ -337,6 +346,7 @@ RoomEvent = (
     RoomStarted
     | RoomFinished
     | ParticipantJoined
+    | ParticipantResumed
     | ParticipantLeft
     | ParticipantAborted
     | TrackPublishedEvent

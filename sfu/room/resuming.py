@@ -14,7 +14,9 @@ from sfu.room.effects import (
     AskLastSequence,
     CloseSession,
     DropSession,
+    Emit,
     MoveTransports,
+    ParticipantResumed,
     ReplayData,
     RestartIce,
 )
@@ -89,6 +91,7 @@ class Resuming:
             return
         self._take_over(participant, resume)
         self._tell(participant, last_sequence, missed_s)
+        self._state.emit(Emit(ParticipantResumed(self._state.view(), participant.view())))
         if participant.resume_failure is ResumeFailure.AFTER_MESSAGES:
             participant.resume_failure = None
             self._parts.membership.drop(participant)
