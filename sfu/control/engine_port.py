@@ -13,6 +13,7 @@ from sfu.room.inputs import (
     AudioLevelsMeasured,
     DownTrackBound,
     DownTrackCodecUnsupported,
+    LastSequenceKnown,
     TransportConnected,
     TransportFailed,
     UpTrackStarted,
@@ -21,7 +22,7 @@ from sfu.room.inputs import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sfu.ids import DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId
+    from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RequestId, RoomId, TransportId, UpTrackId
     from sfu.room.effects import (
         AddDownTrack,
         AddEngineParticipant,
@@ -113,12 +114,13 @@ EngineTell = (
     | ShardFailed
     | TransportConnected
     | TransportFailed
+    | LastSequenceKnown
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
     | AudioLevelsMeasured
 )
-"""The last six are room inputs as they are."""
+"""The last seven are room inputs as they are."""
 
 
 class EngineConsumer(Protocol):
@@ -181,6 +183,15 @@ class EnginePort(Protocol):
 
     def add_remote_candidate(self, transport: TransportId, candidate: str) -> None:
         """One trickled candidate; bad ones are ignored."""
+
+    def restart_ice(self, transport: TransportId) -> None:
+        """New credentials for a transport on which we offer: `OfferReady` follows; an offer that is out is void."""
+
+    def ask_last_sequence(self, participant: ParticipantId) -> None:
+        """`LastSequenceKnown` follows."""
+
+    def replay_data(self, participant: ParticipantId, received: Sequence[tuple[ParticipantSid, int]]) -> None:
+        """Sends it again the reliable data it has missed: what came after these sequence numbers, by sender."""
 
     def mute_up_track(self, up_track: UpTrackId, *, muted: bool) -> None:
         """Drops (or lets through again) what arrives."""

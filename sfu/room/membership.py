@@ -14,6 +14,7 @@ from sfu.room.devices import disabled_codecs
 from sfu.room.effects import (
     AddEngineParticipant,
     CloseSession,
+    DropSession,
     Emit,
     OpenTransport,
     ParticipantAborted,
@@ -64,6 +65,14 @@ _FAILURES = {
     "closed_by_peer": DisconnectReason.SIGNAL_CLOSE,
     "fault": DisconnectReason.MEDIA_FAILURE,
 }
+
+_PARTICIPANT_TIMERS = (
+    TimerKind.JOIN,
+    TimerKind.TOKEN,
+    TimerKind.TRANSPORT_CLOSED,
+    TimerKind.RESUME,
+    TimerKind.SPEAKER,
+)
 
 
 def leave_for(reason: DisconnectReason) -> Leave:
@@ -196,7 +205,14 @@ class Membership:
         if not participant.single_peer_connection:
             role = "publisher" if transport == transports.publisher else "subscriber"
         self._state.emit(
-            OpenTransport(participant.session.id, participant.id, transport, role, self._state.enabled_codecs)
+            OpenTransport(
+                session=participant.session.id,
+                participant=participant.id,
+                transport=transport,
+                role=role,
+                mime_types=self._state.enabled_codecs,
+                tcp_only=participant.identity in self._state.tcp_only,
+            )
         )
 
     # ------------------------------------------------------------ connection
@@ -246,12 +262,22 @@ class Membership:
 
     def session_lost(self, participant: Participant) -> None:
         """The participant stays while its transports live; one that was never active goes at once."""
-        participant.session.lost = True
-        del self._state.by_session[participant.session.id]
-        self._state.timers.cancel(TimerKind.TOKEN, participant.id)
+        self._lose_session(participant)
         closed = self._state.timers.is_set(TimerKind.TRANSPORT_CLOSED, participant.id)
         if closed or not participant.was_active:
             self.remove(participant, DisconnectReason.SIGNAL_CLOSE)
+
+    def drop(self, participant: Participant) -> None:
+        """Its connection is cut without a word; the participant stays, as after any lost connection."""
+        if participant.reachable:
+            self._state.emit(DropSession(participant.session.id))
+            self._lose_session(participant)
+
+    def _lose_session(self, participant: Participant) -> None:
+        participant.session.lost = True
+        participant.session.lost_at_s = self._state.now.monotonic_s
+        del self._state.by_session[participant.session.id]
+        self._state.timers.cancel(TimerKind.TOKEN, participant.id)
 
     # ------------------------------------------------------------ leaving
 
@@ -290,14 +316,16 @@ class Membership:
         participant.touch()
         if participant.reachable:
             state.emit(CloseSession(participant.session.id, leave_for(reason) if says_leave else None))
-            participant.session.lost = True
-            del state.by_session[participant.session.id]
+            self._lose_session(participant)
         state.emit(RemoveEngineParticipant(participant.id))
         del state.participants[participant.id]
         del state.by_identity[participant.identity]
         for transport in participant.transports.all():
             state.by_transport.pop(transport, None)
-        for kind in (TimerKind.JOIN, TimerKind.TOKEN, TimerKind.TRANSPORT_CLOSED):
+        returning = state.returning.pop(participant.id, None)
+        if returning is not None:
+            state.emit(CloseSession(returning.session, leave_for(DisconnectReason.STATE_MISMATCH)))
+        for kind in _PARTICIPANT_TIMERS:
             state.timers.cancel(kind, participant.id)
         if announce:
             self._announcer.came_or_went(participant)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sfu.room.devices import DisabledCodecs
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.ids import ParticipantSid, TrackSid
-    from sfu.room.devices import DisabledCodecs
     from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError
     from sfu.room.views import ParticipantView, RoomView, TrackView
 
@@ -28,6 +29,7 @@ __all__ = [
     "ParticipantUpdate",
     "Pong",
     "PongResponse",
+    "Reconnected",
     "RefreshedToken",
     "RequestEcho",
     "RequestResponse",
@@ -56,6 +58,16 @@ class Joined:
     enabled_publish_codecs: tuple[str, ...]
     """MIME types, video first."""
     disabled_codecs: DisabledCodecs
+    """Of this client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """`reconnect`: always the first message of a session that goes on over a new connection."""
+
+    last_message_seq: int = 0
+    """Of the last reliable data packet that arrived from the client: what came after it is to be sent again."""
+    disabled_codecs: DisabledCodecs = DisabledCodecs()
     """Of this client."""
 
 
@@ -224,6 +236,7 @@ class PongResponse:
 
 Message = (
     Joined
+    | Reconnected
     | Answer
     | Offer
     | Trickle

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sfu.room.enums import DisconnectReason, ParticipantKind, ParticipantState
+from sfu.room.enums import DisconnectReason, ParticipantKind, ParticipantState, ResumeFailure
 from sfu.room.permissions import Allowance, claims_with, is_dependent
 from sfu.room.views import ParticipantView, PermissionView
 
@@ -72,6 +72,8 @@ class Participant:
     queued: dict[str, deque[AddTrack]] = field(default_factory=dict)
     """Announcements that wait for the end of the live publication with the same client id."""
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
+    resume_failure: ResumeFailure | None = None
+    """What it asked its next resume to suffer."""
     _version: int = 1
     _view: ParticipantView | None = None
 

@@ -1,7 +1,7 @@
 """The collaborators of one room, put together.
 
-Owns nothing but the wiring: which part knows which. Arrows point one way: membership → publishing → subscribing,
-and all of them → announcer → state.
+Owns nothing but the wiring: which part knows which. Arrows point one way: resuming and simulating →
+membership → publishing → subscribing, and all of them → announcer → state.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from sfu.room.announcing import Announcer
 from sfu.room.membership import Membership
 from sfu.room.permitting import Permitting
 from sfu.room.publishing import Publishing
+from sfu.room.resuming import Resuming, ResumingParts
+from sfu.room.simulating import Simulating
 from sfu.room.speakers import Speakers
 from sfu.room.subscribing import Subscribing
 
@@ -33,6 +35,8 @@ class Parts:
     membership: Membership
     permitting: Permitting
     speakers: Speakers
+    resuming: Resuming
+    simulating: Simulating
 
 
 def assemble(state: RoomState) -> Parts:
@@ -50,4 +54,6 @@ def assemble(state: RoomState) -> Parts:
         membership=membership,
         permitting=Permitting(state, announcer, publishing, subscribing, membership),
         speakers=speakers,
+        resuming=Resuming(state, ResumingParts(announcer, subscribing, speakers, membership)),
+        simulating=Simulating(state, membership),
     )

@@ -196,12 +196,14 @@ class Publishing:
         if publication is None:
             self._not_found(participant, request.echo)
         else:
+            publication.muted_by_server = False
             self._set_muted(publication, muted=request.muted)
 
     def mute_by_server(self, publication: Publication, *, muted: bool) -> None:
         """An administrator mutes or unmutes: the client is told to follow."""
         if publication.view.muted != muted:
             self._state.send((publication.owner,), Mute(publication.sid, muted))
+            publication.muted_by_server = muted
             self._set_muted(publication, muted=muted)
 
     def update_audio(self, participant: Participant, request: UpdateOwnAudioTrack) -> None:

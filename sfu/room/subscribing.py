@@ -102,12 +102,20 @@ class Subscribing:
             publication = self._state.publications.get(sid)
             if publication is None or publication.owner is participant:
                 continue
-            subscription = self._subscription(participant, publication)
-            enabled = not settings.disabled
-            if subscription.enabled != enabled:
-                subscription.enabled = enabled
-                if subscription.down_track is not None:
-                    self._state.emit(EnableDownTrack(subscription.down_track, enabled))
+            self._enable(self._subscription(participant, publication), enabled=not settings.disabled)
+
+    def disable(self, participant: Participant, track_sids: Iterable[TrackSid]) -> None:
+        """`track_sids_disabled` of a client that came back; it does not name what it wants enabled."""
+        for sid in track_sids:
+            subscription = participant.subscriptions.get(sid)
+            if subscription is not None:
+                self._enable(subscription, enabled=False)
+
+    def _enable(self, subscription: Subscription, *, enabled: bool) -> None:
+        if subscription.enabled != enabled:
+            subscription.enabled = enabled
+            if subscription.down_track is not None:
+                self._state.emit(EnableDownTrack(subscription.down_track, enabled))
 
     def unknown_expired(self, owner: ParticipantId, sid: TrackSid) -> None:
         """A desired track has not appeared in time."""
@@ -197,6 +205,7 @@ class Subscribing:
         if not wanted or subscription.told_allowed == allowed:
             return None
         subscription.told_allowed = allowed
+        subscription.was_forbidden |= not allowed
         return SubscriptionPermissionUpdate(owner.sid, publication.sid, allowed)
 
     def _bind(self, subscription: Subscription, publication: Publication) -> None:

@@ -27,6 +27,8 @@ class Subscription:
     desired: bool = False
     told_allowed: bool | None = None
     """What `subscription_permission_update` said last."""
+    was_forbidden: bool = False
+    """It has said no at least once."""
     down_track: DownTrackId | None = None
     """Set while the engine has it."""
     bound: bool = False

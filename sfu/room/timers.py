@@ -21,6 +21,10 @@ class TimerKind(enum.Enum):
     """A participant has not become active."""
     TOKEN = "token"  # noqa: S105 - the name of a timer
     """A participant's token is to be refreshed."""
+    RESUME = "resume"
+    """A client that came back waits for the engine's word."""
+    SPEAKER = "speaker"
+    """The end of a simulated speech."""
     TRANSPORT_CLOSED = "transport_closed"
     """A peer closed its transport and has not said `leave`."""
     UNKNOWN_TRACK = "unknown_track"

@@ -15,9 +15,9 @@ from google.protobuf.message import DecodeError
 from livekit.protocol import models, rtc
 
 from sfu.control.requests import ClientAnswer, ClientCandidate, ClientOffer, TransportRequest
-from sfu.ids import SessionId, TrackSid
+from sfu.ids import ParticipantSid, SessionId, TrackSid
 from sfu.room import inputs
-from sfu.room.enums import DisconnectReason, RequestReason, TrackSource, TrackType, VideoQuality
+from sfu.room.enums import DisconnectReason, RequestReason, Scenario, TrackSource, TrackType, VideoQuality
 from sfu.room.messages import Message, Pong, PongResponse, RequestEcho, RequestResponse
 from sfu.room.views import LayerView
 
@@ -145,7 +145,7 @@ def _mute(session: SessionId, request: rtc.MuteTrackRequest) -> Translated:
     return inputs.MuteOwnTrack(session, TrackSid(request.sid), request.muted, RequestEcho("mute", request))
 
 
-def _subscription(session: SessionId, request: rtc.UpdateSubscription) -> Translated:
+def _subscription(session: SessionId, request: rtc.UpdateSubscription) -> inputs.UpdateSubscription:
     sids = [*request.track_sids]
     for tracks in request.participant_tracks:
         sids.extend(tracks.track_sids)
@@ -206,6 +206,26 @@ def _leave(session: SessionId, request: rtc.LeaveRequest) -> Translated:
     return inputs.LeaveRequested(session, _LEAVE_REASONS.get(request.reason, DisconnectReason.CLIENT_INITIATED))
 
 
+def _sync_state(session: SessionId, request: rtc.SyncState) -> Translated:
+    """Descriptions and channels are of use to a server that has to build the connections anew; ours has them."""
+    subscription = _subscription(session, request.subscription)
+    return inputs.SyncState(
+        session=session,
+        published=tuple(TrackSid(published.track.sid) for published in request.publish_tracks),
+        wished=subscription.track_sids,
+        subscribe=subscription.subscribe,
+        disabled=tuple(map(TrackSid, request.track_sids_disabled)),
+        received=tuple((ParticipantSid(s.publisher_sid), s.last_seq) for s in request.datachannel_receive_states),
+    )
+
+
+def _simulate(session: SessionId, request: rtc.SimulateScenario) -> Translated:
+    name = request.WhichOneof("scenario")
+    if name is None:
+        return None
+    return inputs.Simulate(session, Scenario(name), int(getattr(request, name)))
+
+
 def _not_offered(name: str) -> Callable[[SessionId, Any], Translated]:
     """Data tracks and blobs: this server says at once that it has none, so that nobody waits for them."""
 
@@ -231,6 +251,8 @@ _TRANSLATORS: Mapping[str, Callable[[SessionId, Any], Translated]] = {
     "subscription": _subscription,
     "track_setting": _track_setting,
     "leave": _leave,
+    "sync_state": _sync_state,
+    "simulate": _simulate,
     "subscription_permission": _subscription_permission,
     "update_metadata": _metadata,
     "update_audio_track": _audio_track,

@@ -30,7 +30,7 @@ from sfu.room.enums import TrackType
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sfu.ids import DownTrackId, ParticipantId, RoomId, UpTrackId
+    from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RoomId, UpTrackId
     from sfu.room.effects import (
         AddDownTrack,
         AddEngineParticipant,
@@ -62,6 +62,7 @@ class FakeTransport:
     down_tracks: dict[DownTrackId, AddDownTrack] = field(default_factory=dict)
     free_lines: int = 0
     connected: bool = False
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class FakeEngine:
         self.down_track_enabled: dict[DownTrackId, bool] = {}
         self.sent_data: list[tuple[RoomId, bytes, bool, Sequence[ParticipantId] | None]] = []
         self.answers_offers = True
+        self.last_sequence = 0
+        self.replayed: list[tuple[ParticipantId, tuple[tuple[ParticipantSid, int], ...]]] = []
         self._tells: deque[tuple[RoomId, EngineTell]] = deque()
 
     # ------------------------------------------------------------ what tests make happen
@@ -187,6 +190,21 @@ class FakeEngine:
     def add_remote_candidate(self, transport: TransportId, candidate: str) -> None:
         """See `EnginePort`."""
         self.transports[transport].candidates.append(candidate)
+
+    def restart_ice(self, transport: TransportId) -> None:
+        """See `EnginePort`."""
+        state = self.transports[transport]
+        assert state.role == "subscriber"
+        state.restarts += 1
+        self._offer(state)
+
+    def ask_last_sequence(self, participant: ParticipantId) -> None:
+        """See `EnginePort`."""
+        self._later(self.participants[participant], inputs.LastSequenceKnown(participant, self.last_sequence))
+
+    def replay_data(self, participant: ParticipantId, received: Sequence[tuple[ParticipantSid, int]]) -> None:
+        """See `EnginePort`."""
+        self.replayed.append((participant, tuple(received)))
 
     def mute_up_track(self, up_track: UpTrackId, *, muted: bool) -> None:
         """See `EnginePort`."""

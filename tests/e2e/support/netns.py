@@ -99,6 +99,13 @@ class Namespace:
             "}\n"
         )
 
+    def move(self) -> None:
+        """Another network: the address `there` is gone, another one is there in its place."""
+        old, self.there = self.there, self.there.rpartition(".")[0] + ".77"
+        self.run("ip", "addr", "del", f"{old}/24", "dev", self._inside)
+        self.run("ip", "addr", "add", f"{self.there}/24", "dev", self._inside)
+        self.run("ip", "route", "replace", "default", "via", self.here)
+
     def cut(self) -> None:
         """A pulled plug: nothing passes any more, and nobody is told."""
         self.rules(

@@ -70,6 +70,21 @@ class RoomMachine(RuleBasedStateMachine):
             self.stage.do(inputs.SessionFailed(client.session, DisconnectReason.STATE_MISMATCH))
 
     @rule(pick=_PICK)
+    def resume(self, pick: int) -> None:
+        """Also of one that was removed: then it fails."""
+        client = self._one(pick)
+        if client is not None:
+            self.clients[client.identity] = client.resume()
+
+    @rule(pick=_PICK, disabled=_MAYBE, subscribe=_MAYBE)
+    def synchronise(self, pick: int, disabled: bool, subscribe: bool) -> None:
+        client, sids = self._one(pick), (self._sid(pick), self._sid(pick + 1))
+        if client is not None:
+            own = [view for update in client.told_of(client.identity) for view in update.tracks]
+            published = tuple(track.sid for track in own[:1])
+            self.stage.do(inputs.SyncState(client.session, published, sids, subscribe, sids if disabled else ()))
+
+    @rule(pick=_PICK)
     def connect(self, pick: int) -> None:
         client = self._one(pick)
         if client is not None:
@@ -256,8 +271,9 @@ def _believed(client: Client) -> dict[str, ParticipantView]:
     """The others as a client's SDK keeps them."""
     assert client.joined is not None
     known = {view.identity: view for view in client.joined.other_participants}
-    for update in client.got(messages.ParticipantUpdate):
-        for view in update.participants:
+    said = [message for session in (*client.earlier, client.session) for message in client.stage.sent[session]]
+    for update in said:
+        for view in update.participants if isinstance(update, messages.ParticipantUpdate) else ():
             before = known.get(view.identity)
             if view.state is ParticipantState.DISCONNECTED:
                 known.pop(view.identity, None)

@@ -200,6 +200,19 @@ pub enum Command {
         /// Receivers; `None` means everybody in the room.
         destinations: Option<Vec<ParticipantId>>,
     },
+    /// Which reliable packet of the participant arrived last: answered by `Event::LastSequence`.
+    AskLastSequence {
+        /// Whose.
+        participant: ParticipantId,
+    },
+    /// Sends a participant that came back the reliable packets that it has missed.
+    ReplayData {
+        /// The receiver.
+        participant: ParticipantId,
+        /// Sid of a sender, and the sequence number of the last packet that the receiver has of it. Of a sender that
+        /// is not named it gets all that is kept.
+        received: Vec<(Box<str>, u32)>,
+    },
     /// Answered by `Event::Snapshot` (a diagnosis, not for the hot path).
     Snapshot {
         /// Echoed.

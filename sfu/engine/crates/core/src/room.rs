@@ -16,7 +16,7 @@ use str0m::media::Mid;
 use str0m::rtp::{ExtensionValues, Ssrc, Vp8Descriptor};
 
 use crate::command::{DataProfile, MediaKind};
-use crate::data::{NonceRing, SendBudget, SequenceFilter};
+use crate::data::{NonceRing, SendBudget, SentRing, SequenceFilter};
 use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
@@ -49,6 +49,9 @@ pub(crate) struct Participant {
     pub(crate) data_transport: Option<TransportIndex>,
     pub(crate) sequences: SequenceFilter,
     pub(crate) budget: SendBudget,
+    pub(crate) joined_at: Instant,
+    /// What others may have missed of it.
+    pub(crate) sent: SentRing,
 }
 
 /// A packet of an up track that waits for the next flush.
@@ -163,7 +166,13 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// Adds a participant, and its room when it is the first there. False: the id is taken.
-    pub(crate) fn add_participant(&mut self, room: RoomId, id: ParticipantId, profile: DataProfile) -> bool {
+    pub(crate) fn add_participant(
+        &mut self,
+        now: Instant,
+        room: RoomId,
+        id: ParticipantId,
+        profile: DataProfile,
+    ) -> bool {
         if self.participant_index.contains_key(&id) {
             return false;
         }
@@ -176,6 +185,8 @@ impl Tables {
             data_transport: None,
             sequences: SequenceFilter::default(),
             budget: SendBudget::default(),
+            joined_at: now,
+            sent: SentRing::default(),
         });
         match self.rooms.get_mut(room) {
             Some(room) => room.participants.push(index),
@@ -391,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_lost_room_costs_its_participants_alone() {
-        let mut tables = Tables::default();
+        let (now, mut tables) = (Instant::now(), Tables::default());
         let profile = || DataProfile {
             sid: "PA_1".into(),
             identity: "one".into(),
@@ -399,9 +410,9 @@ mod tests {
             hidden: false,
             agent: false,
         };
-        assert!(tables.add_participant(RoomId(1), ParticipantId(1), profile()));
+        assert!(tables.add_participant(now, RoomId(1), ParticipantId(1), profile()));
         tables.rooms.clear();
-        assert!(tables.add_participant(RoomId(1), ParticipantId(2), profile()));
+        assert!(tables.add_participant(now, RoomId(1), ParticipantId(2), profile()));
         tables.remove_participant(0);
         tables.remove_participant(1);
         assert_eq!((tables.participants.len(), tables.participant_index.len(), tables.slips()), (0, 0, 3));

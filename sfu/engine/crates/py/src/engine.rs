@@ -152,6 +152,15 @@ impl Engine {
         self.submit(Command::RestartIce { transport: transport.into() })
     }
 
+    fn ask_last_sequence(&self, participant: u64) -> Result<(), BindingError> {
+        self.submit(Command::AskLastSequence { participant: participant.into() })
+    }
+
+    fn replay_data(&self, participant: u64, received: Vec<(String, u32)>) -> Result<(), BindingError> {
+        let received = received.into_iter().map(|(sid, sequence)| (sid.into(), sequence)).collect();
+        self.submit(Command::ReplayData { participant: participant.into(), received })
+    }
+
     fn mute_up_track(&self, up_track: u64, muted: bool) -> Result<(), BindingError> {
         self.submit(Command::MuteUpTrack { up_track: up_track.into(), muted })
     }

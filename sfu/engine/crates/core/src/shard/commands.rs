@@ -32,7 +32,7 @@ impl Shard {
     pub(super) fn carry_out(&mut self, now: Instant, command: Command) -> bool {
         match command {
             Command::AddParticipant { room, participant, profile } => {
-                self.tables.add_participant(room, participant, profile)
+                self.tables.add_participant(now, room, participant, profile)
             }
             Command::UpdateParticipant { participant, profile } => {
                 self.update_participant(participant, profile)
@@ -63,6 +63,12 @@ impl Shard {
                 let room_exists = self.send_data(now, room, kind, &payload, destinations.as_deref());
                 self.handle_signals(now);
                 room_exists
+            }
+            Command::AskLastSequence { participant } => self.tell_last_sequence(participant),
+            Command::ReplayData { participant, received } => {
+                let is_there = self.replay_data(now, participant, &received);
+                self.handle_signals(now);
+                is_there
             }
             other => self.carry_out_on_one(now, other),
         }

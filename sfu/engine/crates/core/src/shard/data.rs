@@ -13,6 +13,7 @@
 //!
 //! A fast sender can thus neither disconnect those who read slowly nor fill the server's memory.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,9 +21,10 @@ use str0m::channel::ChannelId;
 
 use super::Shard;
 use crate::command::{DataKind, TransportRole};
-use crate::data::{Lookup, Restamped, restamp, wrap_raw};
+use crate::data::{Lookup, Restamped, Returned, restamp, wrap_raw};
 use crate::demux::TransportIndex;
 use crate::drop_reason::DropReason;
+use crate::event::Event;
 use crate::ids::{ParticipantId, RoomId};
 use crate::room::{ParticipantIndex, Room};
 use crate::transport::{ChannelUse, Pace, Signal};
@@ -52,7 +54,11 @@ impl Shard {
             .ok_or(DropReason::ChannelNotOpen)
             .and_then(|channel_use| self.check_data(sender, channel_use, payload));
         let delivered = match taken {
-            Ok((kind, packet)) => self.fan_out_data(now, sender, kind, &packet),
+            Ok((kind, packet)) => {
+                let delivered = self.fan_out_data(now, sender, kind, &packet);
+                self.keep_for_replay(now, sender, kind, packet);
+                delivered
+            }
             Err(reason) => {
                 self.counters.count_drop(reason);
                 Delivered::default()
@@ -118,6 +124,42 @@ impl Shard {
             delivered.is_behind |= self.deliver(now, receiver, kind, &packet.payload) == Pace::Behind;
         }
         delivered
+    }
+
+    /// Keeps a reliable packet for receivers that are away. Without a sid they could not tell it from another.
+    fn keep_for_replay(&mut self, now: Instant, sender: ParticipantIndex, kind: DataKind, packet: Restamped) {
+        let Some(participant) = self.tables.participants.get_mut(sender) else { return };
+        if kind == DataKind::Reliable && !participant.profile.hidden {
+            participant.sent.keep(now, packet.sequence, packet.destinations, packet.payload);
+        }
+    }
+
+    /// Says which reliable packet arrived last. False: the participant is gone.
+    pub(super) fn tell_last_sequence(&mut self, id: ParticipantId) -> bool {
+        let index = self.tables.participant_index.get(&id).copied();
+        let found = index.and_then(|index| self.tables.participants.get(index));
+        let Some(sequence) = found.map(|participant| participant.sequences.last()) else { return false };
+        self.events.push_back(Event::LastSequence { participant: id, sequence });
+        true
+    }
+
+    /// Sends a participant what it has missed of the others. False: it is gone.
+    pub(super) fn replay_data(&mut self, now: Instant, id: ParticipantId, known: &[(Box<str>, u32)]) -> bool {
+        let Some(receiver) = self.tables.participant_index.get(&id).copied() else { return false };
+        let Some(returned) = self.tables.participants.get(receiver) else { return false };
+        let (profile, joined_at) = (returned.profile.clone(), returned.joined_at);
+        let room = self.tables.rooms.get(returned.room);
+        let senders = room.map(|room| room.participants.clone()).unwrap_or_default();
+        let last: HashMap<&str, u32> = known.iter().map(|(sid, sequence)| (&**sid, *sequence)).collect();
+        for sender in senders.into_iter().filter(|sender| *sender != receiver) {
+            let Some(sender) = self.tables.participants.get_mut(sender) else { continue };
+            let sequence = last.get(&*sender.profile.sid).copied().unwrap_or_default();
+            let returned = Returned { identity: &profile.identity, sid: &profile.sid, joined_at };
+            for payload in sender.sent.after(now, sequence, returned) {
+                self.deliver(now, receiver, DataKind::Reliable, &payload);
+            }
+        }
+        true
     }
 
     fn receivers(&self, room: &Room, to: &Lookup<'_>) -> impl Iterator<Item = ParticipantIndex> {

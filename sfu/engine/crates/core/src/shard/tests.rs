@@ -90,6 +90,8 @@ fn every_command(now: Instant) -> Vec<Command> {
             payload: b"x".as_slice().into(),
             destinations: Some(vec![participant]),
         },
+        Command::AskLastSequence { participant },
+        Command::ReplayData { participant, received: vec![("PA_7".into(), 1)] },
         add_participant(8),
         Command::OpenTransport { participant, seed: Box::new(seed) },
         Command::RemoveDownTrack { down_track: DownTrackId(1) },
