@@ -2,6 +2,7 @@
 //! how loud it is, how its timestamps relate to the wall clock. Never sees a down track or a transport.
 
 mod clock;
+mod dependencies;
 mod key_frames;
 mod level;
 
@@ -11,7 +12,9 @@ pub use clock::WallClock;
 pub use level::AudioWindow;
 
 use crate::layers::{MAX_STREAMS, StreamIndex, StreamSet};
+use crate::rtp::dependency::PacketDependency;
 use crate::rtp::seq::{low_32_bits, timestamp_delta};
+use dependencies::Dependencies;
 use key_frames::KeyFrameRequests;
 
 /// A stream that is silent for longer is dead, if others of its track go on meanwhile.
@@ -47,6 +50,7 @@ struct Stream {
     last_slice: u64,
     key_frames: KeyFrameRequests,
     report: Option<SenderReport>,
+    dependencies: Dependencies,
 }
 
 /// Media arriving for one publication: its streams and what is known of them.
@@ -141,11 +145,17 @@ impl UpTrack {
         }
     }
 
-    /// A stream began anew under another SSRC: what its sender reports said is void.
+    /// A stream began anew under another SSRC: what its sender reports and descriptors said is void.
     pub fn restart_stream(&mut self, stream: StreamIndex) {
         if let Some(stream) = self.stream_mut(stream) {
             stream.report = None;
+            stream.dependencies.forget();
         }
+    }
+
+    /// Reads the dependency descriptor of a packet; `None` when it does not parse, or its structure is not known (yet).
+    pub fn read_dependency(&mut self, stream: StreamIndex, bytes: &[u8]) -> Option<PacketDependency> {
+        self.stream_mut(stream)?.dependencies.read(bytes)
     }
 
     /// The codec is known now, and with it the clock rate.
