@@ -8,15 +8,16 @@ use str0m::rtp::{ExtensionValues, RtpPacket, Vp8Descriptor};
 
 use super::{Shard, TimerKey};
 use crate::demux::TransportIndex;
-use crate::downtrack::Packet;
+use crate::downtrack::{LayerFacts, Packet};
 use crate::drop_reason::DropReason;
 use crate::event::{AudioLevel, Event};
 use crate::ids::RoomId;
 use crate::layers::StreamIndex;
 use crate::room::{Gathered, UpEntry};
 use crate::rtp::codec::inspect;
+use crate::rtp::dependency::{Layer, PacketDependency};
 use crate::rtp::{Codec, PayloadFacts};
-use crate::transport::{DependencyDescriptorBytes, Transport, UpIndex};
+use crate::transport::{DescriptorBytes, Transport, UpIndex};
 
 /// Largest RTP payload that is forwarded; with a subscriber's header and tag it must fit a datagram everywhere.
 const MAX_PAYLOAD_BYTES: usize = 1_500;
@@ -183,6 +184,9 @@ fn gather(
         Codec::Vp8 if !is_padding => Vp8Descriptor::parse(&rtp.payload).ok(),
         _ => None,
     };
+    let mut extensions = end_to_end_extensions(rtp.header.ext_vals);
+    let descriptor = DescriptorBytes::take(&mut extensions);
+    let dependency = if is_padding { None } else { dependency(codec, up, stream, descriptor.as_ref()) };
     let packet = Packet {
         stream,
         seq: *rtp.seq_no,
@@ -191,6 +195,9 @@ fn gather(
         starts_key_frame: facts.starts_key_frame,
         is_padding,
         vp8: facts.vp8,
+        layer: layer_facts(codec, &facts),
+        dependency,
+        needs_descriptor: codec == Codec::Av1,
     };
     Ok(Gathered {
         arrived_at: now,
@@ -203,7 +210,34 @@ fn gather(
         payload: rtp.payload,
         primary: None,
         vp8,
-        extensions: end_to_end_extensions(codec, rtp.header.ext_vals),
+        descriptor,
+        extensions,
+    })
+}
+
+/// What the dependency descriptor says of a packet, for the codecs in which it is what counts. Of VP8 the payload says
+/// all that there is.
+fn dependency(
+    codec: Codec,
+    up: &mut UpEntry,
+    stream: StreamIndex,
+    descriptor: Option<&DescriptorBytes>,
+) -> Option<PacketDependency> {
+    match codec {
+        Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::H265 => {
+            up.track.read_dependency(stream, descriptor?.as_bytes())
+        }
+        _ => None,
+    }
+}
+
+/// What the payload itself says of layers inside the stream.
+fn layer_facts(codec: Codec, facts: &PayloadFacts) -> Option<LayerFacts> {
+    matches!(codec, Codec::Vp8 | Codec::Vp9).then_some(LayerFacts {
+        layer: Layer { spatial: facts.spatial, temporal: facts.temporal },
+        starts_frame: facts.starts_frame,
+        ends_frame: facts.ends_frame,
+        is_sync: facts.is_sync,
     })
 }
 
@@ -216,18 +250,13 @@ fn format_index(transport: &Transport, up: &mut UpEntry, rtp: &RtpPacket) -> Opt
     })
 }
 
-/// Keeps the header extensions that mean something end to end. The dependency descriptor goes only with codecs that
-/// are forwarded whole: across a simulcast switch its frame numbers would contradict each other.
-fn end_to_end_extensions(codec: Codec, mut values: ExtensionValues) -> ExtensionValues {
+/// Keeps the header extensions that mean something end to end, and the dependency descriptor.
+fn end_to_end_extensions(mut values: ExtensionValues) -> ExtensionValues {
     values.mid = None;
     values.rid = None;
     values.rid_repair = None;
     values.transport_cc = None;
     values.abs_send_time = None;
     values.tx_time_offs = None;
-    values.frame_mark = None;
-    if !matches!(codec, Codec::Vp9 | Codec::Av1) {
-        values.user_values.remove::<DependencyDescriptorBytes>();
-    }
     values
 }
