@@ -41,6 +41,7 @@ __all__ = [
     "RoomStarted",
     "Send",
     "SendEngineData",
+    "SetDownTrackLayers",
     "TrackPublishedEvent",
     "TrackUnpublishedEvent",
     "UpdateEngineParticipant",
@@ -198,6 +199,17 @@ class EnableDownTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDownTrackLayers:
+    """Limit what a subscription gets; everything at first."""
+
+    down_track: DownTrackId
+    max_spatial: int
+    """0: the smallest picture. Simulcast streams count as spatial layers."""
+    max_temporal: int
+    """0: the fewest frames."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveDownTrack:
     """End of a subscription."""
 
@@ -310,6 +322,7 @@ Effect = (
     | CloseUpTrack
     | AddDownTrack
     | EnableDownTrack
+    | SetDownTrackLayers
     | RemoveDownTrack
     | SendEngineData
     | Emit

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.ids import ParticipantSid, TrackSid
-    from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError
+    from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError, VideoQuality
     from sfu.room.views import ParticipantView, RoomView, TrackView
 
 __all__ = [
@@ -33,6 +33,8 @@ __all__ = [
     "RoomUpdate",
     "SpeakerView",
     "SpeakersChanged",
+    "SubscribedCodec",
+    "SubscribedQualityUpdate",
     "SubscriptionPermissionUpdate",
     "SubscriptionResponse",
     "TrackPublished",
@@ -113,6 +115,24 @@ class TrackSubscribed:
     """`track_subscribed`: the client's own track has its first subscriber."""
 
     track_sid: TrackSid
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedCodec:
+    """Which qualities of one codec of a track somebody watches."""
+
+    codec: str
+    """As clients name it: `vp8`."""
+    enabled: tuple[VideoQuality, ...]
+    """Empty: nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedQualityUpdate:
+    """`subscribed_quality_update`: what its publisher may pause; the first codec is the track's own."""
+
+    track_sid: TrackSid
+    codecs: tuple[SubscribedCodec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +252,7 @@ Message = (
     | Mute
     | SpeakersChanged
     | RoomUpdate
+    | SubscribedQualityUpdate
     | SubscriptionPermissionUpdate
     | SubscriptionResponse
     | RequestResponse

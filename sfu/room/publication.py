@@ -50,6 +50,8 @@ class Publication:
     subscriptions: dict[ParticipantId, Subscription] = field(default_factory=dict)
     subscriber_told: bool = False
     """`track_subscribed` was sent."""
+    told_quality: VideoQuality | None = None
+    """What its publisher heard last of the quality that is watched; `None`: nothing yet."""
 
     @property
     def sid(self) -> TrackSid:

@@ -244,6 +244,8 @@ class Room:
                 parts.membership.transport_close_expired(owner)
             case TimerKind.UNKNOWN_TRACK:
                 parts.subscribing.unknown_expired(owner, sid)
+            case TimerKind.DYNACAST:
+                parts.dynacast.expired(sid)
             case TimerKind.UPDATES:
                 parts.announcer.flush()
             case TimerKind.COUNTS:
