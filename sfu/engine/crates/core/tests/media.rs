@@ -470,7 +470,9 @@ fn a_limit_chooses_the_simulcast_layer_and_holds_over_renegotiation() {
         for (spatial, frames) in [(0, 60), (1, 60), (2, 60), (0, 60), (9, 60)] {
             limit(&mut world, down, spatial, 255);
             for _ in 0..frames {
-                layers.iter_mut().for_each(|layer| layer.shoot(&mut world));
+                for layer in &mut layers {
+                    layer.shoot(&mut world);
+                }
                 world.run_for(FRAME);
             }
             let fresh = news(&world, bob, &mut seen);

@@ -1,3 +1,5 @@
+//! Descriptors as encoders write them, and such as none would.
+
 use super::*;
 
 /// Writes `(value, bits)` fields, padded to bytes.
