@@ -60,7 +60,7 @@ pub struct Packet {
     pub vp8: Option<Vp8Ids>,
     /// Its layer inside the stream by the payload, where the codec says it.
     pub layer: Option<LayerFacts>,
-    /// Its frame by the dependency descriptor, where that counts; it has precedence.
+    /// Its frame by the dependency descriptor; it has precedence.
     pub dependency: Option<PacketDependency>,
     /// Receivers need the dependency descriptor to tell spatial layers apart (AV1).
     pub needs_descriptor: bool,

@@ -186,7 +186,7 @@ fn gather(
     };
     let mut extensions = end_to_end_extensions(rtp.header.ext_vals);
     let descriptor = DescriptorBytes::take(&mut extensions);
-    let dependency = if is_padding { None } else { dependency(codec, up, stream, descriptor.as_ref()) };
+    let dependency = if is_padding { None } else { dependency(&facts, up, stream, descriptor.as_ref()) };
     let packet = Packet {
         stream,
         seq: *rtp.seq_no,
@@ -215,20 +215,16 @@ fn gather(
     })
 }
 
-/// What the dependency descriptor says of a packet, for the codecs in which it is what counts. Of VP8 the payload says
-/// all that there is.
+/// What the dependency descriptor says of a packet. VP8 that tells its layers by itself needs none; libwebrtc leaves
+/// the ids out of its payload where it may send descriptors.
 fn dependency(
-    codec: Codec,
+    facts: &PayloadFacts,
     up: &mut UpEntry,
     stream: StreamIndex,
     descriptor: Option<&DescriptorBytes>,
 ) -> Option<PacketDependency> {
-    match codec {
-        Codec::Vp9 | Codec::Av1 | Codec::H264 | Codec::H265 => {
-            up.track.read_dependency(stream, descriptor?.as_bytes())
-        }
-        _ => None,
-    }
+    let tells_itself = facts.vp8.is_some_and(|ids| ids.picture_id.is_some());
+    if tells_itself { None } else { up.track.read_dependency(stream, descriptor?.as_bytes()) }
 }
 
 /// What the payload itself says of layers inside the stream.
