@@ -76,7 +76,11 @@ impl Shard {
 
     fn note_media(&mut self, now: Instant, index: UpIndex, gathered: &Gathered) {
         let Some(up) = self.tables.ups.get_mut(index) else { return };
-        up.track.observe(now, gathered.packet.stream, gathered.packet.starts_key_frame);
+        let packet = &gathered.packet;
+        up.track.observe(now, packet.stream, packet.starts_key_frame);
+        let by_payload = || packet.layer.map(|facts| facts.layer);
+        let layer = packet.dependency.map(|dependency| dependency.frame.layer).or_else(by_payload);
+        up.track.count(now, packet.stream, layer.unwrap_or_default(), gathered.payload.len());
         if !up.has_started {
             up.has_started = true;
             let codec = up.formats[gathered.format].codec;
@@ -187,12 +191,15 @@ fn gather(
     let mut extensions = end_to_end_extensions(rtp.header.ext_vals);
     let descriptor = DescriptorBytes::take(&mut extensions);
     let dependency = if is_padding { None } else { dependency(&facts, up, stream, descriptor.as_ref()) };
+    // Where the payload is encrypted, the descriptor still tells.
+    let has_structure =
+        dependency.is_some_and(|dependency| dependency.has_structure && dependency.starts_frame);
     let packet = Packet {
         stream,
         seq: *rtp.seq_no,
         timestamp,
         reference_timestamp: up.track.reference_timestamp(stream, timestamp),
-        starts_key_frame: facts.starts_key_frame,
+        starts_key_frame: facts.starts_key_frame || has_structure,
         is_padding,
         vp8: facts.vp8,
         layer: layer_facts(codec, &facts),
