@@ -104,6 +104,33 @@ async def test_qualities_switch_without_a_freeze(
         assert_bars(seen["bars"])
 
 
+@pytest.mark.parametrize("codec", ["av1", "vp9"])
+async def test_a_client_without_descriptors_still_sees(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str
+) -> None:
+    """VID03, VID04 with a client that negotiates no dependency descriptor: it sees AV1 in one layer, VP9 in all."""
+    room = unique("plain")
+    async with chromium.client(endpoint, "alice", room, path) as alice, chromium.page("bob") as bob:
+        await bob.run(
+            """for (const name of ['createOffer', 'createAnswer']) {
+                const original = RTCPeerConnection.prototype[name];
+                RTCPeerConnection.prototype[name] = async function (...args) {
+                    const { type, sdp } = await original.apply(this, args);
+                    const kept = sdp.split('\\r\\n').filter((line) => !line.includes('dependency-descriptor'));
+                    return { type, sdp: kept.join('\\r\\n') };
+                };
+            }"""
+        )
+        await bob.join(endpoint, endpoint.token(bob.identity, room), path)
+        await _publish(alice, codec)
+        assert_bars((await bob.see("alice"))["bars"])
+        heights = await _heights(alice)
+        await _decodes(bob, heights["LOW" if codec == "av1" else "HIGH"], timeout_s=30)
+        sections = await bob.run("return e2e.connections.map((c) => c.localDescription?.sdp ?? '').join()")
+        assert "m=video" in sections
+        assert "dependency-descriptor" not in sections
+
+
 async def test_a_rate_drops_temporal_layers(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
     """VID05: `fps` of the track settings; pictures keep their size, fewer come, and all come again."""
     room = unique("fps")
