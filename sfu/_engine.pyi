@@ -374,6 +374,9 @@ class Engine:
         enabled: bool = True,
     ) -> None: ...
     def enable_down_track(self, down_track: int, enabled: bool) -> None: ...
+    def set_down_track_layers(self, down_track: int, max_spatial: int, max_temporal: int) -> None:
+        """Limits what a subscription gets (everything at first); simulcast streams are spatial layers."""
+
     def remove_down_track(self, down_track: int) -> None: ...
     def send_data(
         self, room: int, kind: _DataKind, payload: bytes, destinations: Sequence[int] | None = None

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDownTrackLayers,
         UpdateEngineParticipant,
     )
 
@@ -275,6 +276,12 @@ class EngineClient:
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:
         """See `EnginePort`."""
         self._commands.submit(self._engine.enable_down_track, down_track, enabled)
+
+    def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(
+            self._engine.set_down_track_layers, effect.down_track, effect.max_spatial, effect.max_temporal
+        )
 
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDownTrackLayers,
         UpdateEngineParticipant,
     )
     from sfu.room.inputs import OfferedMedia
@@ -204,6 +205,9 @@ class EnginePort(Protocol):
 
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:
         """Starts or stops its packets."""
+
+    def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
+        """Limits what a subscription gets."""
 
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """Ends a subscription."""

@@ -56,6 +56,7 @@ __all__ = [
     "RoomStarted",
     "Send",
     "SendEngineData",
+    "SetDownTrackLayers",
     "TrackPublishedEvent",
     "TrackUnpublishedEvent",
     "UpdateEngineParticipant",
@@ -255,6 +256,17 @@ class EnableDownTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDownTrackLayers:
+    """Limit what a subscription gets; everything at first."""
+
+    down_track: DownTrackId
+    max_spatial: int
+    """0: the smallest picture. Simulcast streams count as spatial layers."""
+    max_temporal: int
+    """0: the fewest frames."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveDownTrack:
     """End of a subscription."""
 
@@ -387,6 +399,7 @@ Effect = (
     | CloseUpTrack
     | AddDownTrack
     | EnableDownTrack
+    | SetDownTrackLayers
     | RemoveDownTrack
     | SendEngineData
     | Emit

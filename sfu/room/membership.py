@@ -152,6 +152,7 @@ class Membership:
             region=self._state.settings.region,
             kind_details=kind_details_of(join.claims),
             auto_subscribe=join.auto_subscribe,
+            adaptive_stream=join.adaptive_stream,
             single_peer_connection=join.single_peer_connection,
         )
 

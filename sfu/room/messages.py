@@ -6,7 +6,7 @@ encoded once per frame format.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sfu.room.devices import DisabledCodecs
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.ids import ParticipantSid, TrackSid
-    from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError
+    from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError, VideoQuality
     from sfu.room.views import ParticipantView, RoomView, TrackView
 
 __all__ = [
@@ -36,6 +36,8 @@ __all__ = [
     "RoomUpdate",
     "SpeakerView",
     "SpeakersChanged",
+    "SubscribedCodec",
+    "SubscribedQualityUpdate",
     "SubscriptionPermissionUpdate",
     "SubscriptionResponse",
     "TrackPublished",
@@ -67,7 +69,7 @@ class Reconnected:
 
     last_message_seq: int = 0
     """Of the last reliable data packet that arrived from the client: what came after it is to be sent again."""
-    disabled_codecs: DisabledCodecs = DisabledCodecs()
+    disabled_codecs: DisabledCodecs = field(default_factory=DisabledCodecs)
     """Of this client."""
 
 
@@ -128,6 +130,24 @@ class TrackSubscribed:
     """`track_subscribed`: the client's own track has its first subscriber."""
 
     track_sid: TrackSid
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedCodec:
+    """Which qualities of one codec of a track somebody watches."""
+
+    codec: str
+    """As clients name it: `vp8`."""
+    enabled: tuple[VideoQuality, ...]
+    """Empty: nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedQualityUpdate:
+    """`subscribed_quality_update`: what its publisher may pause; the first codec is the track's own."""
+
+    track_sid: TrackSid
+    codecs: tuple[SubscribedCodec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +268,7 @@ Message = (
     | Mute
     | SpeakersChanged
     | RoomUpdate
+    | SubscribedQualityUpdate
     | SubscriptionPermissionUpdate
     | SubscriptionResponse
     | RequestResponse

@@ -59,6 +59,8 @@ class Participant:
     region: str = ""
     kind_details: tuple[int, ...] = ()
     auto_subscribe: bool = True
+    adaptive_stream: bool = False
+    """It tells the size in which it shows each track; until then it gets the smallest."""
     single_peer_connection: bool = False
     state: ParticipantState = ParticipantState.JOINED
     is_publisher: bool = False

@@ -52,6 +52,8 @@ class Publication:
     """An administrator muted it last."""
     subscriber_told: bool = False
     """`track_subscribed` was sent."""
+    told_quality: VideoQuality | None = None
+    """What its publisher heard last of the quality that is watched; `None`: nothing yet."""
 
     @property
     def sid(self) -> TrackSid:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sfu.room.devices import disabled_codecs
 from sfu.room.effects import (
     AskLastSequence,
     CloseSession,
@@ -22,7 +23,6 @@ from sfu.room.effects import (
 )
 from sfu.room.enums import DisconnectReason, LeaveAction, ResumeFailure
 from sfu.room.messages import Leave, Mute, Reconnected, RoomUpdate, SubscriptionPermissionUpdate, TrackPublished
-from sfu.room.devices import disabled_codecs
 from sfu.room.session import Session
 from sfu.room.timers import TimerKind
 

@@ -268,6 +268,8 @@ class Room:
         match key.kind:
             case TimerKind.START:
                 pass  # its effect waits in the state
+            case TimerKind.DYNACAST:
+                parts.dynacast.expired(TrackSid(key.sid))
             case TimerKind.UPDATES:
                 parts.announcer.flush()
             case TimerKind.COUNTS:

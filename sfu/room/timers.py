@@ -29,6 +29,8 @@ class TimerKind(enum.Enum):
     """A peer closed its transport and has not said `leave`."""
     UNKNOWN_TRACK = "unknown_track"
     """A desired track has not appeared."""
+    DYNACAST = "dynacast"
+    """A publisher is to hear that less of its track is watched."""
     UPDATES = "updates"
     """Gathered participant updates are to be sent."""
     COUNTS = "counts"

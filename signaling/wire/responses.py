@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from livekit.protocol import models, rtc
 
 from sfu.room import messages as msg
-from sfu.room.enums import LeaveAction
+from sfu.room.enums import LeaveAction, VideoQuality
 from signaling.wire.views import participant_info, room_info, track_info, wire_number
 
 if TYPE_CHECKING:
@@ -169,6 +169,27 @@ def _speakers(message: msg.SpeakersChanged) -> rtc.SignalResponse:
     return rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=speakers))
 
 
+def _subscribed_qualities(message: msg.SubscribedQualityUpdate) -> rtc.SignalResponse:
+    codecs = [
+        rtc.SubscribedCodec(
+            codec=codec.codec,
+            qualities=[
+                rtc.SubscribedQuality(quality=wire_number(quality), enabled=quality in codec.enabled)
+                for quality in (VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH)
+            ],
+        )
+        for codec in message.codecs
+    ]
+    return rtc.SignalResponse(
+        subscribed_quality_update=rtc.SubscribedQualityUpdate(
+            track_sid=message.track_sid,
+            # Clients older than the list of codecs read the first one's qualities here.
+            subscribed_qualities=codecs[0].qualities if codecs else (),
+            subscribed_codecs=codecs,
+        )
+    )
+
+
 def _request_response(message: msg.RequestResponse) -> rtc.SignalResponse:
     answer = rtc.RequestResponse(
         request_id=message.request_id, reason=wire_number(message.reason), message=message.message
@@ -198,6 +219,7 @@ _RESPONSES: Mapping[type[msg.Message], Callable[[Any], rtc.SignalResponse]] = {
     msg.Mute: lambda m: rtc.SignalResponse(mute=rtc.MuteTrackRequest(sid=m.track_sid, muted=m.muted)),
     msg.SpeakersChanged: _speakers,
     msg.RoomUpdate: lambda m: rtc.SignalResponse(room_update=rtc.RoomUpdate(room=room_info(m.room))),
+    msg.SubscribedQualityUpdate: _subscribed_qualities,
     msg.SubscriptionPermissionUpdate: lambda m: rtc.SignalResponse(
         subscription_permission_update=rtc.SubscriptionPermissionUpdate(
             participant_sid=m.participant_sid, track_sid=m.track_sid, allowed=m.allowed

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDownTrackLayers,
         UpdateEngineParticipant,
     )
 
@@ -84,6 +85,8 @@ class FakeEngine:
         self.up_tracks: dict[UpTrackId, TransportId] = {}
         self.muted: dict[UpTrackId, bool] = {}
         self.down_track_enabled: dict[DownTrackId, bool] = {}
+        self.down_track_layers: dict[DownTrackId, tuple[int, int]] = {}
+        """`(max_spatial, max_temporal)` of those that were limited."""
         self.sent_data: list[tuple[RoomId, bytes, bool, Sequence[ParticipantId] | None]] = []
         self.answers_offers = True
         self.last_sequence = 0
@@ -230,9 +233,14 @@ class FakeEngine:
         """See `EnginePort`."""
         self.down_track_enabled[down_track] = enabled
 
+    def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
+        """See `EnginePort`."""
+        self.down_track_layers[effect.down_track] = (effect.max_spatial, effect.max_temporal)
+
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
         del self.down_track_enabled[down_track]
+        self.down_track_layers.pop(down_track, None)
         for transport in self.transports.values():
             transport.down_tracks.pop(down_track, None)
 

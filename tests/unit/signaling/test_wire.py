@@ -126,6 +126,9 @@ MESSAGES: dict[str, msg.Message] = {
     "mute": msg.Mute(TrackSid("TR_1"), muted=True),
     "speakers_changed": msg.SpeakersChanged((msg.SpeakerView(ParticipantSid("PA_1"), 0.5, True),)),
     "room_update": msg.RoomUpdate(ROOM),
+    "subscribed_quality_update": msg.SubscribedQualityUpdate(
+        TrackSid("TR_1"), (msg.SubscribedCodec("vp9", (VideoQuality.LOW, VideoQuality.MEDIUM)),)
+    ),
     "subscription_permission_update": msg.SubscriptionPermissionUpdate(
         ParticipantSid("PA_1"), TrackSid("TR_1"), allowed=True
     ),
@@ -156,6 +159,14 @@ def test_each_message_is_its_member_in_both_formats(name: str) -> None:
     binary, text = frames(MESSAGES[name])
     assert binary.WhichOneof("message") == name
     assert binary == text
+
+
+def test_qualities_are_told_one_by_one_and_for_old_clients_too() -> None:
+    update = frames(MESSAGES["subscribed_quality_update"])[0].subscribed_quality_update
+    (codec,) = update.subscribed_codecs
+    assert (update.track_sid, codec.codec) == ("TR_1", "vp9")
+    assert [(quality.quality, quality.enabled) for quality in codec.qualities] == [(0, True), (1, True), (2, False)]
+    assert list(update.subscribed_qualities) == list(codec.qualities)
 
 
 def test_a_message_is_encoded_once_for_each_format() -> None:

@@ -115,7 +115,7 @@ class Ledger:
                 assert effect.up_track in self.up_tracks
                 assert effect.down_track not in self.down_tracks
                 self.down_tracks[effect.down_track] = (effect.transport, effect.up_track)
-            case fx.EnableDownTrack():
+            case fx.EnableDownTrack() | fx.SetDownTrackLayers():
                 assert effect.down_track in self.down_tracks
             case fx.RemoveDownTrack():
                 del self.down_tracks[effect.down_track]

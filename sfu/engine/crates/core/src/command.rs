@@ -184,6 +184,16 @@ pub enum Command {
         /// New state.
         enabled: bool,
     },
+    /// Limits what a subscription gets; everything at first. Simulcast streams count as spatial layers. Less comes with
+    /// the next frame that allows it, more at the next key frame, which is asked for where one is needed.
+    SetDownTrackLayers {
+        /// Which.
+        down_track: DownTrackId,
+        /// Highest spatial layer, 0 the smallest picture.
+        max_spatial: u8,
+        /// Highest temporal layer, 0 the fewest frames.
+        max_temporal: u8,
+    },
     /// Ends a subscription: stops at once, frees the m-line.
     RemoveDownTrack {
         /// Which.

@@ -21,8 +21,9 @@ use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
+use crate::rtp::dependency::Layer;
 use crate::timer::Scheduled;
-use crate::transport::{DownIndex, Format, SendFormat, UpIndex};
+use crate::transport::{DescriptorBytes, DownIndex, Format, SendFormat, UpIndex};
 use crate::uptrack::{AudioWindow, UpTrack};
 
 /// Index of a room in its shard.
@@ -72,7 +73,9 @@ pub(crate) struct Gathered {
     /// Primary block of a RED payload, made when the first subscriber without RED needs it.
     pub(crate) primary: Option<Arc<[u8]>>,
     pub(crate) vp8: Option<Vp8Descriptor>,
-    /// Header extensions, cleared of what belongs to one hop.
+    /// Dependency descriptor as it came; forwarded when the packet's facts have one.
+    pub(crate) descriptor: Option<DescriptorBytes>,
+    /// Header extensions, cleared of what belongs to one hop and of the descriptor.
     pub(crate) extensions: ExtensionValues,
 }
 
@@ -136,6 +139,8 @@ pub(crate) struct DownEntry {
     pub(crate) transport: TransportIndex,
     pub(crate) kind: MediaKind,
     pub(crate) is_enabled: bool,
+    /// Most that it may get.
+    pub(crate) max_layer: Layer,
     pub(crate) binding: Option<Binding>,
 }
 
@@ -368,6 +373,7 @@ mod tests {
             transport: 0,
             kind: MediaKind::Video,
             is_enabled: true,
+            max_layer: Layer::MAX,
             binding: None,
         };
         let downs = (0..count).map(|id| tables.add_down(add(id)).unwrap()).collect();
@@ -375,8 +381,12 @@ mod tests {
     }
 
     fn binding() -> Binding {
-        let config =
-            downtrack::DownTrackConfig { kind: MediaKind::Video, clock_rate_hz: 90_000, first_seq: 0 };
+        let config = downtrack::DownTrackConfig {
+            kind: MediaKind::Video,
+            clock_rate_hz: 90_000,
+            first_seq: 0,
+            takes_descriptors: false,
+        };
         Binding {
             mid: Mid::from("0"),
             ssrc: 1.into(),

@@ -200,6 +200,16 @@ impl Engine {
         self.submit(Command::EnableDownTrack { down_track: down_track.into(), enabled })
     }
 
+    fn set_down_track_layers(
+        &self,
+        down_track: u64,
+        max_spatial: u8,
+        max_temporal: u8,
+    ) -> Result<(), BindingError> {
+        let down_track = down_track.into();
+        self.submit(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal })
+    }
+
     fn remove_down_track(&self, down_track: u64) -> Result<(), BindingError> {
         self.submit(Command::RemoveDownTrack { down_track: down_track.into() })
     }

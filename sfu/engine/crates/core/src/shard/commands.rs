@@ -11,6 +11,7 @@ use crate::demux::TransportIndex;
 use crate::event::{Event, TransportFailure};
 use crate::ids::{DownTrackId, ParticipantId, RequestId, TransportId, UpTrackId};
 use crate::room::{DownEntry, Origin};
+use crate::rtp::dependency::Layer;
 use crate::sdp::RemoteOffer;
 use crate::transport::{Negotiated, NegotiationError, Subscription, Transport, TransportSeed, UpIndex};
 use crate::uptrack::{UpTrack, UpTrackConfig};
@@ -112,6 +113,16 @@ impl Shard {
                 match self.tables.down_index.get(&down_track).copied() {
                     Some(index) => {
                         self.enable_down_track(now, index, enabled);
+                        true
+                    }
+                    None => false,
+                }
+            }
+            Command::SetDownTrackLayers { down_track, max_spatial, max_temporal } => {
+                match self.tables.down_index.get(&down_track).copied() {
+                    Some(index) => {
+                        let max_layer = Layer { spatial: max_spatial, temporal: max_temporal };
+                        self.limit_down_track(now, index, max_layer);
                         true
                     }
                     None => false,
@@ -301,6 +312,7 @@ impl Shard {
             transport,
             kind: wish.kind,
             is_enabled: wish.enabled,
+            max_layer: Layer::MAX,
             binding: None,
         };
         let Some(down) = self.tables.add_down(entry) else { return false };

@@ -2,7 +2,7 @@
 //!
 //! A flush first counts for each transport how many up tracks feed it, then writes up track by up track and runs a
 //! transport as soon as its last feed is done, while it is still in the cache. Nothing here is looked up by hash per
-//! packet and down track, and only the dependency descriptor of VP9 and AV1 allocates.
+//! packet and down track, and only a dependency descriptor with more than its mandatory fields allocates.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,10 +20,11 @@ use crate::event::{Event, TransportFailure};
 use crate::layers::{StreamIndex, StreamSet};
 use crate::output::Transmit;
 use crate::room::{Binding, DownEntry, Gathered};
+use crate::rtp::dependency::{self, Layer};
 use crate::rtp::{Codec, red};
 use crate::stats::Counters;
 use crate::transport::{
-    BoundLine, Broken, DownIndex, Format, Outlet, SendFormat, Signal, Transport, UpIndex,
+    BoundLine, Broken, DescriptorBytes, DownIndex, Format, Outlet, SendFormat, Signal, Transport, UpIndex,
 };
 
 /// RTP clock rate of a track whose codec is not known yet.
@@ -115,14 +116,19 @@ impl Shard {
     /// A line was negotiated: packets flow from now on, video from its next key frame, which is asked for.
     pub(super) fn bind_down_track(&mut self, now: Instant, line: BoundLine) {
         let Some(down) = self.tables.downs.get(line.down) else { return };
-        let (up, kind, is_enabled, id) = (down.up, down.kind, down.is_enabled, down.id);
+        let (up, kind, is_enabled, max_layer, id) =
+            (down.up, down.kind, down.is_enabled, down.max_layer, down.id);
+        let transport = self.transports.get(down.transport);
+        let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.mid));
         let format = self.tables.ups.get(up).and_then(|up| up.formats.first());
         let mut track = DownTrack::new(DownTrackConfig {
             kind,
             clock_rate_hz: format.map_or(default_clock_rate_hz(kind), |format| format.codec.clock_rate_hz()),
             first_seq: self.random.next_u16(),
+            takes_descriptors,
         });
         track.set_enabled(is_enabled);
+        track.set_max_layer(max_layer);
         let binding =
             Binding { mid: line.mid, ssrc: line.ssrc, track, formats: Vec::new(), has_reported_codec: false };
         self.tables.bind_down(line.down, binding);
@@ -137,6 +143,17 @@ impl Shard {
         down.is_enabled = is_enabled;
         if let Some(binding) = &mut down.binding {
             binding.track.set_enabled(is_enabled);
+            self.request_wanted_key_frame(now, up, index);
+        }
+    }
+
+    /// Limits what one down track may get.
+    pub(super) fn limit_down_track(&mut self, now: Instant, index: DownIndex, max_layer: Layer) {
+        let Some(down) = self.tables.downs.get_mut(index) else { return };
+        let up = down.up;
+        down.max_layer = max_layer;
+        if let Some(binding) = &mut down.binding {
+            binding.track.set_max_layer(max_layer);
             self.request_wanted_key_frame(now, up, index);
         }
     }
@@ -283,7 +300,18 @@ fn rewritten(
     if let Some(stream) = verdict.key_frame_of {
         forwarded.key_frames.insert(stream);
     }
-    write_packet(gathered, &verdict.outcome?, send_format, kind).ok_or(DropReason::MalformedPayload)
+    let rewrite = verdict.outcome?;
+    let mut write =
+        write_packet(gathered, &rewrite, send_format, kind).ok_or(DropReason::MalformedPayload)?;
+    if let (Some(numbers), Some(descriptor)) = (rewrite.dependency, &gathered.descriptor) {
+        let mut bytes = [0; dependency::MAX_BYTES];
+        let length = dependency::rewrite(descriptor.as_bytes(), numbers, &mut bytes);
+        let length = length.ok_or(DropReason::MalformedPayload)?;
+        let mut extensions = gathered.extensions.clone();
+        DescriptorBytes::put(&bytes[..length], &mut extensions);
+        write = write.ext_vals(extensions);
+    }
+    Ok(write)
 }
 
 impl Binding {
@@ -315,7 +343,7 @@ fn write_packet(
     };
     let mut write =
         RtpWrite::new(payload_type, rewrite.seq.into(), rewrite.timestamp, gathered.wallclock, payload)
-            .marker(gathered.marker)
+            .marker(gathered.marker || rewrite.ends_picture)
             .ext_vals(gathered.extensions.clone())
             .nackable(kind == MediaKind::Video);
     if let Some(patch) = vp8_patch(gathered, rewrite) {
