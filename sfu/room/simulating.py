@@ -22,6 +22,7 @@ __all__ = ["Simulating"]
 
 _LEVEL = 0.9
 _MAX_SPEECH_S = 60
+_MAX_TCP_ONLY = 256
 _LEAVES = {
     Scenario.SERVER_LEAVE: DisconnectReason.SERVER_SHUTDOWN,
     Scenario.LEAVE_REQUEST_FULL_RECONNECT: DisconnectReason.STATE_MISMATCH,
@@ -52,7 +53,7 @@ class Simulating:
             self._membership.remove(participant, DisconnectReason.MIGRATION)
         elif scenario is Scenario.SWITCH_CANDIDATE_PROTOCOL:
             # 0: UDP, 1: TCP, 2: TLS. Holds from the next session on, which the client begins by itself.
-            (self._state.tcp_only.add if request.value else self._state.tcp_only.discard)(participant.identity)
+            self._switch(participant.identity, tcp_only=bool(request.value))
         elif scenario is Scenario.SPEAKER_UPDATE:
             self._speak(participant, request.value)
         else:
@@ -64,6 +65,14 @@ class Simulating:
         participant = self._state.participants.get(owner)
         if participant is not None:
             self._tell(participant, 0.0)
+
+    def _switch(self, identity: str, *, tcp_only: bool) -> None:
+        wishes = self._state.tcp_only
+        wishes.pop(identity, None)
+        if tcp_only:
+            wishes[identity] = None
+        if len(wishes) > _MAX_TCP_ONLY:
+            del wishes[next(iter(wishes))]
 
     def _speak(self, participant: Participant, duration_s: int) -> None:
         if participant.hidden or duration_s <= 0:

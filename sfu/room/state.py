@@ -59,8 +59,8 @@ class RoomState:
         self.down_tracks: dict[DownTrackId, Subscription] = {}
         self.returning: dict[ParticipantId, Resume] = {}
         """Clients that came back, until the engine has said what they need not send again."""
-        self.tcp_only: set[str] = set()
-        """Identities that want no UDP."""
+        self.tcp_only: dict[str, None] = {}
+        """Identities that want no UDP, the last ones to say so; in the order in which they did."""
         self._effects: list[Effect] = []
 
     # ------------------------------------------------------------ effects
