@@ -46,6 +46,7 @@ __all__ = ["Membership", "leave_for"]
 _COME_BACK = frozenset(
     {
         DisconnectReason.STATE_MISMATCH,
+        DisconnectReason.SIGNAL_CLOSE,
         DisconnectReason.CONNECTION_TIMEOUT,
         DisconnectReason.MEDIA_FAILURE,
         DisconnectReason.MIGRATION,
@@ -262,10 +263,15 @@ class Membership:
             self.remove(participant, DisconnectReason.STATE_MISMATCH)
 
     def session_lost(self, participant: Participant) -> None:
-        """The participant stays while its transports live; one that was never active goes at once."""
+        """The participant stays while its transports live; one that was never active goes unless it is coming back."""
         self._lose_session(participant)
         closed = self._state.timers.is_set(TimerKind.TRANSPORT_CLOSED, participant.id)
-        if closed or not participant.was_active:
+        if closed or not (participant.was_active or participant.id in self._state.returning):
+            self.remove(participant, DisconnectReason.SIGNAL_CLOSE)
+
+    def return_abandoned(self, participant: Participant) -> None:
+        """It was coming back and is not any more; see `session_lost`."""
+        if not (participant.reachable or participant.was_active):
             self.remove(participant, DisconnectReason.SIGNAL_CLOSE)
 
     def drop(self, participant: Participant) -> None:
@@ -325,7 +331,8 @@ class Membership:
             state.by_transport.pop(transport, None)
         returning = state.returning.pop(participant.id, None)
         if returning is not None:
-            state.emit(CloseSession(returning.session, leave_for(DisconnectReason.STATE_MISMATCH)))
+            # What is final is final for it too: who was removed must not come straight back.
+            state.emit(CloseSession(returning.session, leave_for(reason) if says_leave else None))
         for kind in _PARTICIPANT_TIMERS:
             state.timers.cancel(kind, participant.id)
         if announce:

@@ -58,6 +58,6 @@ def assemble(state: RoomState) -> Parts:
         permitting=Permitting(state, announcer, publishing, subscribing, membership),
         speakers=speakers,
         dynacast=dynacast,
-        resuming=Resuming(state, ResumingParts(announcer, subscribing, speakers, membership)),
+        resuming=Resuming(state, ResumingParts(announcer, subscribing, speakers, dynacast, membership)),
         simulating=Simulating(state, membership),
     )

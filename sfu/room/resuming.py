@@ -29,6 +29,7 @@ from sfu.room.timers import TimerKind
 if TYPE_CHECKING:
     from sfu.ids import ParticipantId, SessionId
     from sfu.room.announcing import Announcer
+    from sfu.room.dynacast import Dynacast
     from sfu.room.inputs import Resume, SyncState
     from sfu.room.membership import Membership
     from sfu.room.participant import Participant
@@ -48,6 +49,7 @@ class ResumingParts:
     announcer: Announcer
     subscribing: Subscribing
     speakers: Speakers
+    dynacast: Dynacast
     membership: Membership
 
 
@@ -86,8 +88,9 @@ class Resuming:
             return
         self._state.timers.cancel(TimerKind.RESUME, participant_id)
         missed_s = self._missed_since_s(participant)
-        if self._state.departures.since(missed_s) is None:
+        if not self._fits(participant, resume) or self._state.departures.since(missed_s) is None:
             self._state.emit(CloseSession(resume.session, _MISMATCH))
+            self._parts.membership.return_abandoned(participant)
             return
         self._take_over(participant, resume)
         self._tell(participant, last_sequence, missed_s)
@@ -98,10 +101,23 @@ class Resuming:
 
     def abandon(self, session: SessionId) -> None:
         """A connection was lost before its resume was done."""
-        for participant, resume in tuple(self._state.returning.items()):
+        participant = self._returning_over(session)
+        if participant is not None:
+            del self._state.returning[participant.id]
+            self._state.timers.cancel(TimerKind.RESUME, participant.id)
+            self._parts.membership.return_abandoned(participant)
+
+    def leave(self, session: SessionId, reason: DisconnectReason) -> None:
+        """A client said `leave` before its resume was done: the participant leaves."""
+        participant = self._returning_over(session)
+        if participant is not None:
+            self._parts.membership.leave(participant, reason)
+
+    def _returning_over(self, session: SessionId) -> Participant | None:
+        for participant, resume in self._state.returning.items():
             if resume.session == session:
-                del self._state.returning[participant]
-                self._state.timers.cancel(TimerKind.RESUME, participant)
+                return self._state.participants[participant]
+        return None
 
     def _fits(self, participant: Participant, resume: Resume) -> bool:
         """Whether what the client still has is what we still have."""
@@ -144,6 +160,7 @@ class Resuming:
         state.send((participant,), RoomUpdate(state.view()))
         self._tell_permissions(participant)
         parts.speakers.tell_returned(participant)
+        parts.dynacast.remind(participant)
         state.refresh_token(participant)
         subscriber = participant.transports.subscriber
         if subscriber is not None and not participant.single_peer_connection:

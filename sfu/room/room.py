@@ -179,7 +179,9 @@ class Room:
                 participant = self._state.by_session.get(event.session)
                 if participant is not None:
                     self._hear_session(participant, event)
-                elif isinstance(event, SessionLost | SessionFailed | LeaveRequested):
+                elif isinstance(event, LeaveRequested):
+                    self._parts.resuming.leave(event.session, event.reason)
+                elif isinstance(event, SessionLost | SessionFailed):
                     self._parts.resuming.abandon(event.session)
             case _:
                 self._administration.carry_out(event)

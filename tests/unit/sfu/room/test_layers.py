@@ -253,13 +253,3 @@ def test_a_publication_that_ended_is_told_of_no_more(stage: Stage) -> None:
     alice.offer()
     stage.wait(60)
     assert _told(alice) == [_ALL]
-
-
-def test_a_publisher_that_resumed_can_be_reminded(stage: Stage) -> None:
-    alice, _ = stage.active("alice"), stage.active("bob")
-    _camera(alice)
-    stage.room._parts.dynacast.remind(stage.room._state.by_identity["alice"])
-    (reminder,) = stage.room._state.drain()
-    assert isinstance(reminder, fx.Send)
-    assert reminder.sessions == (alice.session,)
-    assert reminder.message == alice.got(messages.SubscribedQualityUpdate)[-1]

@@ -160,11 +160,91 @@ def test_a_connection_lost_while_it_waits_changes_nothing(stage: Stage) -> None:
     assert ann.announce("mic").sid
 
 
-def test_one_removed_while_its_client_waits_must_begin_anew(stage: Stage) -> None:
+def test_one_that_failed_while_its_client_waits_must_begin_anew(stage: Stage) -> None:
     ann = stage.active("ann")
     waiting = ann.resume(answered=False)
     stage.do(inputs.TransportFailed(ann.primary, "ice_timeout"))
+    assert stage.sent[waiting.session] == [messages.Leave(DisconnectReason.CONNECTION_TIMEOUT, LeaveAction.RECONNECT)]
+
+
+def test_one_whose_peer_closed_while_its_client_waits_must_begin_anew(stage: Stage) -> None:
+    ann = stage.active("ann")
+    ann.lose()
+    waiting = ann.resume(answered=False)
+    stage.do(inputs.TransportFailed(ann.primary, "closed_by_peer"))
+    assert [leave.action for leave in waiting.got(messages.Leave)] == [LeaveAction.RECONNECT]
+
+
+def test_a_transport_that_ends_while_its_client_waits_is_not_taken_over(stage: Stage) -> None:
+    ann = stage.active("ann")
+    waiting = ann.resume(answered=False)
+    stage.do(inputs.TransportFailed(ann.primary, "closed_by_peer"))
+    stage.wait(1.5)
     assert stage.sent[waiting.session] == [MISMATCH]
+
+
+def _remove(stage: Stage) -> None:
+    stage.ask(lambda request: inputs.RemoveParticipant(request, "ann"))
+
+
+def _delete_room(stage: Stage) -> None:
+    stage.ask(lambda request: inputs.CloseRoom(request, DisconnectReason.ROOM_DELETED))
+
+
+def _join_elsewhere(stage: Stage) -> None:
+    stage.join("ann")
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (_remove, DisconnectReason.PARTICIPANT_REMOVED),
+        (_delete_room, DisconnectReason.ROOM_DELETED),
+        (_join_elsewhere, DisconnectReason.DUPLICATE_IDENTITY),
+    ],
+)
+def test_who_was_ended_for_good_while_waiting_hears_that_and_stays_away(
+    stage: Stage, end: Callable[[Stage], None], reason: DisconnectReason
+) -> None:
+    ann = stage.active("ann")
+    ann.lose()
+    waiting = ann.resume(answered=False)
+    end(stage)
+    assert waiting.got(messages.Leave) == [messages.Leave(reason, LeaveAction.DISCONNECT)]
+
+
+def test_who_leaves_while_waiting_has_left(stage: Stage) -> None:
+    ann, bob = stage.active("ann"), stage.active("bob")
+    waiting = ann.resume(answered=False)
+    effects = waiting.leave()
+    assert fx.CloseSession(waiting.session, None) in effects
+    assert bob.told_of("ann")[-1].disconnect_reason is DisconnectReason.CLIENT_INITIATED
+
+
+def test_a_join_that_is_not_complete_goes_on_too(stage: Stage) -> None:
+    ann = stage.join("ann")
+    waiting = ann.resume(answered=False)
+    ann.lose()
+    stage.wait(1)
+    assert kinds(waiting)[0] == "Reconnected"
+    waiting.connect()
+    assert stage.room.view().num_participants == 1
+
+
+def test_a_join_that_is_not_complete_ends_when_nobody_comes_back_for_it(stage: Stage) -> None:
+    ann = stage.join("ann")
+    waiting = ann.resume(answered=False)
+    ann.lose()
+    waiting.lose()
+    assert stage.room.view().num_participants == 0
+    assert not stage.ledger.participants
+
+
+def test_what_is_watched_is_said_again(stage: Stage) -> None:
+    ann, _ = stage.active("ann"), stage.active("bob")
+    ann.publish("cam", TrackSource.CAMERA)
+    (told,) = ann.got(messages.SubscribedQualityUpdate)
+    assert ann.resume().got(messages.SubscribedQualityUpdate) == [told]
 
 
 def test_unanswered_announcements_and_mutes_are_said_again(stage: Stage) -> None:
@@ -305,6 +385,15 @@ def test_a_switched_candidate_protocol_holds_from_the_next_session_on(stage: Sta
     play(ann, Scenario.SWITCH_CANDIDATE_PROTOCOL, 0)
     assert opens(stage.active("ann")) == [False]
     assert opens(stage.active("bob")) == [False]
+
+
+def test_identities_without_udp_are_forgotten_when_there_are_too_many(stage: Stage) -> None:
+    for number in range(300):
+        ann = stage.active(f"ann{number}")
+        play(ann, Scenario.SWITCH_CANDIDATE_PROTOCOL, 1)
+        ann.leave()
+    assert len(stage.room._state.tcp_only) == 256
+    assert "ann299" in stage.room._state.tcp_only
 
 
 def test_a_simulated_speaker_falls_silent_again(stage_with: Callable[..., Stage]) -> None:

@@ -76,6 +76,30 @@ class RoomMachine(RuleBasedStateMachine):
         if client is not None:
             self.clients[client.identity] = client.resume()
 
+    @rule(pick=_PICK, how=st.sampled_from(["", "lose", "leave", "fail"]))
+    def come_back(self, pick: int, how: str) -> None:
+        """A resume for which the engine's word is still to come, and which may not live that long."""
+        client = self._one(pick)
+        if client is None:
+            return
+        waiting = client.resume(answered=False)
+        if how == "lose" and waiting.session in self.stage.ledger.sessions:
+            waiting.lose()
+        elif how == "leave":
+            waiting.leave()
+        elif how == "fail":
+            self.stage.ledger.sessions.discard(waiting.session)  # its sink is gone before the room hears of it
+            self.stage.do(inputs.SessionFailed(waiting.session, DisconnectReason.STATE_MISMATCH))
+        else:
+            self.clients[client.identity] = waiting
+
+    @rule(pick=_PICK)
+    def answer(self, pick: int) -> None:
+        """The engine's word on a resume; it may also come too late."""
+        participants = list(self.stage.room._state.participants)
+        if participants:
+            self.stage.do(inputs.LastSequenceKnown(participants[pick % len(participants)], 7))
+
     @rule(pick=_PICK, disabled=_MAYBE, subscribe=_MAYBE)
     def synchronise(self, pick: int, disabled: bool, subscribe: bool) -> None:
         client, sids = self._one(pick), (self._sid(pick), self._sid(pick + 1))
@@ -215,7 +239,8 @@ class RoomMachine(RuleBasedStateMachine):
         state, ledger = self.stage.room._state, self.stage.ledger
         assert not ledger.questions
         assert set(ledger.participants) == set(state.participants)
-        assert ledger.sessions == set(state.by_session)
+        waiting = {resume.session for resume in state.returning.values()}
+        assert ledger.sessions == set(state.by_session) | waiting
         assert ledger.up_tracks == set(state.up_tracks)
         assert set(ledger.down_tracks) == set(state.down_tracks)
         assert set(state.by_transport) <= ledger.transports
