@@ -256,6 +256,7 @@ impl Transport {
     fn note_remote_ufrag(&mut self, ufrag: &str) {
         if self.remote_ufrag != ufrag {
             self.remote_candidates = 0;
+            self.requirement.note_restart();
             ufrag.clone_into(&mut self.remote_ufrag);
         }
     }
