@@ -53,6 +53,8 @@ pub(crate) struct Participant {
     pub(crate) joined_at: Instant,
     /// What others may have missed of it.
     pub(crate) sent: SentRing,
+    /// When that is looked through for what is too old.
+    pub(crate) sent_scheduled: Scheduled,
 }
 
 /// A packet of an up track that waits for the next flush.
@@ -192,6 +194,7 @@ impl Tables {
             budget: SendBudget::default(),
             joined_at: now,
             sent: SentRing::default(),
+            sent_scheduled: Scheduled::default(),
         });
         match self.rooms.get_mut(room) {
             Some(room) => room.participants.push(index),

@@ -139,6 +139,29 @@ fn who_comes_back_is_sent_what_it_has_missed() {
 }
 
 #[test]
+fn who_comes_back_with_a_full_queue_is_not_closed_for_what_it_has_missed() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    world.uplinks[bob.0].config.loss = 1.0;
+    let mut kept = user_packet(&vec![7; 60_000], &[]);
+    kept.extend([0x80, 0x01, 1]);
+    world.send_message(alice, "_reliable", &kept);
+    for _ in 0..200 {
+        world.server_data(DataKind::Reliable, &vec![1; 60_000]);
+        world.run_for(Duration::from_millis(10));
+    }
+    let missed = world.shard.counters().dropped(DropReason::ReliableQueueFull);
+    assert!(missed > 0);
+    world.run_for(Duration::from_secs(6));
+    world.command(Command::ReplayData { participant: World::participant(bob), received: Vec::new() });
+    world.run_for(Duration::from_millis(200));
+    assert_eq!(world.shard.counters().dropped(DropReason::ReliableQueueFull), missed + 1, "it was tried");
+    assert!(!fails(&world));
+}
+
+#[test]
 fn the_server_sends_to_all_or_some() {
     let mut world = World::new(WorldConfig::default());
     let alice = world.join_connected(Mode::Single);

@@ -17,7 +17,7 @@ pub use budget::{DataLimits, SendBudget};
 pub use envelope::{Content, Destinations, Envelope, Lookup};
 pub use filter::{NonceRing, SequenceFilter};
 pub use queue::{DataQueue, Pushed};
-pub use replay::{Returned, SentRing};
+pub use replay::{KEPT, Returned, SentRing};
 pub use restamp::{Restamped, restamp, wrap_raw};
 
 /// Largest message taken or sent, in bytes (`protocol.md` §2.9).

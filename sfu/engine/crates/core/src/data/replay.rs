@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::Destinations;
 
-/// Payload kept of one sender.
+/// Memory for what is kept of one sender.
 const LIMIT_BYTES: usize = 512 * 1024;
 /// Messages kept of one sender.
 const LIMIT_MESSAGES: usize = 1_024;
 /// How long a message is kept. Clients remember for thirty seconds what they have received of whom: what is older
 /// could be delivered twice.
-const KEPT: Duration = Duration::from_secs(20);
+pub const KEPT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 struct Sent {
@@ -20,6 +20,15 @@ struct Sent {
     sequence: u32,
     destinations: Destinations,
     payload: Arc<[u8]>,
+}
+
+impl Sent {
+    /// Bytes of memory. A short name among the destinations takes far more than in the packet.
+    fn cost(&self) -> usize {
+        let Destinations { identities, sids } = &self.destinations;
+        let names = identities.iter().chain(sids);
+        self.payload.len() + names.map(|name| name.len() + size_of::<String>()).sum::<usize>()
+    }
 }
 
 /// A receiver, as far as it matters here.
@@ -43,11 +52,13 @@ pub struct SentRing {
 impl SentRing {
     /// Keeps a numbered message; the oldest ones make room.
     pub fn keep(&mut self, now: Instant, sequence: u32, destinations: Destinations, payload: Arc<[u8]>) {
-        if sequence == 0 || payload.len() > LIMIT_BYTES {
-            return; // receivers could not tell it from one that they have
+        let sent = Sent { at: now, sequence, destinations, payload };
+        let cost = sent.cost();
+        if sequence == 0 || cost > LIMIT_BYTES {
+            return; // without a number, receivers could not tell it from one that they have
         }
-        self.bytes += payload.len();
-        self.sent.push_back(Sent { at: now, sequence, destinations, payload });
+        self.bytes += cost;
+        self.sent.push_back(sent);
         while self.bytes > LIMIT_BYTES || self.sent.len() > LIMIT_MESSAGES || self.is_first_old(now) {
             self.forget_first();
         }
@@ -55,9 +66,7 @@ impl SentRing {
 
     /// What a receiver that has everything up to `sequence` still needs, in order.
     pub fn after(&mut self, now: Instant, sequence: u32, receiver: Returned<'_>) -> Vec<Arc<[u8]>> {
-        while self.is_first_old(now) {
-            self.forget_first();
-        }
+        self.forget_old(now);
         let is_missed = |sent: &&Sent| {
             sent.sequence > sequence
                 && sent.at >= receiver.joined_at
@@ -66,13 +75,29 @@ impl SentRing {
         self.sent.iter().filter(is_missed).map(|sent| Arc::clone(&sent.payload)).collect()
     }
 
+    /// Forgets what is older than [`KEPT`].
+    pub fn forget_old(&mut self, now: Instant) {
+        while self.is_first_old(now) {
+            self.forget_first();
+        }
+        if self.sent.is_empty() {
+            self.sent = VecDeque::new();
+        }
+    }
+
+    /// Whether nothing is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
     fn is_first_old(&self, now: Instant) -> bool {
         self.sent.front().is_some_and(|sent| now.saturating_duration_since(sent.at) > KEPT)
     }
 
     fn forget_first(&mut self) {
         if let Some(sent) = self.sent.pop_front() {
-            self.bytes -= sent.payload.len();
+            self.bytes -= sent.cost();
         }
     }
 }
@@ -124,5 +149,7 @@ mod tests {
         assert!(ring.bytes <= LIMIT_BYTES && ring.bytes > LIMIT_BYTES / 2);
         assert!(ring.after(start + KEPT + Duration::from_millis(1), 0, receiver(start)).is_empty());
         assert_eq!((ring.bytes, ring.sent.len()), (0, 0));
+        ring.keep(start, 1, to(&vec![""; 30_000]), vec![0].into());
+        assert!(ring.is_empty(), "names count as what they take");
     }
 }

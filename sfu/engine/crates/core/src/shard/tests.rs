@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::command::{DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
+use crate::data::{Destinations, Restamped};
 use crate::ids::{DownTrackId, ParticipantId, RequestId, UpTrackId};
 use crate::sdp::{CodecPolicy, RemoteOffer};
 use crate::transport::{Certificate, TransportOptions, TransportSeed};
@@ -136,4 +137,29 @@ fn no_entry_is_missed_so_much_that_the_shard_falls() {
         }
         assert_eq!(slips > 0, lost != "down tracks", "{lost}: {slips}");
     }
+}
+
+#[test]
+fn what_is_kept_of_a_silent_sender_goes_by_itself() {
+    let now = Instant::now();
+    let mut shard = shard(now);
+    shard.handle_command(now, add_participant(1));
+    let packet = |sequence| Restamped {
+        payload: vec![0; 1_000].into(),
+        destinations: Destinations::default(),
+        sequence,
+        nonce: Vec::new(),
+    };
+    for sequence in 1..=3_u32 {
+        let at = now + Duration::from_secs(sequence.into());
+        shard.keep_for_replay(at, 0, DataKind::Reliable, packet(sequence));
+    }
+    let mut turns = 0;
+    while let Some(due) = shard.next_timeout() {
+        assert!(due <= now + Duration::from_secs(60));
+        shard.handle_timeout(due);
+        turns += 1;
+    }
+    assert_eq!(turns, 2);
+    assert!(shard.tables.participants[0].sent.is_empty());
 }
