@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
@@ -37,6 +38,8 @@ _LEAVE_REASONS = {
 }
 _SOURCES = {source.value: source for source in TrackSource}
 _TYPES = {kind.value: kind for kind in TrackType}
+_MAX_LAYERS = 8
+"""Of one track; encoders make three."""
 _QUALITIES = {quality.value: quality for quality in VideoQuality}
 
 
@@ -120,7 +123,7 @@ def _layers(layers: Iterable[models.VideoLayer]) -> tuple[LayerView, ...]:
             rid=layer.rid,
             repair_ssrc=layer.repair_ssrc,
         )
-        for layer in layers
+        for layer in islice(layers, _MAX_LAYERS)
     )
 
 
@@ -149,13 +152,18 @@ def _subscription(session: SessionId, request: rtc.UpdateSubscription) -> inputs
     sids = [*request.track_sids]
     for tracks in request.participant_tracks:
         sids.extend(tracks.track_sids)
-    return inputs.UpdateSubscription(session, tuple(map(TrackSid, dict.fromkeys(sids))), request.subscribe)
+    return inputs.UpdateSubscription(session, _sids(sids), request.subscribe)
+
+
+def _sids(sids: Iterable[str]) -> tuple[TrackSid, ...]:
+    """Each once: what one request may ask for over and over is work for all."""
+    return tuple(map(TrackSid, dict.fromkeys(sids)))
 
 
 def _track_setting(session: SessionId, request: rtc.UpdateTrackSettings) -> Translated:
     return inputs.UpdateTrackSettings(
         session=session,
-        track_sids=tuple(map(TrackSid, request.track_sids)),
+        track_sids=_sids(request.track_sids),
         disabled=request.disabled,
         quality=_QUALITIES.get(request.quality, VideoQuality.HIGH),
         width=request.width,
@@ -214,7 +222,7 @@ def _sync_state(session: SessionId, request: rtc.SyncState) -> Translated:
         published=tuple(TrackSid(published.track.sid) for published in request.publish_tracks),
         wished=subscription.track_sids,
         subscribe=subscription.subscribe,
-        disabled=tuple(map(TrackSid, request.track_sids_disabled)),
+        disabled=_sids(request.track_sids_disabled),
         received=tuple((ParticipantSid(s.publisher_sid), s.last_seq) for s in request.datachannel_receive_states),
     )
 

@@ -391,6 +391,19 @@ def test_what_a_client_believes_after_a_resume() -> None:
     )
 
 
+def test_repetitions_in_one_request_are_not_work() -> None:
+    settings = ask(track_setting=rtc.UpdateTrackSettings(track_sids=["TR_1", "TR_2", "TR_1"] * 1000))
+    assert isinstance(settings, inputs.UpdateTrackSettings)
+    assert settings.track_sids == ("TR_1", "TR_2")
+    sync = ask(sync_state=rtc.SyncState(track_sids_disabled=["TR_1"] * 1000))
+    assert isinstance(sync, inputs.SyncState)
+    assert sync.disabled == ("TR_1",)
+    layers = [models.VideoLayer(quality=models.VideoQuality.LOW, width=width) for width in range(1000)]
+    added = ask(add_track=rtc.AddTrackRequest(layers=layers))
+    assert isinstance(added, inputs.AddTrack)
+    assert [layer.width for layer in added.layers] == list(range(8))
+
+
 def test_every_scenario_has_a_name_here() -> None:
     names = {field.name for field in rtc.SimulateScenario.DESCRIPTOR.fields}
     assert {scenario.value for scenario in Scenario} == names
