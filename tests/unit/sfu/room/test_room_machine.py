@@ -10,7 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sfu.ids import TrackSid
 from sfu.room import inputs, messages
-from sfu.room.enums import DisconnectReason, ParticipantState, TrackSource, TrackType
+from sfu.room.enums import (
+    DisconnectReason,
+    ParticipantState,
+    Scenario,
+    TrackSource,
+    TrackType,
+    VideoQuality,
+)
 from sfu.room.room import RoomSettings
 from sfu.room.views import PermissionView
 from tests.unit.sfu.room.conftest import Client, Stage
@@ -170,11 +177,17 @@ class RoomMachine(RuleBasedStateMachine):
             sids = (self._sid(pick), self._sid(pick + 1))
             self.stage.do(inputs.UpdateSubscription(client.session, sids, subscribe))
 
-    @rule(pick=_PICK, disabled=_MAYBE)
-    def configure(self, pick: int, disabled: bool) -> None:
+    @rule(pick=_PICK, disabled=_MAYBE, quality=st.sampled_from(VideoQuality), size=st.sampled_from([0, 1, 1 << 31]))
+    def configure(self, pick: int, disabled: bool, quality: VideoQuality, size: int) -> None:
+        client, sids = self._one(pick), (self._sid(pick),)
+        if client is not None:
+            self.stage.do(inputs.UpdateTrackSettings(client.session, sids, disabled, quality, size, size, size))
+
+    @rule(pick=_PICK, scenario=st.sampled_from(Scenario), value=st.sampled_from([-1, 0, 1, 1 << 31]))
+    def simulate(self, pick: int, scenario: Scenario, value: int) -> None:
         client = self._one(pick)
         if client is not None:
-            self.stage.do(inputs.UpdateTrackSettings(client.session, (self._sid(pick),), disabled))
+            self.stage.do(inputs.Simulate(client.session, scenario, value))
 
     @rule(pick=_PICK, everybody=_MAYBE, name=_NAMES, all_tracks=_MAYBE)
     def restrict(self, pick: int, everybody: bool, name: str, all_tracks: bool) -> None:
