@@ -15,7 +15,7 @@ from sfu.control.requests import ClientAnswer, ClientOffer
 from sfu.ids import TrackSid
 from sfu.room import messages as msg
 from sfu.room.enums import DisconnectReason, LeaveAction, Scenario
-from sfu.room.inputs import LeaveRequested, Simulate, SyncState
+from sfu.room.inputs import LeaveRequested, RemoveParticipant, Simulate, SyncState
 from tests.sim.fake_engine import CANDIDATES, make_offer
 from tests.sim.raw_client import RawClient, connect, join_request, read_all
 from tests.sim.sim_client import join
@@ -211,6 +211,39 @@ async def test_the_old_connection_is_closed_without_a_word() -> None:
         assert "leave" not in names
         await back.send(ping=1)
         await back.until("pong")
+
+
+async def test_of_two_that_come_back_at_once_the_later_one_goes_on() -> None:
+    async with open_world() as world, joined(world, v1=True) as (old, sid):
+        query = reconnect_query(sid, v1=True)
+        ask, asked = world.engine.ask_last_sequence, asyncio.Event()
+        world.engine.ask_last_sequence = lambda participant: asked.set()  # type: ignore[method-assign]
+        async with connect(world, v1=True, **query) as first:
+            await asked.wait()
+            world.engine.ask_last_sequence = ask  # type: ignore[method-assign]
+            async with connect(world, v1=True, **query) as second:
+                await second.until("refresh_token")
+                assert await read_all(first) == ([], 1000)
+                names, _ = await read_all(old)
+                assert "leave" not in names
+                await second.send(ping=1)
+                await second.until("pong")
+
+
+async def test_a_removal_reaches_who_is_just_coming_back() -> None:
+    async with open_world() as world:
+        async with joined(world, v1=True) as (_, sid):
+            pass
+        asked = asyncio.Event()
+        world.engine.ask_last_sequence = lambda participant: asked.set()  # type: ignore[method-assign]
+        async with connect(world, v1=True, **reconnect_query(sid, v1=True)) as back:
+            await asked.wait()
+            actor = world.registry.find("lobby")
+            assert actor is not None
+            await actor.ask(lambda request: RemoveParticipant(request, "ann"), 5)
+            leave = (await back.next()).leave
+            assert leave.action == rtc.LeaveRequest.Action.DISCONNECT
+            assert leave.reason == models.DisconnectReason.PARTICIPANT_REMOVED
 
 
 async def test_an_unknown_sid_and_an_unknown_room_have_to_begin_anew() -> None:
