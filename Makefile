@@ -56,6 +56,13 @@ $(STAMPS)/engine: $(RUST_SOURCES) pyproject.toml $(STAMPS)/run-packages
 	@$(BIN)/maturin develop --quiet --uv --release --locked
 	@touch $@
 
+# The emulated link of the end-to-end tests.
+$(STAMPS)/netem: $(RUST_SOURCES)
+	@.ci/need rust
+	@mkdir -p $(STAMPS)
+	cd $(ENGINE) && cargo build --locked --release --quiet -p plenum-netem-router
+	@touch $@
+
 $(STAMPS)/web-packages: web/package-lock.json
 	@.ci/need node
 	@mkdir -p $(STAMPS)
@@ -86,7 +93,7 @@ check: $(STAMPS)/engine $(STAMPS)/dev-packages $(STAMPS)/web-packages
 # ---------------------------------------------------------------- tests
 
 # pytest comes last, so that the output of `make test` ends with its summary.
-test: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages check
+test: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages $(STAMPS)/netem check
 	cd $(ENGINE) && cargo test --locked --workspace --quiet
 	cd web && npm test --silent
 	$(PYTEST) tests
@@ -98,7 +105,7 @@ unit: build $(STAMPS)/dev-packages
 sim: build $(STAMPS)/dev-packages
 	$(PYTEST) tests/sim tests/binding
 
-e2e: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages
+e2e: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages $(STAMPS)/netem
 	$(PYTEST) tests/e2e
 
 $(STAMPS)/test-packages: Makefile

@@ -19,6 +19,7 @@ __all__ = [
     "EngineConfig",
     "EngineError",
     "Event",
+    "LastSequence",
     "Logged",
     "MediaSectionsRequired",
     "NegotiationFailed",
@@ -216,6 +217,16 @@ class TransportFailed:
     def reason(self) -> Literal["ice_timeout", "dtls", "closed_by_peer", "fault"]: ...
 
 @final
+class LastSequence:
+    """Answer to `ask_last_sequence`."""
+
+    @property
+    def participant(self) -> int: ...
+    @property
+    def sequence(self) -> int:
+        """Of the last reliable packet that it sent; 0 when there was none."""
+
+@final
 class UpTrackStarted:
     @property
     def up_track(self) -> int: ...
@@ -271,6 +282,7 @@ Event = (
     | NegotiationFailed
     | TransportConnected
     | TransportFailed
+    | LastSequence
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
@@ -338,6 +350,15 @@ class Engine:
     def accept_answer(self, transport: int, request: int, sdp: str) -> None: ...
     def add_remote_candidate(self, transport: int, candidate: str) -> None: ...
     def restart_ice(self, transport: int) -> None: ...
+    def ask_last_sequence(self, participant: int) -> None: ...
+    def replay_data(self, participant: int, received: Sequence[tuple[str, int]]) -> None:
+        """Sends it again the reliable data that it has missed.
+
+        Args:
+            participant: The receiver.
+            received: `(sid, sequence)` of the last packet that it has, by sender. Of a sender that is not listed it
+                gets all that is kept (some twenty seconds).
+        """
     def mute_up_track(self, up_track: int, muted: bool) -> None: ...
     def close_up_track(self, up_track: int) -> None: ...
     def add_down_track(
@@ -353,6 +374,9 @@ class Engine:
         enabled: bool = True,
     ) -> None: ...
     def enable_down_track(self, down_track: int, enabled: bool) -> None: ...
+    def set_down_track_layers(self, down_track: int, max_spatial: int, max_temporal: int) -> None:
+        """Limits what a subscription gets (everything at first); simulcast streams are spatial layers."""
+
     def remove_down_track(self, down_track: int) -> None: ...
     def send_data(
         self, room: int, kind: _DataKind, payload: bytes, destinations: Sequence[int] | None = None

@@ -46,6 +46,8 @@ class JoinWish:
     auto_subscribe: bool
     adaptive_stream: bool = False
     reconnect: bool = False
+    participant_sid: str = ""
+    """Whose session is to go on, when it is to go on."""
     publish: str = ""
     """Suffix of a publish-only side connection's identity; empty: an ordinary one."""
     metadata: str = ""
@@ -87,6 +89,7 @@ def parse_query(query: Mapping[str, str], *, address: str, user_agent: str, stri
         auto_subscribe=not auto_subscribe or auto_subscribe in _TRUE,
         adaptive_stream=query.get("adaptive_stream", "") in _TRUE,
         reconnect=query.get("reconnect", "") in _TRUE,
+        participant_sid=query.get("sid", ""),
         publish=query.get("publish", ""),
         attributes=_attributes(query.get("attributes", ""), strict=strict),
     )
@@ -122,6 +125,7 @@ def parse_join_request(text: str, *, address: str, user_agent: str) -> JoinWish:
         auto_subscribe=settings.auto_subscribe,
         adaptive_stream=settings.adaptive_stream,
         reconnect=request.reconnect,
+        participant_sid=request.participant_sid,
         metadata=request.metadata,
         attributes=dict(request.participant_attributes),
         add_tracks=tuple(request.add_track_requests),

@@ -80,6 +80,7 @@ class SessionIo:
         self._control = TokenBucket(_CONTROL_PER_S, _CONTROL_PER_S * 10)
         self._text = False
         self._closed = False
+        self._dropped = False
         self._lost = False
         self._cut: Cap | None = None
         self._heard_s = self._loop.time()
@@ -114,6 +115,15 @@ class SessionIo:
         if leave is not None:
             self.send(Outgoing(leave))
         self._closed = True
+        self._wake.set()
+        self._later("flush", _FLUSH_TIMEOUT_S, self._abort)
+
+    def drop(self) -> None:
+        """See `SignalSink`."""
+        if self._over:
+            return
+        self._closed = True
+        self._dropped = True
         self._wake.set()
         self._later("flush", _FLUSH_TIMEOUT_S, self._abort)
 
@@ -204,7 +214,10 @@ class SessionIo:
         self._counters.frames_out += 1
 
     async def _close_socket(self) -> None:
-        if self._cut is None:
+        if self._dropped:
+            # Code 1000 is final for some clients; any other one makes them come back.
+            await self._socket.close(code=WSCloseCode.SERVICE_RESTART)
+        elif self._cut is None:
             await self._socket.close(code=WSCloseCode.OK)
         elif self._cut is not Cap.SLOW_READER:
             await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=f"limit: {self._cut.value}".encode())

@@ -20,7 +20,7 @@ from sfu.errors import SfuError
 from sfu.ids import SessionId, next_id
 from sfu.log import RedactedAddress
 from sfu.room.enums import DisconnectReason, LeaveAction
-from sfu.room.inputs import Join, LeaveRequested, SessionFailed, SessionLost
+from sfu.room.inputs import Join, LeaveRequested, Resume, SessionFailed, SessionLost
 from sfu.room.messages import Leave
 from signaling.client_description import client_address
 from signaling.join_request import JoinWish, WishRefused, parse_join_request, parse_query
@@ -124,10 +124,10 @@ class SignalEdge:
 
     def _actor(self, claims: Claims, wish: JoinWish) -> tuple[RoomActor | None, Leave]:
         """The room to enter, or what to say instead."""
-        if wish.reconnect:
-            # Sessions cannot be resumed yet: the client is to begin a new one, which SDKs do by themselves.
-            return None, _STATE_MISMATCH
         video = claims.video
+        if wish.reconnect:
+            # Where there is nothing to go on with, the client is to begin anew, which SDKs do by themselves.
+            return self.registry.find(video.room) if video else None, _STATE_MISMATCH
         if video is None or not self.registry.accepting:
             return None, _JOIN_FAILURE
         try:
@@ -149,9 +149,10 @@ class SignalEdge:
 
     async def _session(self, actor: RoomActor, io: SessionIo, claims: Claims, wish: JoinWish) -> None:
         session = SessionId(next_id())
-        if not actor.join(_join(session, claims, wish), io):
+        wanted = _resume(session, claims, wish) if wish.reconnect else _join(session, claims, wish)
+        if not actor.join(wanted, io):
             io.cut(Cap.ROOM_OVERLOAD)
-        elif wish.offer is not None:
+        elif wish.offer is not None and not wish.reconnect:
             actor.post(ClientOffer(session, wish.offer.sdp, wish.offer.id))
         try:
             await io.run(_Session(session, actor, io, self))
@@ -240,6 +241,16 @@ class _Nobody:
 
     def take_frame(self, frame: bytes | str) -> None:
         """See `FrameTaker`."""
+
+
+def _resume(session: SessionId, claims: Claims, wish: JoinWish) -> Resume:
+    return Resume(
+        session=session,
+        claims=claims,
+        client=wish.client,
+        single_peer_connection=wish.single_peer_connection,
+        participant_sid=wish.participant_sid,
+    )
 
 
 def _join(session: SessionId, claims: Claims, wish: JoinWish) -> Join:

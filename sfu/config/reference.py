@@ -313,7 +313,7 @@ class Audio(Section):
 class Video(Section):
     """Video layers."""
 
-    dynacast_pause_delay: AnyDuration = key("5s", "Wait before an unwatched layer is paused.", effect=False)
+    dynacast_pause_delay: Duration = key("5s", "Wait before an unwatched layer is paused.")
     codec_regression_threshold: Int = key(5, "Failures before a publisher falls back to another codec.", effect=False)
     stream_tracker_manager: Tuning = key({}, "Tuning of the reference's layer detection; accepted whole.", effect=False)
 

@@ -56,7 +56,7 @@ _log = structlog.stdlib.get_logger(__name__)
 class _Arrival:
     """A session that wants in, with its connection."""
 
-    join: inputs.Join
+    join: inputs.Join | inputs.Resume
     sink: SignalSink
 
 
@@ -102,8 +102,8 @@ class RoomActor:
         """The room as it is now."""
         return self._room.view()
 
-    def join(self, join: inputs.Join, sink: SignalSink) -> bool:
-        """Lets a session in line; False when the inbox is full."""
+    def join(self, join: inputs.Join | inputs.Resume, sink: SignalSink) -> bool:
+        """Lets a session in line, be it a new one or one that goes on; False when the inbox is full."""
         return self._inbox.put(_Arrival(join, sink))
 
     def post(self, item: inputs.RoomInput | rq.TransportRequest) -> bool:

@@ -55,6 +55,8 @@ class EffectRunner:
         self._perform: Mapping[type, Callable[[Any], None]] = {
             fx.Send: self._send,
             fx.CloseSession: self._close_session,
+            fx.DropSession: self._drop_session,
+            fx.MoveTransports: self._move_transports,
             fx.RefreshToken: self._refresh_token,
             fx.Reply: self._reply,
             fx.AddEngineParticipant: self._add_participant,
@@ -62,11 +64,15 @@ class EffectRunner:
             fx.RemoveEngineParticipant: self._remove_participant,
             fx.OpenTransport: self._open_transport,
             fx.CloseTransport: self._close_transport,
+            fx.RestartIce: self._restart_ice,
+            fx.AskLastSequence: lambda e: self._engine.ask_last_sequence(e.participant),
+            fx.ReplayData: lambda e: self._engine.replay_data(e.participant, e.received),
             fx.AcceptOffer: self._accept_offer,
             fx.MuteUpTrack: lambda e: self._engine.mute_up_track(e.up_track, muted=e.muted),
             fx.CloseUpTrack: lambda e: self._engine.close_up_track(e.up_track),
             fx.AddDownTrack: lambda e: self._engine.add_down_track(self._room, e),
             fx.EnableDownTrack: lambda e: self._engine.enable_down_track(e.down_track, enabled=e.enabled),
+            fx.SetDownTrackLayers: self._engine.set_down_track_layers,
             fx.RemoveDownTrack: lambda e: self._engine.remove_down_track(e.down_track),
             fx.SendEngineData: self._send_data,
             fx.Emit: lambda e: self._services.events.emit(e.event),
@@ -86,6 +92,8 @@ class EffectRunner:
     def drop_sink(self, session: SessionId) -> None:
         """The session's connection is gone; what is still sent to it is skipped."""
         self._sinks.pop(session, None)
+        for peer in self._peers_of.get(session, ()):
+            peer.lose_session()
 
     def tell(self, session: SessionId, message: Message) -> None:
         """One message to one session, if it is still there."""
@@ -160,6 +168,21 @@ class EffectRunner:
         if sink is not None:
             sink.close(effect.leave)
 
+    def _drop_session(self, effect: fx.DropSession) -> None:
+        sink = self._sinks.get(effect.session)
+        self.drop_sink(effect.session)
+        if sink is not None:
+            sink.drop()
+
+    def _move_transports(self, effect: fx.MoveTransports) -> None:
+        peers = self._peers_of.pop(effect.old, [])
+        if peers:
+            self._peers_of[effect.new] = peers
+        for peer in peers:
+            peer.move_to(effect.new)
+        if effect.new not in self._sinks:  # lost again before it was its turn
+            self.drop_sink(effect.new)
+
     def _refresh_token(self, effect: fx.RefreshToken) -> None:
         token = self._services.tokens.refresh(effect.claims)
         if token is not None:
@@ -197,6 +220,11 @@ class EffectRunner:
         if peer is not None:
             self.drop_peer(effect.transport)
             peer.close()
+
+    def _restart_ice(self, effect: fx.RestartIce) -> None:
+        peer = self._peers.get(effect.transport)
+        if peer is not None:
+            peer.restartIce()
 
     def _accept_offer(self, effect: fx.AcceptOffer) -> None:
         peer = self._peers.get(effect.transport)

@@ -28,7 +28,7 @@ from sfu.control.engine_port import (
     ShardFailed,
 )
 from sfu.control.engine_routes import RouteTable
-from sfu.ids import DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId
+from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RequestId, RoomId, TransportId, UpTrackId
 from sfu.room import inputs
 from sfu.room.enums import TrackType
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDownTrackLayers,
         UpdateEngineParticipant,
     )
 
@@ -209,6 +210,7 @@ class EngineClient:
             effect.transport,
             effect.role,
             mime_types=effect.mime_types,
+            tcp_only=effect.tcp_only and bool(self._engine.tcp_addresses),
         )
 
     def close_transport(self, transport: TransportId) -> None:
@@ -234,6 +236,18 @@ class EngineClient:
     def add_remote_candidate(self, transport: TransportId, candidate: str) -> None:
         """See `EnginePort`."""
         self._commands.submit(self._engine.add_remote_candidate, transport, candidate)
+
+    def restart_ice(self, transport: TransportId) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.restart_ice, transport)
+
+    def ask_last_sequence(self, participant: ParticipantId) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.ask_last_sequence, participant)
+
+    def replay_data(self, participant: ParticipantId, received: Sequence[tuple[ParticipantSid, int]]) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.replay_data, participant, received)
 
     def mute_up_track(self, up_track: UpTrackId, *, muted: bool) -> None:
         """See `EnginePort`."""
@@ -262,6 +276,12 @@ class EngineClient:
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:
         """See `EnginePort`."""
         self._commands.submit(self._engine.enable_down_track, down_track, enabled)
+
+    def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(
+            self._engine.set_down_track_layers, effect.down_track, effect.max_spatial, effect.max_temporal
+        )
 
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
@@ -341,6 +361,11 @@ def _failed(event: _engine.TransportFailed) -> tuple[int, EngineTell]:
     return transport, inputs.TransportFailed(transport, event.reason)
 
 
+def _sequence(event: _engine.LastSequence) -> tuple[int, EngineTell]:
+    participant = ParticipantId(event.participant)
+    return participant, inputs.LastSequenceKnown(participant, event.sequence)
+
+
 def _started(event: _engine.UpTrackStarted) -> tuple[int, EngineTell]:
     up_track = UpTrackId(event.up_track)
     return up_track, inputs.UpTrackStarted(up_track, event.mime_type)
@@ -374,6 +399,7 @@ _TRANSLATE: dict[type, Callable[[Any], tuple[int, EngineTell]]] = {
     _engine.NegotiationFailed: _refused,
     _engine.TransportConnected: _connected,
     _engine.TransportFailed: _failed,
+    _engine.LastSequence: _sequence,
     _engine.UpTrackStarted: _started,
     _engine.DownTrackBound: _bound,
     _engine.DownTrackCodecUnsupported: _unsupported,

@@ -13,6 +13,7 @@ from sfu.room.inputs import (
     AudioLevelsMeasured,
     DownTrackBound,
     DownTrackCodecUnsupported,
+    LastSequenceKnown,
     TransportConnected,
     TransportFailed,
     UpTrackStarted,
@@ -21,12 +22,13 @@ from sfu.room.inputs import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sfu.ids import DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId
+    from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RequestId, RoomId, TransportId, UpTrackId
     from sfu.room.effects import (
         AddDownTrack,
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDownTrackLayers,
         UpdateEngineParticipant,
     )
     from sfu.room.inputs import OfferedMedia
@@ -113,12 +115,13 @@ EngineTell = (
     | ShardFailed
     | TransportConnected
     | TransportFailed
+    | LastSequenceKnown
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
     | AudioLevelsMeasured
 )
-"""The last six are room inputs as they are."""
+"""The last seven are room inputs as they are."""
 
 
 class EngineConsumer(Protocol):
@@ -182,6 +185,15 @@ class EnginePort(Protocol):
     def add_remote_candidate(self, transport: TransportId, candidate: str) -> None:
         """One trickled candidate; bad ones are ignored."""
 
+    def restart_ice(self, transport: TransportId) -> None:
+        """New credentials for a transport on which we offer: `OfferReady` follows; an offer that is out is void."""
+
+    def ask_last_sequence(self, participant: ParticipantId) -> None:
+        """`LastSequenceKnown` follows."""
+
+    def replay_data(self, participant: ParticipantId, received: Sequence[tuple[ParticipantSid, int]]) -> None:
+        """Sends it again the reliable data it has missed: what came after these sequence numbers, by sender."""
+
     def mute_up_track(self, up_track: UpTrackId, *, muted: bool) -> None:
         """Drops (or lets through again) what arrives."""
 
@@ -193,6 +205,9 @@ class EnginePort(Protocol):
 
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:
         """Starts or stops its packets."""
+
+    def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
+        """Limits what a subscription gets."""
 
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """Ends a subscription."""

@@ -25,6 +25,7 @@ _PHRASES: dict[type[fx.RoomEvent], str] = {
     fx.RoomStarted: "room started",
     fx.RoomFinished: "room finished",
     fx.ParticipantJoined: "participant joined",
+    fx.ParticipantResumed: "participant resumed",
     fx.ParticipantLeft: "participant left",
     fx.ParticipantAborted: "participant gave up joining",
     fx.TrackPublishedEvent: "track published",
@@ -52,6 +53,8 @@ class LifeLog:
                 bound.update(kind=event.participant.kind.name, sdk=event.sdk, version=event.version)
                 bound["path"] = "/rtc/v1" if event.single_peer_connection else "/rtc"
                 bound["media"] = "tcp" if event.tcp else "udp"
+            case fx.ParticipantResumed():
+                bound.update(participant=event.participant.identity, participant_sid=event.participant.sid)
             case fx.ParticipantLeft() | fx.ParticipantAborted():
                 bound.update(participant=event.participant.identity, participant_sid=event.participant.sid)
                 bound["reason"] = event.participant.disconnect_reason.name

@@ -35,6 +35,7 @@ ANSWER_TIMEOUT_S = 15.0
 """An established client that does not answer an offer for so long has lost its way (protocol.md §2.7)."""
 
 _MAX_QUEUED_CANDIDATES = 64
+_UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 _FIRST_MID = re.compile(r"^a=mid:(\S+)", re.MULTILINE)
 
 
@@ -81,6 +82,9 @@ class PeerConnection:
         self._remote_known = False
         self._waiting_candidates: list[str] = []
         self._trickled = False
+        self._tcp_only = opened.tcp_only and any(map(_is_tcp, port.candidates))
+        self._remote_ufrag = ""
+        self._reachable = True
         self.connected = False
 
     @property
@@ -96,9 +100,28 @@ class PeerConnection:
     @property
     def next_deadline_s(self) -> float | None:
         """When an overdue answer becomes a failure; monotonic."""
-        if self._outstanding is None or not self.connected:
+        if self._outstanding is None or not (self.connected and self._reachable):
             return None
         return self._outstanding.sent_s + ANSWER_TIMEOUT_S
+
+    # ------------------------------------------------------------ the session behind it
+
+    def lose_session(self) -> None:
+        """Nobody listens at the moment: no answer can be overdue."""
+        self._reachable = False
+
+    def move_to(self, session: SessionId) -> None:
+        """The client goes on over another connection and knows nothing of what was under way."""
+        self.session = session
+        self._reachable = True
+        self._pending = None
+        self._answering.clear()
+        self._outstanding = None
+
+    def restartIce(self) -> None:
+        """Has the engine offer with new ICE credentials; our candidates are told again with them."""
+        self._trickled = False
+        self._port.restart_ice(self.transport)
 
     # ------------------------------------------------------------ from the client
 
@@ -116,6 +139,7 @@ class PeerConnection:
             return None
         offer = self._port.parse_offer(description.sdp, self._mime_types)
         self._pending = (description.id, offer)
+        self._note_ufrag(description.sdp)
         return offer
 
     def createAnswer(self, offer_id: int, publish: Sequence[PublishLine]) -> None:
@@ -137,6 +161,14 @@ class PeerConnection:
             self._port.add_remote_candidate(self.transport, candidate.candidate)
         elif len(self._waiting_candidates) < _MAX_QUEUED_CANDIDATES:
             self._waiting_candidates.append(candidate.candidate)
+
+    def _note_ufrag(self, sdp: str) -> None:
+        """Another user name fragment than before is an ICE restart (RFC 8839 §4.4.1.1.1): our candidates go again."""
+        found = _UFRAG.search(sdp)
+        ufrag = found.group(1) if found else ""
+        if ufrag != self._remote_ufrag:
+            self._trickled = self._trickled and not self._remote_ufrag
+            self._remote_ufrag = ufrag
 
     def _take_answer(self, description: RTCSessionDescription) -> None:
         outstanding = self._outstanding
@@ -188,12 +220,19 @@ class PeerConnection:
         found = _FIRST_MID.search(sdp)
         mid = found.group(1) if found else ""
         subscriber = self._role == "subscriber"
-        last = len(self._port.candidates) - 1
+        candidates = [one for one in self._port.candidates if not self._tcp_only or _is_tcp(one)]
+        last = len(candidates) - 1
         return [
             Trickle(candidate, subscriber=subscriber, final=index == last, mid=mid)
-            for index, candidate in enumerate(self._port.candidates)
+            for index, candidate in enumerate(candidates)
         ]
 
     def close(self) -> None:
         """Ends the transport."""
         self._port.close_transport(self.transport)
+
+
+def _is_tcp(candidate: str) -> bool:
+    """`candidate:foundation component transport …` (RFC 8839 §5.1)."""
+    fields = candidate.split(maxsplit=3)
+    return len(fields) > 3 and fields[2].lower() == "tcp"

@@ -32,13 +32,16 @@ class Outgoing:
 
 
 class SignalSink(Protocol):
-    """One client's signalling connection. Neither method raises or waits."""
+    """One client's signalling connection. No method raises or waits."""
 
     def send(self, outgoing: Outgoing) -> None:
         """Queues a message; one that cannot be queued ends the connection."""
 
     def close(self, leave: Leave | None) -> None:
         """Sends `leave` (when there is one) after everything queued, then closes with code 1000. Once is enough."""
+
+    def drop(self) -> None:
+        """Sends what is queued, then ends the connection so that the client takes it for broken and comes back."""
 
 
 class EventSink(Protocol):

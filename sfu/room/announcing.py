@@ -52,6 +52,8 @@ class Announcer:
         """It joined, became active or left: told at once while such news are few, or when it publishes."""
         if participant.hidden:
             return
+        if participant.state is ParticipantState.DISCONNECTED:
+            self._note_departure(participant.view())
         if participant.is_publisher or self._may_pass():
             self.changed(participant, to_itself=False)
             return
@@ -70,7 +72,9 @@ class Announcer:
         if old.hidden:
             return
         others = [p for p in self._state.participants.values() if p is not new]
-        if not new.hidden:
+        if new.hidden:
+            self._note_departure(old.view())
+        else:
             others = [p for p in others if not p.session.knows_identity_switch]
         self._state.send(others, ParticipantUpdate((old.view(),)))
 
@@ -79,9 +83,20 @@ class Announcer:
         if participant.hidden:
             self._gathered.pop(participant.identity, None)
             gone = replace(participant.view(), state=ParticipantState.DISCONNECTED, tracks=())
+            self._note_departure(gone)
             self._tell_others(participant, gone)
         else:
             self._tell_others(participant, participant.view())
+
+    def tell_everything(self, participant: Participant) -> None:
+        """One participant hears of all that are there and of itself."""
+        present = self._state.participants.values()
+        self.tell(participant, [other.view() for other in present if other is participant or not other.hidden])
+
+    def tell(self, participant: Participant, views: Sequence[ParticipantView]) -> None:
+        """One participant hears these views."""
+        for batch in _batches(views, self._state.settings.update_batch_bytes):
+            self._state.send((participant,), ParticipantUpdate(batch))
 
     def flush(self) -> None:
         """The gathering time is over."""
@@ -90,6 +105,9 @@ class Announcer:
         self._gathered.clear()
         for batch in _batches(views, self._state.settings.update_batch_bytes):
             self._state.send(self._state.participants.values(), ParticipantUpdate(batch))
+
+    def _note_departure(self, view: ParticipantView) -> None:
+        self._state.departures.note(view, self._state.now.monotonic_s)
 
     def _tell_others(self, participant: Participant, view: ParticipantView) -> None:
         others = (other for other in self._state.participants.values() if other is not participant)

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from auth.grants import Claims
     from sfu.errors import SfuError
-    from sfu.ids import DownTrackId, ParticipantId, RequestId, SessionId, TrackSid, TransportId, UpTrackId
+    from sfu.ids import (
+        DownTrackId,
+        ParticipantId,
+        ParticipantSid,
+        RequestId,
+        SessionId,
+        TrackSid,
+        TransportId,
+        UpTrackId,
+    )
     from sfu.room.enums import DisconnectReason, TrackType
     from sfu.room.messages import Leave, Message
     from sfu.room.views import ParticipantView, RoomView, TrackView
@@ -20,27 +29,34 @@ __all__ = [
     "AcceptOffer",
     "AddDownTrack",
     "AddEngineParticipant",
+    "AskLastSequence",
     "CloseSession",
     "CloseTransport",
     "CloseUpTrack",
+    "DropSession",
     "Effect",
     "Emit",
     "EnableDownTrack",
+    "MoveTransports",
     "MuteUpTrack",
     "OpenTransport",
     "ParticipantAborted",
     "ParticipantJoined",
     "ParticipantLeft",
+    "ParticipantResumed",
     "PublishLine",
     "RefreshToken",
     "RemoveDownTrack",
     "RemoveEngineParticipant",
+    "ReplayData",
     "Reply",
+    "RestartIce",
     "RoomEvent",
     "RoomFinished",
     "RoomStarted",
     "Send",
     "SendEngineData",
+    "SetDownTrackLayers",
     "TrackPublishedEvent",
     "TrackUnpublishedEvent",
     "UpdateEngineParticipant",
@@ -64,6 +80,21 @@ class CloseSession:
 
     session: SessionId
     leave: Leave | None
+
+
+@dataclass(frozen=True, slots=True)
+class DropSession:
+    """Ends the signalling connection without a word, as a broken network would. The session id is dead after it."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTransports:
+    """The transports of session `old` belong to `new` from now on; what `old` was still asked or told is void."""
+
+    old: SessionId
+    new: SessionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +157,8 @@ class OpenTransport:
     role: Literal["publisher", "subscriber", "both"]
     mime_types: tuple[str, ...]
     """The room's codecs; empty: all."""
+    tcp_only: bool = False
+    """Offer no UDP candidates; without any TCP candidate this says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +166,31 @@ class CloseTransport:
     """One transport ends; the participant stays."""
 
     transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class RestartIce:
+    """New ICE credentials for a transport on which we offer: an offer follows."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class AskLastSequence:
+    """Which reliable data packet of the participant was the last: `inputs.LastSequenceKnown` follows."""
+
+    participant: ParticipantId
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayData:
+    """Send again what reliable data the participant has missed.
+
+    Of each sender that is listed what came after that sequence number, of the others all that is kept.
+    """
+
+    participant: ParticipantId
+    received: tuple[tuple[ParticipantSid, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +256,17 @@ class EnableDownTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDownTrackLayers:
+    """Limit what a subscription gets; everything at first."""
+
+    down_track: DownTrackId
+    max_spatial: int
+    """0: the smallest picture. Simulcast streams count as spatial layers."""
+    max_temporal: int
+    """0: the fewest frames."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveDownTrack:
     """End of a subscription."""
 
@@ -250,6 +319,14 @@ class ParticipantJoined:
 
 
 @dataclass(frozen=True, slots=True)
+class ParticipantResumed:
+    """Its session goes on over a new signalling connection; no webhook tells of it."""
+
+    room: RoomView
+    participant: ParticipantView
+
+
+@dataclass(frozen=True, slots=True)
 class ParticipantLeft:
     """`participant_left`, after having been active."""
 
@@ -287,6 +364,7 @@ RoomEvent = (
     RoomStarted
     | RoomFinished
     | ParticipantJoined
+    | ParticipantResumed
     | ParticipantLeft
     | ParticipantAborted
     | TrackPublishedEvent
@@ -304,6 +382,8 @@ class Emit:
 Effect = (
     Send
     | CloseSession
+    | DropSession
+    | MoveTransports
     | RefreshToken
     | Reply
     | AddEngineParticipant
@@ -311,11 +391,15 @@ Effect = (
     | RemoveEngineParticipant
     | OpenTransport
     | CloseTransport
+    | RestartIce
+    | AskLastSequence
+    | ReplayData
     | AcceptOffer
     | MuteUpTrack
     | CloseUpTrack
     | AddDownTrack
     | EnableDownTrack
+    | SetDownTrackLayers
     | RemoveDownTrack
     | SendEngineData
     | Emit

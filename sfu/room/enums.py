@@ -11,6 +11,8 @@ __all__ = [
     "ParticipantKind",
     "ParticipantState",
     "RequestReason",
+    "ResumeFailure",
+    "Scenario",
     "SubscriptionError",
     "TrackSource",
     "TrackType",
@@ -126,3 +128,24 @@ class SubscriptionError(enum.IntEnum):
     UNKNOWN = 0
     CODEC_UNSUPPORTED = 1
     TRACK_NOT_FOUND = 2
+
+
+class ResumeFailure(enum.Enum):
+    """How the next resume of a participant is to fail, because it asked for that."""
+
+    BEFORE_MESSAGES = enum.auto()
+    AFTER_MESSAGES = enum.auto()
+
+
+class Scenario(enum.Enum):
+    """What `simulate` can ask for (protocol.md §3.1 row 13), by the name of its oneof."""
+
+    SPEAKER_UPDATE = "speaker_update"
+    NODE_FAILURE = "node_failure"
+    MIGRATION = "migration"
+    SERVER_LEAVE = "server_leave"
+    SWITCH_CANDIDATE_PROTOCOL = "switch_candidate_protocol"
+    SUBSCRIBER_BANDWIDTH = "subscriber_bandwidth"
+    DISCONNECT_SIGNAL_ON_RESUME = "disconnect_signal_on_resume"
+    DISCONNECT_SIGNAL_ON_RESUME_NO_MESSAGES = "disconnect_signal_on_resume_no_messages"
+    LEAVE_REQUEST_FULL_RECONNECT = "leave_request_full_reconnect"

@@ -9,13 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sfu.room.enums import DisconnectReason, TrackSource, TrackType, VideoQuality
+from sfu.room.enums import DisconnectReason, Scenario, TrackSource, TrackType, VideoQuality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from auth.grants import Claims
-    from sfu.ids import DownTrackId, ParticipantSid, RequestId, SessionId, TrackSid, TransportId, UpTrackId
+    from sfu.ids import (
+        DownTrackId,
+        ParticipantId,
+        ParticipantSid,
+        RequestId,
+        SessionId,
+        TrackSid,
+        TransportId,
+        UpTrackId,
+    )
     from sfu.room.messages import RequestEcho
     from sfu.room.views import LayerView, PermissionView
 
@@ -30,6 +39,7 @@ __all__ = [
     "DownTrackCodecUnsupported",
     "GetParticipant",
     "Join",
+    "LastSequenceKnown",
     "LeaveRequested",
     "ListParticipants",
     "MuteOwnTrack",
@@ -38,11 +48,14 @@ __all__ = [
     "OfferReceived",
     "OfferedMedia",
     "RemoveParticipant",
+    "Resume",
     "RoomInput",
     "SendData",
     "SessionFailed",
     "SessionLost",
     "SetSubscriptionPermission",
+    "Simulate",
+    "SyncState",
     "TrackPermission",
     "TransportConnected",
     "TransportFailed",
@@ -133,6 +146,46 @@ class Join:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Override the token's key by key."""
     add_tracks: tuple[AddTrack, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A verified client lost its signalling connection and wants to go on with what it had (protocol.md §5.3)."""
+
+    session: SessionId
+    """The new connection's."""
+    claims: Claims
+    """Of the token that it came back with: a refreshed one will do after the first one's end."""
+    client: ClientDescription
+    single_peer_connection: bool
+    participant_sid: str = ""
+    """Whose session is to go on; empty: whoever has the identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """`sync_state`: what a client that came back believes to be the case."""
+
+    session: SessionId
+    published: tuple[TrackSid, ...] = ()
+    """Its own live publications."""
+    wished: tuple[TrackSid, ...] = ()
+    """Tracks that it subscribes to otherwise than by default …"""
+    subscribe: bool = False
+    """… namely so."""
+    disabled: tuple[TrackSid, ...] = ()
+    """Subscribed tracks whose packets it does not want now."""
+    received: tuple[tuple[ParticipantSid, int], ...] = ()
+    """Last reliable data packet by its sender."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulate:
+    """`simulate`: a test of the client itself; concerns nobody but the client."""
+
+    session: SessionId
+    scenario: Scenario
+    value: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +348,15 @@ class NegotiationFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class LastSequenceKnown:
+    """Answer to `effects.AskLastSequence`."""
+
+    participant: ParticipantId
+    last_sequence: int
+    """Of the last reliable data packet that it sent; 0 when there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class UpTrackStarted:
     """First media of a publication arrived, in this codec."""
 
@@ -421,6 +483,9 @@ class CloseRoom:
 
 RoomInput = (
     Join
+    | Resume
+    | SyncState
+    | Simulate
     | LeaveRequested
     | SessionLost
     | SessionFailed
@@ -436,6 +501,7 @@ RoomInput = (
     | TransportConnected
     | TransportFailed
     | NegotiationFailed
+    | LastSequenceKnown
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported

@@ -14,6 +14,7 @@ from sfu.room.devices import disabled_codecs
 from sfu.room.effects import (
     AddEngineParticipant,
     CloseSession,
+    DropSession,
     Emit,
     OpenTransport,
     ParticipantAborted,
@@ -45,6 +46,7 @@ __all__ = ["Membership", "leave_for"]
 _COME_BACK = frozenset(
     {
         DisconnectReason.STATE_MISMATCH,
+        DisconnectReason.SIGNAL_CLOSE,
         DisconnectReason.CONNECTION_TIMEOUT,
         DisconnectReason.MEDIA_FAILURE,
         DisconnectReason.MIGRATION,
@@ -64,6 +66,14 @@ _FAILURES = {
     "closed_by_peer": DisconnectReason.SIGNAL_CLOSE,
     "fault": DisconnectReason.MEDIA_FAILURE,
 }
+
+_PARTICIPANT_TIMERS = (
+    TimerKind.JOIN,
+    TimerKind.TOKEN,
+    TimerKind.TRANSPORT_CLOSED,
+    TimerKind.RESUME,
+    TimerKind.SPEAKER,
+)
 
 
 def leave_for(reason: DisconnectReason) -> Leave:
@@ -143,6 +153,7 @@ class Membership:
             region=self._state.settings.region,
             kind_details=kind_details_of(join.claims),
             auto_subscribe=join.auto_subscribe,
+            adaptive_stream=join.adaptive_stream,
             single_peer_connection=join.single_peer_connection,
         )
 
@@ -196,7 +207,14 @@ class Membership:
         if not participant.single_peer_connection:
             role = "publisher" if transport == transports.publisher else "subscriber"
         self._state.emit(
-            OpenTransport(participant.session.id, participant.id, transport, role, self._state.enabled_codecs)
+            OpenTransport(
+                session=participant.session.id,
+                participant=participant.id,
+                transport=transport,
+                role=role,
+                mime_types=self._state.enabled_codecs,
+                tcp_only=participant.identity in self._state.tcp_only,
+            )
         )
 
     # ------------------------------------------------------------ connection
@@ -245,13 +263,28 @@ class Membership:
             self.remove(participant, DisconnectReason.STATE_MISMATCH)
 
     def session_lost(self, participant: Participant) -> None:
-        """The participant stays while its transports live; one that was never active goes at once."""
+        """The participant stays while its transports live; one that was never active goes unless it is coming back."""
+        self._lose_session(participant)
+        closed = self._state.timers.is_set(TimerKind.TRANSPORT_CLOSED, participant.id)
+        if closed or not (participant.was_active or participant.id in self._state.returning):
+            self.remove(participant, DisconnectReason.SIGNAL_CLOSE)
+
+    def return_abandoned(self, participant: Participant) -> None:
+        """It was coming back and is not any more; see `session_lost`."""
+        if not (participant.reachable or participant.was_active):
+            self.remove(participant, DisconnectReason.SIGNAL_CLOSE)
+
+    def drop(self, participant: Participant) -> None:
+        """Its connection is cut without a word; the participant stays, as after any lost connection."""
+        if participant.reachable:
+            self._state.emit(DropSession(participant.session.id))
+            self._lose_session(participant)
+
+    def _lose_session(self, participant: Participant) -> None:
         participant.session.lost = True
+        participant.session.lost_at_s = self._state.now.monotonic_s
         del self._state.by_session[participant.session.id]
         self._state.timers.cancel(TimerKind.TOKEN, participant.id)
-        closed = self._state.timers.is_set(TimerKind.TRANSPORT_CLOSED, participant.id)
-        if closed or not participant.was_active:
-            self.remove(participant, DisconnectReason.SIGNAL_CLOSE)
 
     # ------------------------------------------------------------ leaving
 
@@ -290,14 +323,17 @@ class Membership:
         participant.touch()
         if participant.reachable:
             state.emit(CloseSession(participant.session.id, leave_for(reason) if says_leave else None))
-            participant.session.lost = True
-            del state.by_session[participant.session.id]
+            self._lose_session(participant)
         state.emit(RemoveEngineParticipant(participant.id))
         del state.participants[participant.id]
         del state.by_identity[participant.identity]
         for transport in participant.transports.all():
             state.by_transport.pop(transport, None)
-        for kind in (TimerKind.JOIN, TimerKind.TOKEN, TimerKind.TRANSPORT_CLOSED):
+        returning = state.returning.pop(participant.id, None)
+        if returning is not None:
+            # What is final is final for it too: who was removed must not come straight back.
+            state.emit(CloseSession(returning.session, leave_for(reason) if says_leave else None))
+        for kind in _PARTICIPANT_TIMERS:
             state.timers.cancel(kind, participant.id)
         if announce:
             self._announcer.came_or_went(participant)

@@ -6,15 +6,16 @@ encoded once per frame format.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from sfu.room.devices import DisabledCodecs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.ids import ParticipantSid, TrackSid
-    from sfu.room.devices import DisabledCodecs
-    from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError
+    from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError, VideoQuality
     from sfu.room.views import ParticipantView, RoomView, TrackView
 
 __all__ = [
@@ -28,12 +29,15 @@ __all__ = [
     "ParticipantUpdate",
     "Pong",
     "PongResponse",
+    "Reconnected",
     "RefreshedToken",
     "RequestEcho",
     "RequestResponse",
     "RoomUpdate",
     "SpeakerView",
     "SpeakersChanged",
+    "SubscribedCodec",
+    "SubscribedQualityUpdate",
     "SubscriptionPermissionUpdate",
     "SubscriptionResponse",
     "TrackPublished",
@@ -56,6 +60,16 @@ class Joined:
     enabled_publish_codecs: tuple[str, ...]
     """MIME types, video first."""
     disabled_codecs: DisabledCodecs
+    """Of this client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """`reconnect`: always the first message of a session that goes on over a new connection."""
+
+    last_message_seq: int = 0
+    """Of the last reliable data packet that arrived from the client: what came after it is to be sent again."""
+    disabled_codecs: DisabledCodecs = field(default_factory=DisabledCodecs)
     """Of this client."""
 
 
@@ -116,6 +130,24 @@ class TrackSubscribed:
     """`track_subscribed`: the client's own track has its first subscriber."""
 
     track_sid: TrackSid
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedCodec:
+    """Which qualities of one codec of a track somebody watches."""
+
+    codec: str
+    """As clients name it: `vp8`."""
+    enabled: tuple[VideoQuality, ...]
+    """Empty: nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedQualityUpdate:
+    """`subscribed_quality_update`: what its publisher may pause; the first codec is the track's own."""
+
+    track_sid: TrackSid
+    codecs: tuple[SubscribedCodec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +256,7 @@ class PongResponse:
 
 Message = (
     Joined
+    | Reconnected
     | Answer
     | Offer
     | Trickle
@@ -235,6 +268,7 @@ Message = (
     | Mute
     | SpeakersChanged
     | RoomUpdate
+    | SubscribedQualityUpdate
     | SubscriptionPermissionUpdate
     | SubscriptionResponse
     | RequestResponse

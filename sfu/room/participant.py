@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sfu.room.enums import DisconnectReason, ParticipantKind, ParticipantState
+from sfu.room.enums import DisconnectReason, ParticipantKind, ParticipantState, ResumeFailure
 from sfu.room.permissions import Allowance, claims_with, is_dependent
 from sfu.room.views import ParticipantView, PermissionView
 
@@ -59,6 +59,8 @@ class Participant:
     region: str = ""
     kind_details: tuple[int, ...] = ()
     auto_subscribe: bool = True
+    adaptive_stream: bool = False
+    """It tells the size in which it shows each track; until then it gets the smallest."""
     single_peer_connection: bool = False
     state: ParticipantState = ParticipantState.JOINED
     is_publisher: bool = False
@@ -72,6 +74,8 @@ class Participant:
     queued: dict[str, deque[AddTrack]] = field(default_factory=dict)
     """Announcements that wait for the end of the live publication with the same client id."""
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
+    resume_failure: ResumeFailure | None = None
+    """What it asked its next resume to suffer."""
     _version: int = 1
     _view: ParticipantView | None = None
 

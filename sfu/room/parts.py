@@ -1,7 +1,7 @@
 """The collaborators of one room, put together.
 
-Owns nothing but the wiring: which part knows which. Arrows point one way: membership → publishing → subscribing,
-and all of them → announcer → state.
+Owns nothing but the wiring: which part knows which. Arrows point one way: resuming and simulating →
+membership → publishing → subscribing → dynacast, and all of them → announcer → state.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfu.room.announcing import Announcer
+from sfu.room.dynacast import Dynacast
 from sfu.room.membership import Membership
 from sfu.room.permitting import Permitting
 from sfu.room.publishing import Publishing
+from sfu.room.resuming import Resuming, ResumingParts
+from sfu.room.simulating import Simulating
 from sfu.room.speakers import Speakers
 from sfu.room.subscribing import Subscribing
 
@@ -33,14 +36,18 @@ class Parts:
     membership: Membership
     permitting: Permitting
     speakers: Speakers
+    dynacast: Dynacast
+    resuming: Resuming
+    simulating: Simulating
 
 
 def assemble(state: RoomState) -> Parts:
     """All parts round one state."""
     announcer = Announcer(state)
-    subscribing = Subscribing(state)
+    dynacast = Dynacast(state)
+    subscribing = Subscribing(state, dynacast)
     speakers = Speakers(state)
-    publishing = Publishing(state, announcer, subscribing, speakers)
+    publishing = Publishing(state, announcer, subscribing, speakers, dynacast)
     membership = Membership(state, announcer, publishing, subscribing)
     return Parts(
         state=state,
@@ -50,4 +57,7 @@ def assemble(state: RoomState) -> Parts:
         membership=membership,
         permitting=Permitting(state, announcer, publishing, subscribing, membership),
         speakers=speakers,
+        dynacast=dynacast,
+        resuming=Resuming(state, ResumingParts(announcer, subscribing, speakers, dynacast, membership)),
+        simulating=Simulating(state, membership),
     )

@@ -48,8 +48,12 @@ class Publication:
     sdp_track_id: str = ""
     """Track id in the SDP, which some clients rewrite: how a line is known again."""
     subscriptions: dict[ParticipantId, Subscription] = field(default_factory=dict)
+    muted_by_server: bool = False
+    """An administrator muted it last."""
     subscriber_told: bool = False
     """`track_subscribed` was sent."""
+    told_quality: VideoQuality | None = None
+    """What its publisher heard last of the quality that is watched; `None`: nothing yet."""
 
     @property
     def sid(self) -> TrackSid:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sfu.room.announcing import Announcer
+    from sfu.room.dynacast import Dynacast
     from sfu.room.inputs import (
         AddTrack,
         MuteOwnTrack,
@@ -47,11 +48,19 @@ __all__ = ["Publishing"]
 class Publishing:
     """All publications of a room."""
 
-    def __init__(self, state: RoomState, announcer: Announcer, subscribing: Subscribing, speakers: Speakers) -> None:
+    def __init__(
+        self,
+        state: RoomState,
+        announcer: Announcer,
+        subscribing: Subscribing,
+        speakers: Speakers,
+        dynacast: Dynacast,
+    ) -> None:
         self._state = state
         self._announcer = announcer
         self._subscribing = subscribing
         self._speakers = speakers
+        self._dynacast = dynacast
 
     # ------------------------------------------------------------ announcements
 
@@ -127,6 +136,7 @@ class Publishing:
         self._announcer.changed(owner)
         for publication in started:
             self._subscribing.publication_went_live(publication)
+            self._dynacast.began(publication)
             self._state.emit(Emit(TrackPublishedEvent(self._state.view(), owner.view(), publication.view)))
 
     def media_started(self, up_track: UpTrackId, mime_type: str) -> None:
@@ -146,6 +156,7 @@ class Publishing:
         self._speakers.microphone_stopped(publication)
         del owner.publications[publication.sid]
         self._subscribing.publication_ended(publication)
+        self._dynacast.ended(publication)
         del self._state.publications[publication.sid]
         del self._state.up_tracks[publication.up_track]
         self._state.emit(CloseUpTrack(publication.up_track))
@@ -196,12 +207,14 @@ class Publishing:
         if publication is None:
             self._not_found(participant, request.echo)
         else:
+            publication.muted_by_server = False
             self._set_muted(publication, muted=request.muted)
 
     def mute_by_server(self, publication: Publication, *, muted: bool) -> None:
         """An administrator mutes or unmutes: the client is told to follow."""
         if publication.view.muted != muted:
             self._state.send((publication.owner,), Mute(publication.sid, muted))
+            publication.muted_by_server = muted
             self._set_muted(publication, muted=muted)
 
     def update_audio(self, participant: Participant, request: UpdateOwnAudioTrack) -> None:
@@ -226,6 +239,7 @@ class Publishing:
             self._not_found(participant, request.echo)
             return
         publication.change(self._state.now, width=request.width, height=request.height)
+        self._subscribing.layers_changed(publication)
         self._tell_changed(publication)
 
     def _own(self, participant: Participant, sid: TrackSid) -> Publication | None:
@@ -243,6 +257,7 @@ class Publishing:
             self._state.emit(MuteUpTrack(publication.up_track, muted))
             if muted:
                 self._speakers.microphone_stopped(publication)
+            self._dynacast.muted_changed(publication)
         self._tell_changed(publication)
 
     def _tell_changed(self, publication: Publication) -> None:

@@ -8,7 +8,7 @@ Driven by `sfu.control.actor`: one input at a time, effects carried out in order
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from sfu.errors import ErrorCode, SfuError
 from sfu.ids import ParticipantId, RoomId, RoomSid, TrackSid
@@ -21,14 +21,18 @@ from sfu.room.inputs import (
     DownTrackBound,
     DownTrackCodecUnsupported,
     Join,
+    LastSequenceKnown,
     LeaveRequested,
     MuteOwnTrack,
     NegotiationFailed,
     OfferReceived,
+    Resume,
     RoomInput,
     SessionFailed,
     SessionLost,
     SetSubscriptionPermission,
+    Simulate,
+    SyncState,
     TransportConnected,
     TransportFailed,
     UpdateOwnAudioTrack,
@@ -64,16 +68,28 @@ _SessionInput = (
     | UpdateOwnMetadata
     | UpdateOwnAudioTrack
     | UpdateOwnVideoTrack
+    | SyncState
+    | Simulate
 )
 _EngineInput = (
     TransportConnected
     | TransportFailed
     | NegotiationFailed
+    | LastSequenceKnown
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
     | AudioLevelsMeasured
 )
+
+_ParticipantTimer = Literal[
+    TimerKind.JOIN,
+    TimerKind.TOKEN,
+    TimerKind.RESUME,
+    TimerKind.SPEAKER,
+    TimerKind.TRANSPORT_CLOSED,
+    TimerKind.UNKNOWN_TRACK,
+]
 
 
 class Room:
@@ -131,10 +147,13 @@ class Room:
         match event:
             case Join():
                 self._parts.membership.join(event)
+            case Resume():
+                self._parts.resuming.begin(event)
             case (
                 TransportConnected()
                 | TransportFailed()
                 | NegotiationFailed()
+                | LastSequenceKnown()
                 | UpTrackStarted()
                 | DownTrackBound()
                 | DownTrackCodecUnsupported()
@@ -154,10 +173,16 @@ class Room:
                 | UpdateOwnMetadata()
                 | UpdateOwnAudioTrack()
                 | UpdateOwnVideoTrack()
+                | SyncState()
+                | Simulate()
             ):
                 participant = self._state.by_session.get(event.session)
                 if participant is not None:
                     self._hear_session(participant, event)
+                elif isinstance(event, LeaveRequested):
+                    self._parts.resuming.leave(event.session, event.reason)
+                elif isinstance(event, SessionLost | SessionFailed):
+                    self._parts.resuming.abandon(event.session)
             case _:
                 self._administration.carry_out(event)
         return self._state.drain()
@@ -189,8 +214,16 @@ class Room:
                 parts.subscribing.allowance_changed(participant)
             case UpdateOwnMetadata():
                 parts.permitting.update_own(participant, event)
+            case SyncState() | Simulate():
+                self._hear_returned(participant, event)
             case _:
                 self._hear_publisher(participant, event)
+
+    def _hear_returned(self, participant: Participant, event: SyncState | Simulate) -> None:
+        if isinstance(event, SyncState):
+            self._parts.resuming.synchronise(participant, event)
+        else:
+            self._parts.simulating.play(participant, event)
 
     def _hear_publisher(
         self, participant: Participant, event: AddTrack | MuteOwnTrack | UpdateOwnAudioTrack | UpdateOwnVideoTrack
@@ -217,6 +250,8 @@ class Room:
                 parts.membership.transport_failed(event.transport, event.reason)
             case NegotiationFailed():
                 parts.membership.negotiation_failed(event.transport)
+            case LastSequenceKnown():
+                parts.resuming.complete(event.participant, event.last_sequence)
             case UpTrackStarted():
                 parts.publishing.media_started(event.up_track, event.mime_type)
             case DownTrackBound():
@@ -231,25 +266,36 @@ class Room:
                 assert_never(event)
 
     def _expire(self, key: TimerKey) -> None:
-        kind, owner, sid = key.kind, ParticipantId(key.owner), TrackSid(key.sid)
         parts = self._parts
-        match kind:
+        match key.kind:
             case TimerKind.START:
                 pass  # its effect waits in the state
-            case TimerKind.JOIN:
-                parts.membership.join_expired(owner)
-            case TimerKind.TOKEN:
-                self._refresh_token(owner)
-            case TimerKind.TRANSPORT_CLOSED:
-                parts.membership.transport_close_expired(owner)
-            case TimerKind.UNKNOWN_TRACK:
-                parts.subscribing.unknown_expired(owner, sid)
+            case TimerKind.DYNACAST:
+                parts.dynacast.expired(TrackSid(key.sid))
             case TimerKind.UPDATES:
                 parts.announcer.flush()
             case TimerKind.COUNTS:
                 parts.announcer.room_changed()
             case TimerKind.EMPTY:
                 parts.membership.close(DisconnectReason.ROOM_CLOSED)
+            case _:
+                self._expire_of_participant(key.kind, ParticipantId(key.owner), TrackSid(key.sid))
+
+    def _expire_of_participant(self, kind: _ParticipantTimer, owner: ParticipantId, sid: TrackSid) -> None:
+        parts = self._parts
+        match kind:
+            case TimerKind.JOIN:
+                parts.membership.join_expired(owner)
+            case TimerKind.TOKEN:
+                self._refresh_token(owner)
+            case TimerKind.RESUME:
+                parts.resuming.complete(owner)
+            case TimerKind.SPEAKER:
+                parts.simulating.speech_ended(owner)
+            case TimerKind.TRANSPORT_CLOSED:
+                parts.membership.transport_close_expired(owner)
+            case TimerKind.UNKNOWN_TRACK:
+                parts.subscribing.unknown_expired(owner, sid)
             case _:
                 assert_never(kind)
 
@@ -260,6 +306,8 @@ class Room:
 
     def _refuse(self, event: RoomInput) -> list[Effect]:
         """After the end: who asks is answered, the rest is late and means nothing."""
+        if isinstance(event, Resume):
+            return [CloseSession(event.session, Leave(DisconnectReason.STATE_MISMATCH, LeaveAction.RECONNECT))]
         if isinstance(event, Join):
             # Come back: the name may be taken by a new room.
             return [CloseSession(event.session, Leave(DisconnectReason.JOIN_FAILURE, LeaveAction.RECONNECT))]

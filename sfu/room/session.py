@@ -5,6 +5,7 @@ Owns whether messages can still reach the client. Never sends: that is `state.Ro
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,20 @@ __all__ = ["Session"]
 
 @dataclass(slots=True)
 class Session:
-    """The connection of `id`; once lost it never comes back."""
+    """The connection of `id`; once lost it never comes back: who resumes gets another one."""
 
     id: SessionId
     client: ClientDescription
+    may_replay: bool = False
+    """It goes on where another one broke: once it may ask for the data that it has missed."""
     lost: bool = False
+    lost_at_s: float = math.inf
+    """When that was noticed (monotonic)."""
+
+    @property
+    def knows_departures(self) -> bool:
+        """Wants to hear on resume who left meanwhile (level 9)."""
+        return self.client.protocol >= 9
 
     @property
     def knows_identity_switch(self) -> bool:

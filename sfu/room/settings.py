@@ -83,6 +83,12 @@ class RoomSettings:
     """How long a subscription to an unknown track stays desired."""
     transport_close_grace_s: float = 2.0
     """A peer that closed its transport has this long to say `leave`."""
+    dynacast_pause_delay_s: float = 5.0
+    """Wait before a publisher hears that a layer is watched no more."""
+    resume_wait_s: float = 1.0
+    """How long a client that came back waits for the engine to say what arrived from it."""
+    unnoticed_loss_s: float = 30.0
+    """A lost connection is noticed within that time: what was said before has arrived."""
     max_pending_tracks: int = 64
     """Announced but not yet offered tracks of one participant."""
     max_unknown_tracks: int = 512

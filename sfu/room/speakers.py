@@ -81,6 +81,18 @@ class Speakers:
             speaker = SpeakerView(publication.owner.sid, level, active=True)
             self._state.send((subscription.subscriber,), SpeakersChanged((speaker,)))
 
+    def tell_returned(self, subscriber: Participant) -> None:
+        """One that was away learns of all that it hears who speaks and who does not."""
+        heard = {subscriber.id: subscriber} if any(map(_is_open, subscriber.publications.values())) else {}
+        for subscription in subscriber.subscriptions.values():
+            publication = subscription.publication
+            if publication is not None and subscription.bound and publication.view.source is TrackSource.MICROPHONE:
+                heard[publication.owner.id] = publication.owner
+        levels = {owner: self._told.get(owner, 0.0) for owner in sorted(heard, key=lambda o: -self._told.get(o, 0.0))}
+        if levels:
+            speakers = tuple(SpeakerView(heard[owner].sid, level, level > 0) for owner, level in levels.items())
+            self._state.send((subscriber,), SpeakersChanged(speakers))
+
     def _loudness(self, levels: Sequence[AudioActivity]) -> dict[ParticipantId, float]:
         loudest: dict[ParticipantId, float] = {}
         for activity in levels:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sfu.ids import DownTrackId, ParticipantId, RoomId, RoomSid, SessionId, TrackSid, TransportId, UpTrackId, random_sid
 from sfu.room.census import Census
 from sfu.room.codecs import canonical_mimes
+from sfu.room.departures import Departures
 from sfu.room.effects import Effect, RefreshToken, Send
 from sfu.room.messages import Message, RequestEcho, RequestResponse
 from sfu.room.timers import TimerKind, Timers
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sfu.room.enums import RequestReason
+    from sfu.room.inputs import Resume
     from sfu.room.participant import Participant
     from sfu.room.publication import Publication
     from sfu.room.settings import Now, RoomSettings
@@ -46,6 +48,7 @@ class RoomState:
         self.now = now
         self.timers = Timers()
         self.census = Census()
+        self.departures = Departures()
         self.participants: dict[ParticipantId, Participant] = {}
         self.by_identity: dict[str, Participant] = {}
         self.by_session: dict[SessionId, Participant] = {}
@@ -54,6 +57,10 @@ class RoomState:
         """Live ones."""
         self.up_tracks: dict[UpTrackId, Publication] = {}
         self.down_tracks: dict[DownTrackId, Subscription] = {}
+        self.returning: dict[ParticipantId, Resume] = {}
+        """Clients that came back, until the engine has said what they need not send again."""
+        self.tcp_only: dict[str, None] = {}
+        """Identities that want no UDP, the last ones to say so; in the order in which they did."""
         self._effects: list[Effect] = []
 
     # ------------------------------------------------------------ effects

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sfu.ids import DownTrackId, ParticipantId, SessionId, TrackSid, next_id
-from sfu.room.effects import AddDownTrack, EnableDownTrack, RemoveDownTrack, Send
-from sfu.room.enums import SubscriptionError
+from sfu.room.effects import AddDownTrack, EnableDownTrack, RemoveDownTrack, Send, SetDownTrackLayers
+from sfu.room.enums import SubscriptionError, VideoQuality
+from sfu.room.layers import NO_LIMIT, NO_WISH, LayerWish
 from sfu.room.messages import SubscriptionPermissionUpdate, SubscriptionResponse, TrackSubscribed
 from sfu.room.subscription import Subscription
 from sfu.room.timers import TimerKind
@@ -18,6 +19,7 @@ from sfu.room.timers import TimerKind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sfu.room.dynacast import Dynacast
     from sfu.room.inputs import UpdateTrackSettings
     from sfu.room.participant import Participant
     from sfu.room.publication import Publication
@@ -29,8 +31,9 @@ __all__ = ["Subscribing"]
 class Subscribing:
     """All subscriptions of a room."""
 
-    def __init__(self, state: RoomState) -> None:
+    def __init__(self, state: RoomState, dynacast: Dynacast) -> None:
         self._state = state
+        self._dynacast = dynacast
 
     # ------------------------------------------------------------ causes
 
@@ -103,11 +106,31 @@ class Subscribing:
             if publication is None or publication.owner is participant:
                 continue
             subscription = self._subscription(participant, publication)
-            enabled = not settings.disabled
-            if subscription.enabled != enabled:
-                subscription.enabled = enabled
-                if subscription.down_track is not None:
-                    self._state.emit(EnableDownTrack(subscription.down_track, enabled))
+            subscription.wish = LayerWish(settings.quality, settings.width, settings.height, settings.fps)
+            self._limit(subscription)
+            self._enable(subscription, enabled=not settings.disabled)
+            self._dynacast.changed(publication)
+
+    def disable(self, participant: Participant, track_sids: Iterable[TrackSid]) -> None:
+        """`track_sids_disabled` of a client that came back; it does not name what it wants enabled."""
+        for sid in track_sids:
+            subscription = participant.subscriptions.get(sid)
+            if subscription is not None:
+                self._enable(subscription, enabled=False)
+                if subscription.publication is not None:
+                    self._dynacast.changed(subscription.publication)
+
+    def _enable(self, subscription: Subscription, *, enabled: bool) -> None:
+        if subscription.enabled != enabled:
+            subscription.enabled = enabled
+            if subscription.down_track is not None:
+                self._state.emit(EnableDownTrack(subscription.down_track, enabled))
+
+    def layers_changed(self, publication: Publication) -> None:
+        """The publication's dimensions changed: what subscribers asked for may be another layer now."""
+        for subscription in publication.subscriptions.values():
+            self._limit(subscription)
+        self._dynacast.changed(publication)
 
     def unknown_expired(self, owner: ParticipantId, sid: TrackSid) -> None:
         """A desired track has not appeared in time."""
@@ -125,7 +148,7 @@ class Subscribing:
         ):
             self._state.send((participant,), SubscriptionResponse(sid, SubscriptionError.TRACK_NOT_FOUND))
         elif not known:
-            participant.subscriptions[sid] = Subscription(participant, sid, desired=True)
+            participant.subscriptions[sid] = Subscription(participant, sid, desired=True, wish=_first_wish(participant))
             due_s = self._state.now.monotonic_s + self._state.settings.unknown_track_s
             self._state.timers.set(TimerKind.UNKNOWN_TRACK, due_s, participant.id, sid)
 
@@ -160,7 +183,7 @@ class Subscribing:
     ) -> Subscription:
         subscription = participant.subscriptions.get(publication.sid)
         if subscription is None:
-            subscription = Subscription(participant, publication.sid)
+            subscription = Subscription(participant, publication.sid, wish=_first_wish(participant))
             participant.subscriptions[publication.sid] = subscription
             self._attach(subscription, publication)
         if desired is not None:
@@ -197,6 +220,7 @@ class Subscribing:
         if not wanted or subscription.told_allowed == allowed:
             return None
         subscription.told_allowed = allowed
+        subscription.was_forbidden |= not allowed
         return SubscriptionPermissionUpdate(owner.sid, publication.sid, allowed)
 
     def _bind(self, subscription: Subscription, publication: Publication) -> None:
@@ -218,6 +242,9 @@ class Subscribing:
                 enabled=subscription.enabled,
             )
         )
+        subscription.told_limit = NO_LIMIT
+        self._limit(subscription)
+        self._dynacast.changed(publication)
 
     def _unbind(self, subscription: Subscription) -> None:
         if subscription.down_track is not None:
@@ -225,3 +252,17 @@ class Subscribing:
             del self._state.down_tracks[subscription.down_track]
             subscription.down_track = None
             subscription.bound = False
+            if subscription.publication is not None:
+                self._dynacast.changed(subscription.publication)
+
+    def _limit(self, subscription: Subscription) -> None:
+        """Tells the engine what the subscriber is to get, when that is news."""
+        limit = subscription.limit()
+        if subscription.down_track is not None and subscription.told_limit != limit:
+            subscription.told_limit = limit
+            self._state.emit(SetDownTrackLayers(subscription.down_track, limit.max_spatial, limit.max_temporal))
+
+
+def _first_wish(participant: Participant) -> LayerWish:
+    """Before a client says in which size it shows a track (protocol.md §4.3)."""
+    return LayerWish(VideoQuality.LOW) if participant.adaptive_stream else NO_WISH

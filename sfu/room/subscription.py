@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sfu.room.enums import TrackType
+from sfu.room.layers import NO_LIMIT, NO_WISH, LayerLimit, LayerWish, layer_limit
+
 if TYPE_CHECKING:
     from sfu.ids import DownTrackId, TrackSid
     from sfu.room.participant import Participant
@@ -27,11 +30,23 @@ class Subscription:
     desired: bool = False
     told_allowed: bool | None = None
     """What `subscription_permission_update` said last."""
+    was_forbidden: bool = False
+    """It has said no at least once."""
     down_track: DownTrackId | None = None
     """Set while the engine has it."""
     bound: bool = False
     """Its packets flow."""
     enabled: bool = True
     """`UpdateTrackSettings.disabled` is off."""
+    wish: LayerWish = NO_WISH
+    """What `UpdateTrackSettings` said of layers."""
+    told_limit: LayerLimit = NO_LIMIT
+    """What the engine's down track was told."""
     codec_unsupported: bool = False
     """Not tried again until the client subscribes anew."""
+
+    def limit(self) -> LayerLimit:
+        """Most that it is to get of the publication as it is now."""
+        if self.publication is None or self.publication.type is not TrackType.VIDEO:
+            return NO_LIMIT
+        return layer_limit(self.publication.view, self.wish)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
@@ -15,9 +16,9 @@ from google.protobuf.message import DecodeError
 from livekit.protocol import models, rtc
 
 from sfu.control.requests import ClientAnswer, ClientCandidate, ClientOffer, TransportRequest
-from sfu.ids import SessionId, TrackSid
+from sfu.ids import ParticipantSid, SessionId, TrackSid
 from sfu.room import inputs
-from sfu.room.enums import DisconnectReason, RequestReason, TrackSource, TrackType, VideoQuality
+from sfu.room.enums import DisconnectReason, RequestReason, Scenario, TrackSource, TrackType, VideoQuality
 from sfu.room.messages import Message, Pong, PongResponse, RequestEcho, RequestResponse
 from sfu.room.views import LayerView
 
@@ -37,6 +38,8 @@ _LEAVE_REASONS = {
 }
 _SOURCES = {source.value: source for source in TrackSource}
 _TYPES = {kind.value: kind for kind in TrackType}
+_MAX_LAYERS = 8
+"""Of one track; encoders make three."""
 _QUALITIES = {quality.value: quality for quality in VideoQuality}
 
 
@@ -120,7 +123,7 @@ def _layers(layers: Iterable[models.VideoLayer]) -> tuple[LayerView, ...]:
             rid=layer.rid,
             repair_ssrc=layer.repair_ssrc,
         )
-        for layer in layers
+        for layer in islice(layers, _MAX_LAYERS)
     )
 
 
@@ -145,17 +148,22 @@ def _mute(session: SessionId, request: rtc.MuteTrackRequest) -> Translated:
     return inputs.MuteOwnTrack(session, TrackSid(request.sid), request.muted, RequestEcho("mute", request))
 
 
-def _subscription(session: SessionId, request: rtc.UpdateSubscription) -> Translated:
+def _subscription(session: SessionId, request: rtc.UpdateSubscription) -> inputs.UpdateSubscription:
     sids = [*request.track_sids]
     for tracks in request.participant_tracks:
         sids.extend(tracks.track_sids)
-    return inputs.UpdateSubscription(session, tuple(map(TrackSid, dict.fromkeys(sids))), request.subscribe)
+    return inputs.UpdateSubscription(session, _sids(sids), request.subscribe)
+
+
+def _sids(sids: Iterable[str]) -> tuple[TrackSid, ...]:
+    """Each once: what one request may ask for over and over is work for all."""
+    return tuple(map(TrackSid, dict.fromkeys(sids)))
 
 
 def _track_setting(session: SessionId, request: rtc.UpdateTrackSettings) -> Translated:
     return inputs.UpdateTrackSettings(
         session=session,
-        track_sids=tuple(map(TrackSid, request.track_sids)),
+        track_sids=_sids(request.track_sids),
         disabled=request.disabled,
         quality=_QUALITIES.get(request.quality, VideoQuality.HIGH),
         width=request.width,
@@ -206,6 +214,26 @@ def _leave(session: SessionId, request: rtc.LeaveRequest) -> Translated:
     return inputs.LeaveRequested(session, _LEAVE_REASONS.get(request.reason, DisconnectReason.CLIENT_INITIATED))
 
 
+def _sync_state(session: SessionId, request: rtc.SyncState) -> Translated:
+    """Descriptions and channels are of use to a server that has to build the connections anew; ours has them."""
+    subscription = _subscription(session, request.subscription)
+    return inputs.SyncState(
+        session=session,
+        published=tuple(TrackSid(published.track.sid) for published in request.publish_tracks),
+        wished=subscription.track_sids,
+        subscribe=subscription.subscribe,
+        disabled=_sids(request.track_sids_disabled),
+        received=tuple((ParticipantSid(s.publisher_sid), s.last_seq) for s in request.datachannel_receive_states),
+    )
+
+
+def _simulate(session: SessionId, request: rtc.SimulateScenario) -> Translated:
+    name = request.WhichOneof("scenario")
+    if name is None:
+        return None
+    return inputs.Simulate(session, Scenario(name), int(getattr(request, name)))
+
+
 def _not_offered(name: str) -> Callable[[SessionId, Any], Translated]:
     """Data tracks and blobs: this server says at once that it has none, so that nobody waits for them."""
 
@@ -231,6 +259,8 @@ _TRANSLATORS: Mapping[str, Callable[[SessionId, Any], Translated]] = {
     "subscription": _subscription,
     "track_setting": _track_setting,
     "leave": _leave,
+    "sync_state": _sync_state,
+    "simulate": _simulate,
     "subscription_permission": _subscription_permission,
     "update_metadata": _metadata,
     "update_audio_track": _audio_track,

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from livekit.protocol import models, rtc
 
 from sfu.room import messages as msg
-from sfu.room.enums import LeaveAction
+from sfu.room.enums import LeaveAction, VideoQuality
 from signaling.wire.views import participant_info, room_info, track_info, wire_number
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class ServerFacts:
     region: str = ""
     ice_servers: tuple[IceServer, ...] = ()
     ping_interval_s: int = 5
-    ping_timeout_s: int = 15
+    ping_timeout_s: int = 10
+    """The reference says 15; but then a client that lost its network would notice only when it is gone here."""
 
 
 class WireEncoder:
@@ -88,6 +89,8 @@ class WireEncoder:
         """The message as LiveKit's."""
         if isinstance(message, msg.Joined):
             return rtc.SignalResponse(join=self._join(message))
+        if isinstance(message, msg.Reconnected):
+            return rtc.SignalResponse(reconnect=self._reconnect(message))
         return _RESPONSES[type(message)](message)
 
     def _join(self, message: msg.Joined) -> rtc.JoinResponse:
@@ -107,6 +110,14 @@ class WireEncoder:
             sif_trailer=message.sif_trailer,
             enabled_publish_codecs=[models.Codec(mime=mime) for mime in message.enabled_publish_codecs],
             fast_publish=message.fast_publish,
+        )
+
+    def _reconnect(self, message: msg.Reconnected) -> rtc.ReconnectResponse:
+        return rtc.ReconnectResponse(
+            ice_servers=self._ice_servers,
+            server_info=self._server_info,
+            client_configuration=_client_configuration(message.disabled_codecs),
+            last_message_seq=message.last_message_seq,
         )
 
 
@@ -158,6 +169,27 @@ def _speakers(message: msg.SpeakersChanged) -> rtc.SignalResponse:
     return rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=speakers))
 
 
+def _subscribed_qualities(message: msg.SubscribedQualityUpdate) -> rtc.SignalResponse:
+    codecs = [
+        rtc.SubscribedCodec(
+            codec=codec.codec,
+            qualities=[
+                rtc.SubscribedQuality(quality=wire_number(quality), enabled=quality in codec.enabled)
+                for quality in (VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH)
+            ],
+        )
+        for codec in message.codecs
+    ]
+    return rtc.SignalResponse(
+        subscribed_quality_update=rtc.SubscribedQualityUpdate(
+            track_sid=message.track_sid,
+            # Clients older than the list of codecs read the first one's qualities here.
+            subscribed_qualities=codecs[0].qualities if codecs else (),
+            subscribed_codecs=codecs,
+        )
+    )
+
+
 def _request_response(message: msg.RequestResponse) -> rtc.SignalResponse:
     answer = rtc.RequestResponse(
         request_id=message.request_id, reason=wire_number(message.reason), message=message.message
@@ -187,6 +219,7 @@ _RESPONSES: Mapping[type[msg.Message], Callable[[Any], rtc.SignalResponse]] = {
     msg.Mute: lambda m: rtc.SignalResponse(mute=rtc.MuteTrackRequest(sid=m.track_sid, muted=m.muted)),
     msg.SpeakersChanged: _speakers,
     msg.RoomUpdate: lambda m: rtc.SignalResponse(room_update=rtc.RoomUpdate(room=room_info(m.room))),
+    msg.SubscribedQualityUpdate: _subscribed_qualities,
     msg.SubscriptionPermissionUpdate: lambda m: rtc.SignalResponse(
         subscription_permission_update=rtc.SubscriptionPermissionUpdate(
             participant_sid=m.participant_sid, track_sid=m.track_sid, allowed=m.allowed

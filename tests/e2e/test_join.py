@@ -144,7 +144,7 @@ def _assert_complete(join: rtc.JoinResponse, room: str, path: JoinPath) -> None:
     assert (info.version, info.edition, info.agent_protocol) == (join.server_version, 0, 1)
     assert info.protocol >= 16
     assert info.node_id.startswith("ND_")
-    assert (join.ping_interval, join.ping_timeout) == (5, 15)
+    assert (join.ping_interval, join.ping_timeout) == (5, 10 if OWN else 15)
     assert len(join.sif_trailer) >= 8
     assert join.fast_publish
     assert join.room.sid.startswith("RM_")
@@ -356,3 +356,38 @@ async def test_sdk_joins_and_publishes_on_both_paths_into_one_room(endpoint: End
     ):
         await assert_tone(await one.subscribed("two"), 440)
         await two.subscribed("one")
+
+
+async def test_a_browser_publishes_in_the_only_codec_of_the_room(path: JoinPath, chromium: Browser) -> None:
+    """JOI10."""
+    codecs = [{"mime": "audio/opus"}, {"mime": "video/h264"}]
+    async with started(ServerSpec(config={"room": {"enabled_codecs": codecs}})) as server:
+        room = unique("h264")
+        async with (
+            sdk(server.endpoint, "bob", room, path) as bob,
+            chromium.client(server.endpoint, "web", room, path) as web,
+        ):
+            await web.publish_bars()
+            await bob.subscribed("web")
+            publication = next(iter(bob.remote("web").track_publications.values()))
+            assert publication.mime_type.lower() == "video/h264"
+
+
+async def test_a_device_is_told_what_it_cannot_do(endpoint: Endpoint, path: JoinPath) -> None:
+    """JOI12: Safari is to leave AV1 alone, whether it says its name or its header does; Chrome hears nothing."""
+    safari = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/17.6 Safari/605.1.15"
+    for browser, header, disabled in (("Safari", "", ["video/av1"]), ("", safari, ["video/av1"]), ("Chrome", "", [])):
+        request = rtc.JoinRequest()
+        request.client_info.sdk = models.ClientInfo.SDK.JS
+        request.client_info.browser = browser
+        query = {} if path.single else {"sdk": "js", "browser": browser}
+        client = WireClient("device")
+        try:
+            token = endpoint.token("device", unique("device"))
+            await client.connect(
+                endpoint, token, path, request=request, headers={"User-Agent": header} if header else None, **query
+            )
+            configuration = (await client.response("join")).client_configuration
+            assert [codec.mime.lower() for codec in configuration.disabled_codecs.codecs] == disabled
+        finally:
+            await client.close()

@@ -13,8 +13,11 @@ from livekit import rtc
 from livekit.protocol import models
 from livekit.protocol import rtc as wire_rtc
 
+from tests.e2e.support.api_client import twirp
 from tests.e2e.support.browser import Browser
+from tests.e2e.support.crowd import crowd
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.journal import eventually
 from tests.e2e.support.media import assert_tone, publish_tone
 from tests.e2e.support.netns import namespace
 from tests.e2e.support.sdk_client import SdkClient, sdk
@@ -120,6 +123,30 @@ async def test_clients_come_back_after_a_restart(path: JoinPath, chromium: Brows
             assert await web.run("return e2e.room.getSid()") != old_room
             await py.remote_here("web", timeout_s=20)
             await assert_tone(await py.subscribed("web", since=since_py, timeout_s=30), 440)
+
+
+async def test_twenty_come_back_after_a_restart() -> None:
+    """REC10: nobody is left behind; the time that 95 % of them took is printed."""
+    async with started() as server:
+        endpoint, room, paths = server.endpoint, unique("crowd"), list(JoinPath)
+        names = {f"c{number}" for number in range(20)}
+        joins = [(endpoint.token(name, room), paths[number % 2]) for number, name in enumerate(sorted(names))]
+        async with crowd(endpoint, joins):
+            server.signal(signal.SIGKILL)
+            await server.wait(timeout_s=5)
+            await server.start()
+            begun_s, back_s = time.monotonic(), dict[str, float]()
+
+            async def all_back() -> bool:
+                answer = await twirp(endpoint, "ListParticipants", {"room": room}, token=endpoint.admin(room))
+                listed = answer.json.get("participants", []) if answer.status == 200 else []
+                for one in listed:
+                    if one["state"] == "ACTIVE":
+                        back_s.setdefault(one["identity"], time.monotonic() - begun_s)
+                return set(back_s) == names
+
+            await eventually(all_back, "return of all twenty", timeout_s=60)
+            print(f"95 % were back {sorted(back_s.values())[18]:.1f} s after the server was")  # noqa: T201
 
 
 @pytest.mark.skipif(not OWN, reason="the reference's status for this differs")

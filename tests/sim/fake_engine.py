@@ -30,12 +30,13 @@ from sfu.room.enums import TrackType
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sfu.ids import DownTrackId, ParticipantId, RoomId, UpTrackId
+    from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RoomId, UpTrackId
     from sfu.room.effects import (
         AddDownTrack,
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDownTrackLayers,
         UpdateEngineParticipant,
     )
 
@@ -62,6 +63,7 @@ class FakeTransport:
     down_tracks: dict[DownTrackId, AddDownTrack] = field(default_factory=dict)
     free_lines: int = 0
     connected: bool = False
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,12 @@ class FakeEngine:
         self.up_tracks: dict[UpTrackId, TransportId] = {}
         self.muted: dict[UpTrackId, bool] = {}
         self.down_track_enabled: dict[DownTrackId, bool] = {}
+        self.down_track_layers: dict[DownTrackId, tuple[int, int]] = {}
+        """`(max_spatial, max_temporal)` of those that were limited."""
         self.sent_data: list[tuple[RoomId, bytes, bool, Sequence[ParticipantId] | None]] = []
         self.answers_offers = True
+        self.last_sequence = 0
+        self.replayed: list[tuple[ParticipantId, tuple[tuple[ParticipantSid, int], ...]]] = []
         self._tells: deque[tuple[RoomId, EngineTell]] = deque()
 
     # ------------------------------------------------------------ what tests make happen
@@ -188,6 +194,21 @@ class FakeEngine:
         """See `EnginePort`."""
         self.transports[transport].candidates.append(candidate)
 
+    def restart_ice(self, transport: TransportId) -> None:
+        """See `EnginePort`."""
+        state = self.transports[transport]
+        assert state.role == "subscriber"
+        state.restarts += 1
+        self._offer(state)
+
+    def ask_last_sequence(self, participant: ParticipantId) -> None:
+        """See `EnginePort`."""
+        self._later(self.participants[participant], inputs.LastSequenceKnown(participant, self.last_sequence))
+
+    def replay_data(self, participant: ParticipantId, received: Sequence[tuple[ParticipantSid, int]]) -> None:
+        """See `EnginePort`."""
+        self.replayed.append((participant, tuple(received)))
+
     def mute_up_track(self, up_track: UpTrackId, *, muted: bool) -> None:
         """See `EnginePort`."""
         self.muted[up_track] = muted
@@ -212,9 +233,14 @@ class FakeEngine:
         """See `EnginePort`."""
         self.down_track_enabled[down_track] = enabled
 
+    def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
+        """See `EnginePort`."""
+        self.down_track_layers[effect.down_track] = (effect.max_spatial, effect.max_temporal)
+
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
         del self.down_track_enabled[down_track]
+        self.down_track_layers.pop(down_track, None)
         for transport in self.transports.values():
             transport.down_tracks.pop(down_track, None)
 

@@ -12,7 +12,7 @@ from sfu.control.requests import ClientAnswer, ClientOffer
 from sfu.ids import SessionId, next_id
 from sfu.room import messages as msg
 from sfu.room.enums import TrackSource, TrackType
-from sfu.room.inputs import AddTrack, ClientDescription, Join, SessionLost
+from sfu.room.inputs import AddTrack, ClientDescription, Join, Resume, SessionLost
 from tests.sim.fake_engine import make_offer
 from tests.sim.virtual_time import settle
 
@@ -116,6 +116,26 @@ class SimClient:
         published = self.last(msg.TrackPublished)
         await self.offer(("audio" if audio else "video", "sendonly", cid))
         return published
+
+    def drop(self) -> None:
+        """See `SignalSink`."""
+        self.close(None)
+
+    async def resume(self) -> SimClient:
+        """Comes back over a new connection; the client as it goes on."""
+        back = SimClient(self.world, self.actor, self.identity, single=self.single)
+        back._offer_id = self._offer_id
+        video = VideoGrants(room_join=True, room="lobby")
+        wanted = Resume(
+            session=back.session,
+            claims=Claims(api_key="APItest", identity=self.identity, video=video),
+            client=ClientDescription(sdk="js", protocol=16),
+            single_peer_connection=self.single,
+            participant_sid=self.last(msg.Joined).participant.sid,
+        )
+        assert self.actor.join(wanted, back)
+        await settle()
+        return back
 
     async def vanish(self) -> None:
         """Its connection ends without a word."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Namespace", "joined_by", "namespace"]
+__all__ = ["Namespace", "joined_by", "lone_namespace", "namespace"]
 
 _NUMBERS = itertools.count(1)
 
@@ -48,15 +48,28 @@ class Namespace:
 
     def make(self) -> None:
         """Create it with its link and default route."""
-        _run("ip", "netns", "add", self.name)
+        self.make_alone()
         _run("ip", "link", "add", self._outside, "type", "veth", "peer", "name", self._inside)
         _run("ip", "link", "set", self._inside, "netns", self.name)
         _run("ip", "addr", "add", f"{self.here}/24", "dev", self._outside)
         _run("ip", "link", "set", self._outside, "up")
-        self.run("ip", "link", "set", "lo", "up")
         self.run("ip", "addr", "add", f"{self.there}/24", "dev", self._inside)
         self.run("ip", "link", "set", self._inside, "up")
         self.run("ip", "route", "add", "default", "via", self.here)
+
+    def make_alone(self) -> None:
+        """Create it with nothing but a loopback: the caller gives it its links."""
+        _run("ip", "netns", "add", self.name)
+        self.run("ip", "link", "set", "lo", "up")
+
+    def take(self, device: str, *addresses: str) -> None:
+        """Move one of this machine's network devices inside and set it up with addresses (and prefix lengths)."""
+        _run("ip", "link", "set", device, "netns", self.name)
+        # No link-local address, no router solicitation: what passes is the tests' own.
+        self.run("ip", "link", "set", device, "addrgenmode", "none")
+        for address in addresses:
+            self.run("ip", "addr", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
+        self.run("ip", "link", "set", device, "up")
 
     def remove(self) -> None:
         """Remove it with all that is in it; a process still inside keeps running without a network."""
@@ -86,6 +99,13 @@ class Namespace:
             "}\n"
         )
 
+    def move(self) -> None:
+        """Another network: the address `there` is gone, another one is there in its place."""
+        old, self.there = self.there, self.there.rpartition(".")[0] + ".77"
+        self.run("ip", "addr", "del", f"{old}/24", "dev", self._inside)
+        self.run("ip", "addr", "add", f"{self.there}/24", "dev", self._inside)
+        self.run("ip", "route", "replace", "default", "via", self.here)
+
     def cut(self) -> None:
         """A pulled plug: nothing passes any more, and nobody is told."""
         self.rules(
@@ -106,6 +126,17 @@ def namespace() -> Iterator[Namespace]:
     made = Namespace()
     try:
         made.make()
+        yield made
+    finally:
+        made.remove()
+
+
+@contextlib.contextmanager
+def lone_namespace() -> Iterator[Namespace]:
+    """A namespace without any link for the time of the block."""
+    made = Namespace()
+    try:
+        made.make_alone()
         yield made
     finally:
         made.remove()

@@ -1,6 +1,6 @@
 """A TCP relay in front of a server that keeps what each connection asked first: the request as the server sees it.
 
-Owns its listening socket and the connections through it. Changes no byte.
+Owns its listening socket and the connections through it. Changes no byte. It can be cut and mended like a cable.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Relay:
         self._target = target
         self._server: asyncio.Server | None = None
         self._carrying: set[asyncio.Task[None]] = set()
+        self._is_cut = False
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -37,6 +38,9 @@ class Relay:
         self.endpoint = dataclasses.replace(self._target, host="127.0.0.1", port=port)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_cut:
+            writer.transport.abort()
+            return
         there, back = await asyncio.open_connection(self._target.host, self._target.port)
         self._carry(there, writer)
         with contextlib.suppress(asyncio.IncompleteReadError):
@@ -44,6 +48,16 @@ class Relay:
             self.heads.append(head.decode())
             back.write(head)
         self._carry(reader, back)
+
+    def cut(self) -> None:
+        """All connections break, and new ones do, until `mend`."""
+        self._is_cut = True
+        for task in self._carrying:
+            task.cancel()
+
+    def mend(self) -> None:
+        """New connections pass again."""
+        self._is_cut = False
 
     def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(_pump(reader, writer))

@@ -71,7 +71,14 @@ class WireClient:
         self._reader: asyncio.Task[None] | None = None
 
     async def connect(
-        self, endpoint: Endpoint, token: str, path: JoinPath, *, request: rtc.JoinRequest | None = None, **query: str
+        self,
+        endpoint: Endpoint,
+        token: str,
+        path: JoinPath,
+        *,
+        request: rtc.JoinRequest | None = None,
+        headers: dict[str, str] | None = None,
+        **query: str,
     ) -> None:
         """Upgrade; `Refused` with the status when the server does not. `query` overrides parameters."""
         if path.single:
@@ -81,7 +88,7 @@ class WireClient:
         self._http = aiohttp.ClientSession()
         try:
             self.ws = await self._http.ws_connect(
-                endpoint.http_url + path.http_path, params=parameters, max_msg_size=0, autoping=True
+                endpoint.http_url + path.http_path, params=parameters, headers=headers, max_msg_size=0, autoping=True
             )
         except aiohttp.WSServerHandshakeError as refusal:
             raise Refused(refusal.status) from None

@@ -24,6 +24,7 @@ from sfu.room.enums import (
     ParticipantKind,
     ParticipantState,
     RequestReason,
+    Scenario,
     SubscriptionError,
     TrackSource,
     TrackType,
@@ -113,6 +114,7 @@ MESSAGES: dict[str, msg.Message] = {
         ("video/VP8", "audio/opus"),
         DisabledCodecs(("video/AV1",), ("video/VP9",)),
     ),
+    "reconnect": msg.Reconnected(5),
     "answer": msg.Answer("v=0", 0, {"0": "TR_1"}),
     "offer": msg.Offer("v=0", 255, {}),
     "trickle": msg.Trickle("candidate:1", subscriber=True, final=True, mid="x"),
@@ -124,6 +126,9 @@ MESSAGES: dict[str, msg.Message] = {
     "mute": msg.Mute(TrackSid("TR_1"), muted=True),
     "speakers_changed": msg.SpeakersChanged((msg.SpeakerView(ParticipantSid("PA_1"), 0.5, True),)),
     "room_update": msg.RoomUpdate(ROOM),
+    "subscribed_quality_update": msg.SubscribedQualityUpdate(
+        TrackSid("TR_1"), (msg.SubscribedCodec("vp9", (VideoQuality.LOW, VideoQuality.MEDIUM)),)
+    ),
     "subscription_permission_update": msg.SubscriptionPermissionUpdate(
         ParticipantSid("PA_1"), TrackSid("TR_1"), allowed=True
     ),
@@ -156,6 +161,14 @@ def test_each_message_is_its_member_in_both_formats(name: str) -> None:
     assert binary == text
 
 
+def test_qualities_are_told_one_by_one_and_for_old_clients_too() -> None:
+    update = frames(MESSAGES["subscribed_quality_update"])[0].subscribed_quality_update
+    (codec,) = update.subscribed_codecs
+    assert (update.track_sid, codec.codec) == ("TR_1", "vp9")
+    assert [(quality.quality, quality.enabled) for quality in codec.qualities] == [(0, True), (1, True), (2, False)]
+    assert list(update.subscribed_qualities) == list(codec.qualities)
+
+
 def test_a_message_is_encoded_once_for_each_format() -> None:
     outgoing = Outgoing(MESSAGES["update"])
     assert ENCODER.frame(outgoing, text=False) is ENCODER.frame(outgoing, text=False)
@@ -176,7 +189,7 @@ def test_the_join_response_is_complete() -> None:
     assert tuple(int(part) for part in join.server_version.split(".")) >= (1, 8, 0)
     info = join.server_info
     assert (info.version, info.protocol, info.agent_protocol, info.node_id) == (join.server_version, 17, 1, "ND_1")
-    assert (join.ping_interval, join.ping_timeout) == (5, 15)
+    assert (join.ping_interval, join.ping_timeout) == (5, 10)
     assert [codec.mime for codec in join.enabled_publish_codecs] == ["video/VP8", "audio/opus"]
     assert list(join.ice_servers[0].urls) == ["stun:s:1"]
 
@@ -356,8 +369,62 @@ def test_what_is_not_offered_is_refused_at_once() -> None:
 
 def test_unknown_and_empty_requests_are_ignored() -> None:
     assert translate(SESSION, rtc.SignalRequest(), 0) is None
-    assert ask(sync_state=rtc.SyncState()) is None
-    assert ask(simulate=rtc.SimulateScenario(node_failure=True)) is None
+    assert ask(simulate=rtc.SimulateScenario()) is None
+
+
+def test_what_a_client_believes_after_a_resume() -> None:
+    assert ask(sync_state=rtc.SyncState()) == inputs.SyncState(SESSION)
+    tracks = models.ParticipantTracks(participant_sid="PA_1", track_sids=["TR_2"])
+    state = rtc.SyncState(
+        subscription=rtc.UpdateSubscription(track_sids=["TR_1"], participant_tracks=[tracks], subscribe=True),
+        publish_tracks=[rtc.TrackPublishedResponse(cid="c", track=models.TrackInfo(sid="TR_3"))],
+        track_sids_disabled=["TR_4"],
+        datachannel_receive_states=[rtc.DataChannelReceiveState(publisher_sid="PA_2", last_seq=7)],
+    )
+    assert ask(sync_state=state) == inputs.SyncState(
+        session=SESSION,
+        published=(TrackSid("TR_3"),),
+        wished=(TrackSid("TR_1"), TrackSid("TR_2")),
+        subscribe=True,
+        disabled=(TrackSid("TR_4"),),
+        received=((ParticipantSid("PA_2"), 7),),
+    )
+
+
+def test_repetitions_in_one_request_are_not_work() -> None:
+    settings = ask(track_setting=rtc.UpdateTrackSettings(track_sids=["TR_1", "TR_2", "TR_1"] * 1000))
+    assert isinstance(settings, inputs.UpdateTrackSettings)
+    assert settings.track_sids == ("TR_1", "TR_2")
+    sync = ask(sync_state=rtc.SyncState(track_sids_disabled=["TR_1"] * 1000))
+    assert isinstance(sync, inputs.SyncState)
+    assert sync.disabled == ("TR_1",)
+    layers = [models.VideoLayer(quality=models.VideoQuality.LOW, width=width) for width in range(1000)]
+    added = ask(add_track=rtc.AddTrackRequest(layers=layers))
+    assert isinstance(added, inputs.AddTrack)
+    assert [layer.width for layer in added.layers] == list(range(8))
+
+
+def test_every_scenario_has_a_name_here() -> None:
+    names = {field.name for field in rtc.SimulateScenario.DESCRIPTOR.fields}
+    assert {scenario.value for scenario in Scenario} == names
+    asked = ask(simulate=rtc.SimulateScenario(switch_candidate_protocol=rtc.CandidateProtocol.TLS))
+    assert asked == inputs.Simulate(SESSION, Scenario.SWITCH_CANDIDATE_PROTOCOL, 2)
+
+
+def test_codecs_that_a_device_cannot_handle_are_told_at_join_and_resume() -> None:
+    disabled_codecs = DisabledCodecs(("video/AV1",), ("video/VP9",))
+    joined = msg.Joined(ROOM, ANN, (), True, True, b"", (), disabled_codecs)
+    for told in (frames(joined)[0].join, frames(msg.Reconnected(0, disabled_codecs))[0].reconnect):
+        disabled = told.client_configuration.disabled_codecs
+        assert [codec.mime for codec in disabled.codecs] == ["video/AV1"]
+        assert [codec.mime for codec in disabled.publish] == ["video/VP9"]
+    assert not frames(msg.Reconnected(0))[0].reconnect.HasField("client_configuration")
+
+
+def test_a_resume_says_which_servers_to_use_and_what_has_arrived() -> None:
+    reconnect = frames(MESSAGES["reconnect"])[0].reconnect
+    assert (reconnect.last_message_seq, reconnect.server_info.node_id) == (5, "ND_1")
+    assert list(reconnect.ice_servers[0].urls) == ["stun:s:1"]
 
 
 def test_text_frames_are_json_and_ignore_what_they_do_not_know() -> None:

@@ -8,11 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
 use plenum_core::data::{DataQueue, Envelope, NonceRing, Pushed, SequenceFilter, restamp, wrap_raw};
-use plenum_core::downtrack::{DownTrack, DownTrackConfig, Packet};
+use plenum_core::downtrack::{DownTrack, DownTrackConfig, LayerFacts, Packet};
 use plenum_core::layers::{MAX_STREAMS, StreamIndex, StreamSet};
 use plenum_core::rtcp::{Feedback, read_feedback};
 use plenum_core::rtp::codec::{Codec, inspect};
-use plenum_core::rtp::dependency::DependencyDescriptor;
+use plenum_core::rtp::dependency::{
+    DependencyDescriptor, DependencyRewrite, Layer, MAX_BYTES, Structure, rewrite,
+};
 use plenum_core::rtp::{Vp8Ids, red};
 use plenum_core::sdp::{
     CodecPolicy, LineRole, LineUse, LocalLine, PayloadTypes, RemoteAnswer, RemoteOffer, announce_candidate,
@@ -82,13 +84,33 @@ pub fn redundant(input: &[u8]) {
 
 /// Dependency descriptor with and without structure.
 pub fn dependency_descriptor(input: &[u8]) {
-    let Some(descriptor) = DependencyDescriptor::parse(input) else { return };
-    if let Some(structure) = descriptor.structure {
-        assert!((1..=32).contains(&structure.decode_targets) && structure.layers.len() <= 64);
-        assert!(structure.layers.iter().all(|(spatial, temporal)| *spatial < 4 && *temporal < 8));
-        assert_eq!(structure.layer_of(structure.template_id_offset), Some((0, 0)));
+    let known = DependencyDescriptor::parse(STRUCTURE, None).and_then(|descriptor| descriptor.structure);
+    let Some(before) = DependencyDescriptor::parse(input, known.as_ref()) else { return };
+    let structure = before.structure.as_ref().or(known.as_ref()).map(Structure::targets);
+    let Some(targets) = structure else { return };
+    assert!((1..=32).contains(&targets.count()));
+    assert!(targets.layers().iter().all(|layer| layer.spatial < 4 && layer.temporal < 8));
+    for active_targets in [None, Some((targets.all() & 0x5555_5555, targets.count()))] {
+        let numbers = DependencyRewrite { frame_number: 0xabcd, active_targets };
+        let mut bytes = [0; MAX_BYTES];
+        let Some(length) = rewrite(input, numbers, &mut bytes) else {
+            assert!(input.len() > MAX_BYTES - 6, "what parses can be rewritten");
+            continue;
+        };
+        let expected = DependencyDescriptor {
+            frame_number: 0xabcd,
+            active_targets: active_targets.map_or(before.active_targets, |(mask, _)| Some(mask)),
+            ..before.clone()
+        };
+        assert_eq!(DependencyDescriptor::parse(&bytes[..length], known.as_ref()), Some(expected));
     }
 }
+
+/// A descriptor with a template structure of two spatial and two temporal layers.
+const STRUCTURE: &[u8] = &[
+    0xfc, 0x12, 0x34, 0x87, 0x83, 0x18, 0x7a, 0xaa, 0x01, 0x00, 0xa0, 0xa0, 0x14, 0xd1, 0x41, 0x34, 0x51,
+    0xa1, 0xa1, 0xa1, 0xa1, 0xa1, 0xa1, 0xc0, 0x9f, 0xc0, 0x59, 0xc1, 0x3f, 0xc0, 0xb3, 0xc0,
+];
 
 fn profile(bits: u8) -> DataProfile {
     DataProfile {
@@ -355,23 +377,33 @@ pub fn down_track(input: &[u8]) {
     let Some(head) = operations.next() else { return };
     let kind = if head & 1 != 0 { MediaKind::Audio } else { MediaKind::Video };
     let first_seq = u16::from(head >> 1) << 9;
-    let mut track = DownTrack::new(DownTrackConfig { kind, clock_rate_hz: 90_000, first_seq });
+    let takes_descriptors = head & 4 == 0;
+    let config = DownTrackConfig { kind, clock_rate_hz: 90_000, first_seq, takes_descriptors };
+    let mut track = DownTrack::new(config);
     let mut now = Instant::now();
     let mut live: StreamSet = (0..3).map(StreamIndex).collect();
     let mut heads = [1000_u64, 1 << 20, 1 << 33];
+    let mut publisher = UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: Duration::ZERO });
+    let lines = ["q", "h", "f"].map(|rid| publisher.stream_for(Some(rid)));
+    for stream in lines.into_iter().flatten() {
+        assert!(publisher.read_dependency(stream, STRUCTURE).is_some());
+    }
     let mut sent: HashMap<u64, (u8, u64)> = HashMap::new();
     while let (Some(operation), Some(argument)) = (operations.next(), operations.next()) {
         now += Duration::from_millis(u64::from(argument));
         match operation {
             0..16 => live = (0..3).filter(|stream| argument >> stream & 1 != 0).map(StreamIndex).collect(),
             16..24 => track.set_enabled(argument & 1 != 0),
-            24..32 => track.set_max_spatial(StreamIndex(argument & 3)),
+            24..32 => track.set_max_layer(Layer { spatial: argument & 3, temporal: argument >> 2 & 3 }),
             32..34 => track.restart(),
             34..36 => track.interrupt(),
             // Another stream in the place of this one: far away, so that no packet comes twice.
             36..40 => heads[usize::from(argument) % 3] += 1 << 40,
             _ => {
-                let packet = packet_of(operation, argument, &mut heads);
+                let mut packet = packet_of(operation, argument, &mut heads, &mut publisher);
+                if kind == MediaKind::Audio {
+                    (packet.layer, packet.dependency) = (None, None);
+                }
                 live.insert(packet.stream);
                 let verdict = track.handle(now, &packet, live);
                 assert!(!(packet.is_padding && verdict.outcome.is_ok()), "padding is never sent");
@@ -380,6 +412,7 @@ pub fn down_track(input: &[u8]) {
                 let origin = *sent.entry(rewrite.seq).or_insert((packet.stream.0, packet.seq));
                 assert_eq!(origin, (packet.stream.0, packet.seq), "two packets with one number");
                 assert_eq!(rewrite.picture_id.is_some(), packet.vp8.is_some());
+                assert_eq!(rewrite.dependency.is_some(), packet.dependency.is_some());
             }
         }
         if let Some(wanted) = track.wanted_key_frame(live) {
@@ -388,12 +421,28 @@ pub fn down_track(input: &[u8]) {
     }
 }
 
-fn packet_of(operation: u8, argument: u8, heads: &mut [u64; 3]) -> Packet {
+fn packet_of(operation: u8, argument: u8, heads: &mut [u64; 3], publisher: &mut UpTrack) -> Packet {
     let stream = operation % 3;
     let head = &mut heads[usize::from(stream)];
     *head += u64::from(argument & 7);
     let seq = *head - u64::from(argument >> 6);
     let timestamp = u32::try_from(seq % (1 << 32)).unwrap_or_default().wrapping_mul(3000);
+    let [_, .., high, low] = (seq / 2).to_be_bytes();
+    let descriptor = [
+        u8::from(seq.is_multiple_of(2)) << 7
+            | u8::from(seq % 2 == 1) << 6
+            | (60 + (argument >> 3) % 6) & 0x3f,
+        high,
+        low,
+    ];
+    let dependency =
+        (operation & 32 != 0).then(|| publisher.read_dependency(StreamIndex(stream), &descriptor));
+    let facts = LayerFacts {
+        layer: Layer { spatial: argument >> 5 & 1, temporal: argument >> 3 & 3 },
+        starts_frame: seq.is_multiple_of(2),
+        ends_frame: seq % 2 == 1,
+        is_sync: argument & 1 != 0,
+    };
     Packet {
         stream: StreamIndex(stream),
         seq,
@@ -406,6 +455,9 @@ fn packet_of(operation: u8, argument: u8, heads: &mut [u64; 3]) -> Packet {
             picture_id_is_long: true,
             tl0_pic_idx: Some(argument),
         }),
+        layer: (operation & 64 != 0).then_some(facts),
+        dependency: dependency.flatten(),
+        needs_descriptor: operation & 128 != 0,
     }
 }
 

@@ -137,3 +137,59 @@ def test_closing_ends_the_transport() -> None:
     port = make_port()
     make_peer(port).close()
     port.close_transport.assert_called_once_with(T)
+
+
+def test_a_client_that_restarts_ice_gets_our_candidates_again() -> None:
+    port = make_port()
+    peer = make_peer(port)
+    trickled = []
+    for offer_id, ufrag in enumerate(("abcd", "abcd", "efgh")):
+        assert peer.setRemoteDescription(RTCSessionDescription(f"{SDP}a=ice-ufrag:{ufrag}\r\n", "offer", offer_id))
+        peer.createAnswer(offer_id, ())
+        trickled.append(len(peer.hear(AnswerReady(T, request_of(port), SDP, {}), 0.0)) - 1)
+    assert trickled == [2, 0, 2]
+
+
+def test_our_own_restart_tells_the_candidates_again() -> None:
+    port = make_port()
+    peer = make_peer(port, "subscriber")
+    peer.hear(OfferReady(T, RequestId(1), SDP, {}), 0.0)
+    peer.restartIce()
+    port.restart_ice.assert_called_once_with(T)
+    assert [type(said) for said in peer.hear(OfferReady(T, RequestId(2), SDP, {}), 0.0)] == [Offer, Trickle, Trickle]
+
+
+def test_nothing_of_the_old_session_reaches_the_new_one() -> None:
+    port = make_port()
+    peer = make_peer(port)
+    offer(peer, 7)
+    peer.setRemoteDescription(RTCSessionDescription(SDP, "offer", 8))
+    peer.move_to(SessionId(2))
+    assert peer.session == SessionId(2)
+    assert peer.hear(AnswerReady(T, request_of(port), SDP, {}), 0.0) == []
+    peer.createAnswer(8, ())
+    assert port.accept_offer.call_count == 1
+
+
+def test_an_answer_is_not_overdue_while_nobody_listens() -> None:
+    peer = make_peer(make_port(), "subscriber")
+    peer.connected = True
+    peer.hear(OfferReady(T, RequestId(1), SDP, {}), 0.0)
+    peer.lose_session()
+    assert peer.expire(ANSWER_TIMEOUT_S + 1) is None
+    peer.move_to(SessionId(2))
+    peer.hear(OfferReady(T, RequestId(2), SDP, {}), 100.0)
+    assert peer.expire(100 + ANSWER_TIMEOUT_S) is not None
+
+
+UDP, TCP = "candidate:1 1 udp 1 192.0.2.1 7882 typ host", "candidate:2 1 TCP 1 192.0.2.1 7881 typ host tcptype passive"
+
+
+@pytest.mark.parametrize(("candidates", "told"), [((UDP, TCP), [(TCP, True)]), ((UDP,), [(UDP, True)])])
+def test_one_that_wants_no_udp_hears_of_tcp_only_where_there_is_any(
+    candidates: tuple[str, ...], told: list[tuple[str, bool]]
+) -> None:
+    opened = OpenTransport(SessionId(1), ParticipantId(2), T, "subscriber", (), tcp_only=True)
+    peer = PeerConnection(make_port(candidates=candidates), opened)
+    said = peer.hear(OfferReady(T, RequestId(1), SDP, {}), 0.0)
+    assert [(one.candidate, one.final) for one in said if isinstance(one, Trickle)] == told

@@ -50,10 +50,13 @@ class Ledger:
             case fx.Send():
                 for session in effect.sessions:
                     self._note_message(session, effect.message)
-            case fx.CloseSession() | fx.RefreshToken():
+            case fx.CloseSession() | fx.DropSession() | fx.RefreshToken():
                 assert effect.session in self.sessions, effect
-                if isinstance(effect, fx.CloseSession):
+                if not isinstance(effect, fx.RefreshToken):
                     self.sessions.discard(effect.session)
+            case fx.MoveTransports():
+                assert effect.new in self.sessions, effect
+                assert effect.old not in self.sessions, effect
             case fx.Reply():
                 assert effect.request in self.questions, effect
                 self.questions.remove(effect.request)
@@ -67,7 +70,7 @@ class Ledger:
 
     def _note_message(self, session: SessionId, message: Message) -> None:
         assert session in self.sessions, f"{message} to a dead session"
-        assert (session in self.greeted) is not isinstance(message, messages.Joined), message
+        assert (session in self.greeted) is not isinstance(message, messages.Joined | messages.Reconnected), message
         self.greeted.add(session)
         views: Iterable[ParticipantView] = ()
         if isinstance(message, messages.Joined):
@@ -83,7 +86,7 @@ class Ledger:
             case fx.AddEngineParticipant():
                 assert effect.participant not in self.participants
                 self.participants[effect.participant] = set()
-            case fx.UpdateEngineParticipant():
+            case fx.UpdateEngineParticipant() | fx.AskLastSequence() | fx.ReplayData():
                 assert effect.participant in self.participants
             case fx.RemoveEngineParticipant():
                 owned = self.participants.pop(effect.participant)
@@ -97,6 +100,8 @@ class Ledger:
 
     def _note_track(self, effect: fx.Effect) -> None:
         match effect:
+            case fx.RestartIce():
+                assert effect.transport in self.transports
             case fx.AcceptOffer():
                 assert effect.transport in self.transports
                 self.up_tracks.update(line.up_track for line in effect.publish)
@@ -110,7 +115,7 @@ class Ledger:
                 assert effect.up_track in self.up_tracks
                 assert effect.down_track not in self.down_tracks
                 self.down_tracks[effect.down_track] = (effect.transport, effect.up_track)
-            case fx.EnableDownTrack():
+            case fx.EnableDownTrack() | fx.SetDownTrackLayers():
                 assert effect.down_track in self.down_tracks
             case fx.RemoveDownTrack():
                 del self.down_tracks[effect.down_track]
@@ -135,7 +140,7 @@ class Stage:
 
     def do(self, event: inputs.RoomInput) -> list[fx.Effect]:
         """One input, with everything that is due at once after it, as the actor does."""
-        if isinstance(event, inputs.Join):
+        if isinstance(event, inputs.Join | inputs.Resume):
             self.ledger.sessions.add(event.session)
         elif isinstance(event, inputs.SessionLost):
             self.ledger.sessions.discard(event.session)
@@ -238,11 +243,14 @@ class Client:
     transports: dict[str, TransportId] = field(default_factory=dict)
     lines: list[inputs.OfferedMedia] = field(default_factory=list)
     offers: int = 0
+    earlier: tuple[SessionId, ...] = ()
+    """Its sessions before this one, by which it has resumed."""
 
     @property
     def joined(self) -> messages.Joined | None:
-        """Its `join` message."""
-        return next(iter(self.got(messages.Joined)), None)
+        """Its `join` message, which the first of its sessions got."""
+        first = (*self.earlier, self.session)[0]
+        return next((message for message in self.stage.sent[first] if isinstance(message, messages.Joined)), None)
 
     @property
     def sid(self) -> str:
@@ -268,6 +276,21 @@ class Client:
     def connect(self) -> list[fx.Effect]:
         """Its primary transport connects."""
         return self.stage.do(inputs.TransportConnected(self.primary))
+
+    def resume(self, *, answered: bool = True, **options: Any) -> Client:
+        """Comes back over a new connection; the client as it goes on. `options`: fields of `Resume`."""
+        earlier = (*self.earlier, self.session)
+        client = replace(self, session=SessionId(next_id()), seen=[], earlier=earlier)
+        options.setdefault("participant_sid", self.sid)
+        options.setdefault("single_peer_connection", "both" in self.transports)
+        options.setdefault("client", inputs.ClientDescription(sdk="js", protocol=16))
+        video = VideoGrants(room_join=True, room="lobby")
+        options.setdefault("claims", Claims(api_key="newer", identity=self.identity, video=video))
+        client.seen = self.stage.do(inputs.Resume(session=client.session, **options))
+        asked = [effect for effect in client.seen if isinstance(effect, fx.AskLastSequence)]
+        if asked and answered:
+            client.seen += self.stage.do(inputs.LastSequenceKnown(asked[0].participant, 7))
+        return client
 
     def leave(self, reason: DisconnectReason = DisconnectReason.CLIENT_INITIATED) -> list[fx.Effect]:
         """Says `leave`."""

@@ -10,7 +10,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sfu.ids import TrackSid
 from sfu.room import inputs, messages
-from sfu.room.enums import DisconnectReason, ParticipantState, TrackSource, TrackType
+from sfu.room.enums import (
+    DisconnectReason,
+    ParticipantState,
+    Scenario,
+    TrackSource,
+    TrackType,
+    VideoQuality,
+)
 from sfu.room.room import RoomSettings
 from sfu.room.views import PermissionView
 from tests.unit.sfu.room.conftest import Client, Stage
@@ -68,6 +75,45 @@ class RoomMachine(RuleBasedStateMachine):
             self.stage.do(inputs.NegotiationFailed(transport, "no"))
         elif how == "broke":
             self.stage.do(inputs.SessionFailed(client.session, DisconnectReason.STATE_MISMATCH))
+
+    @rule(pick=_PICK)
+    def resume(self, pick: int) -> None:
+        """Also of one that was removed: then it fails."""
+        client = self._one(pick)
+        if client is not None:
+            self.clients[client.identity] = client.resume()
+
+    @rule(pick=_PICK, how=st.sampled_from(["", "lose", "leave", "fail"]))
+    def come_back(self, pick: int, how: str) -> None:
+        """A resume for which the engine's word is still to come, and which may not live that long."""
+        client = self._one(pick)
+        if client is None:
+            return
+        waiting = client.resume(answered=False)
+        if how == "lose" and waiting.session in self.stage.ledger.sessions:
+            waiting.lose()
+        elif how == "leave":
+            waiting.leave()
+        elif how == "fail":
+            self.stage.ledger.sessions.discard(waiting.session)  # its sink is gone before the room hears of it
+            self.stage.do(inputs.SessionFailed(waiting.session, DisconnectReason.STATE_MISMATCH))
+        else:
+            self.clients[client.identity] = waiting
+
+    @rule(pick=_PICK)
+    def answer(self, pick: int) -> None:
+        """The engine's word on a resume; it may also come too late."""
+        participants = list(self.stage.room._state.participants)
+        if participants:
+            self.stage.do(inputs.LastSequenceKnown(participants[pick % len(participants)], 7))
+
+    @rule(pick=_PICK, disabled=_MAYBE, subscribe=_MAYBE)
+    def synchronise(self, pick: int, disabled: bool, subscribe: bool) -> None:
+        client, sids = self._one(pick), (self._sid(pick), self._sid(pick + 1))
+        if client is not None:
+            own = [view for update in client.told_of(client.identity) for view in update.tracks]
+            published = tuple(track.sid for track in own[:1])
+            self.stage.do(inputs.SyncState(client.session, published, sids, subscribe, sids if disabled else ()))
 
     @rule(pick=_PICK)
     def connect(self, pick: int) -> None:
@@ -131,11 +177,17 @@ class RoomMachine(RuleBasedStateMachine):
             sids = (self._sid(pick), self._sid(pick + 1))
             self.stage.do(inputs.UpdateSubscription(client.session, sids, subscribe))
 
-    @rule(pick=_PICK, disabled=_MAYBE)
-    def configure(self, pick: int, disabled: bool) -> None:
+    @rule(pick=_PICK, disabled=_MAYBE, quality=st.sampled_from(VideoQuality), size=st.sampled_from([0, 1, 1 << 31]))
+    def configure(self, pick: int, disabled: bool, quality: VideoQuality, size: int) -> None:
+        client, sids = self._one(pick), (self._sid(pick),)
+        if client is not None:
+            self.stage.do(inputs.UpdateTrackSettings(client.session, sids, disabled, quality, size, size, size))
+
+    @rule(pick=_PICK, scenario=st.sampled_from(Scenario), value=st.sampled_from([-1, 0, 1, 1 << 31]))
+    def simulate(self, pick: int, scenario: Scenario, value: int) -> None:
         client = self._one(pick)
         if client is not None:
-            self.stage.do(inputs.UpdateTrackSettings(client.session, (self._sid(pick),), disabled))
+            self.stage.do(inputs.Simulate(client.session, scenario, value))
 
     @rule(pick=_PICK, everybody=_MAYBE, name=_NAMES, all_tracks=_MAYBE)
     def restrict(self, pick: int, everybody: bool, name: str, all_tracks: bool) -> None:
@@ -200,7 +252,8 @@ class RoomMachine(RuleBasedStateMachine):
         state, ledger = self.stage.room._state, self.stage.ledger
         assert not ledger.questions
         assert set(ledger.participants) == set(state.participants)
-        assert ledger.sessions == set(state.by_session)
+        waiting = {resume.session for resume in state.returning.values()}
+        assert ledger.sessions == set(state.by_session) | waiting
         assert ledger.up_tracks == set(state.up_tracks)
         assert set(ledger.down_tracks) == set(state.down_tracks)
         assert set(state.by_transport) <= ledger.transports
@@ -256,8 +309,9 @@ def _believed(client: Client) -> dict[str, ParticipantView]:
     """The others as a client's SDK keeps them."""
     assert client.joined is not None
     known = {view.identity: view for view in client.joined.other_participants}
-    for update in client.got(messages.ParticipantUpdate):
-        for view in update.participants:
+    said = [message for session in (*client.earlier, client.session) for message in client.stage.sent[session]]
+    for update in said:
+        for view in update.participants if isinstance(update, messages.ParticipantUpdate) else ():
             before = known.get(view.identity)
             if view.state is ParticipantState.DISCONNECTED:
                 known.pop(view.identity, None)

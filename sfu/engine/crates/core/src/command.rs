@@ -184,6 +184,16 @@ pub enum Command {
         /// New state.
         enabled: bool,
     },
+    /// Limits what a subscription gets; everything at first. Simulcast streams count as spatial layers. Less comes with
+    /// the next frame that allows it, more at the next key frame, which is asked for where one is needed.
+    SetDownTrackLayers {
+        /// Which.
+        down_track: DownTrackId,
+        /// Highest spatial layer, 0 the smallest picture.
+        max_spatial: u8,
+        /// Highest temporal layer, 0 the fewest frames.
+        max_temporal: u8,
+    },
     /// Ends a subscription: stops at once, frees the m-line.
     RemoveDownTrack {
         /// Which.
@@ -199,6 +209,19 @@ pub enum Command {
         payload: Arc<[u8]>,
         /// Receivers; `None` means everybody in the room.
         destinations: Option<Vec<ParticipantId>>,
+    },
+    /// Which reliable packet of the participant arrived last: answered by `Event::LastSequence`.
+    AskLastSequence {
+        /// Whose.
+        participant: ParticipantId,
+    },
+    /// Sends a participant that came back the reliable packets that it has missed.
+    ReplayData {
+        /// The receiver.
+        participant: ParticipantId,
+        /// Sid of a sender, and the sequence number of the last packet that the receiver has of it. Of a sender that
+        /// is not named it gets all that is kept.
+        received: Vec<(Box<str>, u32)>,
     },
     /// Answered by `Event::Snapshot` (a diagnosis, not for the hot path).
     Snapshot {

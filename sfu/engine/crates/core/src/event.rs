@@ -1,6 +1,6 @@
 //! What a shard tells the control plane. No logic.
 
-use crate::ids::{DownTrackId, RequestId, RoomId, TransportId, UpTrackId};
+use crate::ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
 
 /// Weight of a line in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,13 @@ pub enum Event {
         transport: TransportId,
         /// Why.
         failure: TransportFailure,
+    },
+    /// Answer to `Command::AskLastSequence`.
+    LastSequence {
+        /// Whose.
+        participant: ParticipantId,
+        /// Of the last reliable packet that arrived from it; 0 when there was none.
+        sequence: u32,
     },
     /// First media packet of an up track.
     UpTrackStarted {

@@ -16,13 +16,14 @@ use str0m::media::Mid;
 use str0m::rtp::{ExtensionValues, Ssrc};
 
 use crate::command::{DataProfile, MediaKind};
-use crate::data::{NonceRing, SendBudget, SequenceFilter};
+use crate::data::{NonceRing, SendBudget, SentRing, SequenceFilter};
 use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
+use crate::rtp::dependency::Layer;
 use crate::timer::Scheduled;
-use crate::transport::{DownIndex, Format, SendFormat, SendIndex, UpIndex};
+use crate::transport::{DescriptorBytes, DownIndex, Format, SendFormat, SendIndex, UpIndex};
 use crate::uptrack::{AudioWindow, UpTrack};
 
 /// Index of a room in its shard.
@@ -49,6 +50,11 @@ pub(crate) struct Participant {
     pub(crate) data_transport: Option<TransportIndex>,
     pub(crate) sequences: SequenceFilter,
     pub(crate) budget: SendBudget,
+    pub(crate) joined_at: Instant,
+    /// What others may have missed of it.
+    pub(crate) sent: SentRing,
+    /// When that is looked through for what is too old.
+    pub(crate) sent_scheduled: Scheduled,
 }
 
 /// A packet of an up track that waits for the next flush.
@@ -68,7 +74,9 @@ pub(crate) struct Gathered {
     pub(crate) payload: Arc<[u8]>,
     /// Primary block of a RED payload, made when the first subscriber without RED needs it.
     pub(crate) primary: Option<Arc<[u8]>>,
-    /// Header extensions, cleared of what belongs to one hop.
+    /// Dependency descriptor as it came; forwarded when the packet's facts have one.
+    pub(crate) descriptor: Option<DescriptorBytes>,
+    /// Header extensions, cleared of what belongs to one hop and of the descriptor.
     pub(crate) extensions: ExtensionValues,
 }
 
@@ -132,6 +140,8 @@ pub(crate) struct DownEntry {
     pub(crate) transport: TransportIndex,
     pub(crate) kind: MediaKind,
     pub(crate) is_enabled: bool,
+    /// Most that it may get.
+    pub(crate) max_layer: Layer,
     pub(crate) binding: Option<Binding>,
 }
 
@@ -164,7 +174,13 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// Adds a participant, and its room when it is the first there. False: the id is taken.
-    pub(crate) fn add_participant(&mut self, room: RoomId, id: ParticipantId, profile: DataProfile) -> bool {
+    pub(crate) fn add_participant(
+        &mut self,
+        now: Instant,
+        room: RoomId,
+        id: ParticipantId,
+        profile: DataProfile,
+    ) -> bool {
         if self.participant_index.contains_key(&id) {
             return false;
         }
@@ -177,6 +193,9 @@ impl Tables {
             data_transport: None,
             sequences: SequenceFilter::default(),
             budget: SendBudget::default(),
+            joined_at: now,
+            sent: SentRing::default(),
+            sent_scheduled: Scheduled::default(),
         });
         match self.rooms.get_mut(room) {
             Some(room) => room.participants.push(index),
@@ -358,6 +377,7 @@ mod tests {
             transport: 0,
             kind: MediaKind::Video,
             is_enabled: true,
+            max_layer: Layer::MAX,
             binding: None,
         };
         let downs = (0..count).map(|id| tables.add_down(add(id)).unwrap()).collect();
@@ -365,8 +385,12 @@ mod tests {
     }
 
     fn binding() -> Binding {
-        let config =
-            downtrack::DownTrackConfig { kind: MediaKind::Video, clock_rate_hz: 90_000, first_seq: 0 };
+        let config = downtrack::DownTrackConfig {
+            kind: MediaKind::Video,
+            clock_rate_hz: 90_000,
+            first_seq: 0,
+            takes_descriptors: false,
+        };
         Binding {
             mid: Mid::from("0"),
             ssrc: 1,
@@ -393,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_lost_room_costs_its_participants_alone() {
-        let mut tables = Tables::default();
+        let (now, mut tables) = (Instant::now(), Tables::default());
         let profile = || DataProfile {
             sid: "PA_1".into(),
             identity: "one".into(),
@@ -401,9 +425,9 @@ mod tests {
             hidden: false,
             agent: false,
         };
-        assert!(tables.add_participant(RoomId(1), ParticipantId(1), profile()));
+        assert!(tables.add_participant(now, RoomId(1), ParticipantId(1), profile()));
         tables.rooms.clear();
-        assert!(tables.add_participant(RoomId(1), ParticipantId(2), profile()));
+        assert!(tables.add_participant(now, RoomId(1), ParticipantId(2), profile()));
         tables.remove_participant(0);
         tables.remove_participant(1);
         assert_eq!((tables.participants.len(), tables.participant_index.len(), tables.slips()), (0, 0, 3));

@@ -25,7 +25,7 @@ use crate::ids::{RoomId, TransportId};
 use crate::input::{Carrier, Datagram};
 use crate::output::Transmits;
 use crate::random::Random;
-use crate::room::Tables;
+use crate::room::{ParticipantIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
 use crate::transport::{Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
@@ -59,6 +59,7 @@ pub struct ShardConfig {
 enum TimerKey {
     Transport(TransportIndex),
     UpTrack(UpIndex),
+    Sent(ParticipantIndex),
     AudioLevels,
 }
 
@@ -161,9 +162,11 @@ impl Shard {
             self.handle_timer(now, at, key);
         }
         let (transports, ups, audio) = (&self.transports, &self.tables.ups, self.audio_scheduled);
-        self.timers.compact(transports.len() + ups.len() + 1, |key| match key {
+        let participants = &self.tables.participants;
+        self.timers.compact(transports.len() + ups.len() + participants.len() + 1, |key| match key {
             TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),
             TimerKey::UpTrack(index) => ups.get(index).map(|up| up.scheduled),
+            TimerKey::Sent(index) => participants.get(index).map(|participant| participant.sent_scheduled),
             TimerKey::AudioLevels => Some(audio),
         });
     }
@@ -185,6 +188,13 @@ impl Shard {
                 let Some(up) = self.tables.ups.get_mut(index) else { return };
                 if Timers::<TimerKey>::confirm(at, &mut up.scheduled) {
                     self.repeat_key_frame_requests(now, index);
+                }
+            }
+            TimerKey::Sent(index) => {
+                let Some(participant) = self.tables.participants.get_mut(index) else { return };
+                if Timers::<TimerKey>::confirm(at, &mut participant.sent_scheduled) {
+                    participant.sent.forget_old(now);
+                    self.schedule_forgetting(now, index);
                 }
             }
             TimerKey::AudioLevels => {

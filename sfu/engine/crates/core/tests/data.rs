@@ -99,6 +99,68 @@ fn destinations_and_permissions_are_obeyed() {
     assert_eq!(texts(&world, bob, "_reliable").len(), 0);
 }
 
+/// A reliable packet with a sequence number below 128 (`DataPacket.sequence`, field 16).
+fn numbered(sequence: u8, to: &[&str]) -> Vec<u8> {
+    let mut packet = user_packet(format!("number {sequence}").as_bytes(), to);
+    packet.extend([0x80, 0x01, sequence]);
+    packet
+}
+
+#[test]
+fn who_comes_back_is_sent_what_it_has_missed() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Dual);
+    world.run_for(Duration::from_secs(1));
+    world.send_message(alice, "_reliable", &user_packet(b"without a number", &[]));
+    for (sequence, to) in [(1, &[][..]), (2, &["user-0"]), (3, &["user-1"]), (4, &[]), (4, &[])] {
+        world.send_message(alice, "_reliable", &numbered(sequence, to));
+    }
+    world.run_for(Duration::from_millis(200));
+    assert_eq!(texts(&world, bob, "_reliable").len(), 4);
+    let carol = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    for (receiver, received, missed) in [
+        (bob, vec![("PA_0".into(), 1)], &["number 3", "number 4"][..]),
+        (bob, vec![("PA_0".into(), 4)], &[]),
+        (bob, vec![("PA_9".into(), 4)], &["number 1", "number 3", "number 4"]),
+        (carol, Vec::new(), &[]),
+    ] {
+        let before = texts(&world, receiver, "_reliable").len();
+        world.command(Command::ReplayData { participant: World::participant(receiver), received });
+        world.run_for(Duration::from_millis(200));
+        let sent = texts(&world, receiver, "_reliable").split_off(before);
+        assert_eq!(sent.len(), missed.len());
+        assert!(sent.iter().zip(missed).all(|(packet, text)| contains(packet, text.as_bytes())));
+    }
+    world.command(Command::AskLastSequence { participant: World::participant(alice) });
+    let is_answer = |event: &Event| matches!(event, Event::LastSequence { sequence: 4, .. });
+    assert!(world.events.iter().any(is_answer));
+}
+
+#[test]
+fn who_comes_back_with_a_full_queue_is_not_closed_for_what_it_has_missed() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    world.uplinks[bob.0].config.loss = 1.0;
+    let mut kept = user_packet(&vec![7; 60_000], &[]);
+    kept.extend([0x80, 0x01, 1]);
+    world.send_message(alice, "_reliable", &kept);
+    for _ in 0..200 {
+        world.server_data(DataKind::Reliable, &vec![1; 60_000]);
+        world.run_for(Duration::from_millis(10));
+    }
+    let missed = world.shard.counters().dropped(DropReason::ReliableQueueFull);
+    assert!(missed > 0);
+    world.run_for(Duration::from_secs(6));
+    world.command(Command::ReplayData { participant: World::participant(bob), received: Vec::new() });
+    world.run_for(Duration::from_millis(200));
+    assert_eq!(world.shard.counters().dropped(DropReason::ReliableQueueFull), missed + 1, "it was tried");
+    assert!(!fails(&world));
+}
+
 #[test]
 fn the_server_sends_to_all_or_some() {
     let mut world = World::new(WorldConfig::default());

@@ -101,7 +101,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 .map(unhex)
                 .to_vec()
         }
-        "dependency_descriptor" => vec![unhex("c0000180009214"), unhex("8012348000e9a8a0")],
+        "dependency_descriptor" => vec![
+            unhex("fc12348783187aaa0100a0a014d1413451a1a1a1a1a1a1c09fc059c13fc0b3c0"),
+            unhex("ff1235"),
+            unhex("bd000759b980"),
+            unhex("801234f8ffff"),
+        ],
         _ => vec![(0..=255).collect(), (0..255_u8).rev().map(|byte| byte.wrapping_mul(37)).collect()],
     }
 }

@@ -369,6 +369,7 @@ fn sound_and_picture_stay_together() {
     world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
     world.run_for(Duration::from_secs(1));
     world.uplinks[alice.0].config.jitter = Duration::from_millis(60);
+    world.uplinks[alice.0].config.keeps_order = false;
     // Both are captured at the same moments: 10 ms apart, on clocks that began at different values.
     let (audio_base, video_base) = (123_456_u32, 4_000_000_000_u32);
     for n in 0..1_500_u32 {
@@ -439,4 +440,97 @@ fn a_stream_whose_first_packet_is_bad_still_begins_anew() {
     let packets = world.clients[bob.0].packets_of("TR_mic");
     assert_eq!(packets.len(), 60);
     assert!(packets.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1));
+}
+
+/// Packets of a track that arrived since the last look.
+fn news(world: &World, client: ClientId, seen: &mut usize) -> Vec<plenum_netem::Received> {
+    let packets = world.clients[client.0].packets_of("TR_cam");
+    let fresh = packets[*seen..].iter().map(|packet| (*packet).clone()).collect();
+    *seen = packets.len();
+    fresh
+}
+
+fn limit(world: &mut World, down_track: plenum_core::DownTrackId, max_spatial: u8, max_temporal: u8) {
+    world.command(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal });
+}
+
+#[test]
+fn a_limit_chooses_the_simulcast_layer_and_holds_over_renegotiation() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let (mut world, alice, bob) = room(mode);
+        let camera = world.publish(alice, MediaKind::Video, &["q", "h", "f"]);
+        let down = world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+        limit(&mut world, down, 0, 255); // before there is a line
+        world.run_for(Duration::from_secs(1));
+        let mut layers = ["q", "h", "f"].map(|rid| Camera::new(alice, 0, Some(rid)));
+        for (index, layer) in layers.iter_mut().enumerate() {
+            layer.base = index as u32 * 1_000_000;
+            layer.tag = index as u8;
+        }
+        let mut seen = 0;
+        for (spatial, frames) in [(0, 60), (1, 60), (2, 60), (0, 60), (9, 60)] {
+            limit(&mut world, down, spatial, 255);
+            for _ in 0..frames {
+                for layer in &mut layers {
+                    layer.shoot(&mut world);
+                }
+                world.run_for(FRAME);
+            }
+            let fresh = news(&world, bob, &mut seen);
+            let expected = spatial.min(2);
+            let reached = fresh.iter().position(|packet| packet.payload[TAG] == expected);
+            let reached = reached.unwrap_or_else(|| panic!("{mode:?}: never layer {expected}"));
+            assert!(reached < 20, "{mode:?}: {reached} frames until layer {expected}");
+            assert!(fresh[reached..].iter().all(|packet| packet.payload[TAG] == expected), "{mode:?}");
+            assert!(is_key(&fresh[reached].payload) || reached == 0);
+            assert!(fresh.len() > 45, "{mode:?}: {} of {frames} frames", fresh.len());
+        }
+        let packets = world.clients[bob.0].packets_of("TR_cam");
+        assert!(packets.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1), "no holes");
+    }
+}
+
+/// VP8 with three temporal layers: T0 T2 T1 T2, where the first T2 and T1 of eight frames synchronise.
+fn layered_vp8(frame: u16) -> Vec<u8> {
+    let temporal = [0, 2, 1, 2][usize::from(frame) % 4];
+    let sync = u8::from(matches!(frame % 8, 1 | 2));
+    let mut payload = vec![0x90, 0xe0, 0x80 | (frame >> 8) as u8, frame as u8];
+    payload.extend([
+        (frame / 4) as u8,
+        temporal << 6 | sync << 5,
+        u8::from(frame != 0),
+        2,
+        0,
+        0x9d,
+        0x01,
+        0x2a,
+    ]);
+    payload.resize(200, 0xab);
+    payload
+}
+
+#[test]
+fn temporal_layers_go_and_come_without_a_key_frame() {
+    let (mut world, alice, bob) = room(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    let down = world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.run_for(Duration::from_secs(1));
+    let (mut frame, mut seen) = (0, 0);
+    for (temporal, expected) in [(2, 64), (0, 16), (1, 32), (0, 16), (255, 64)] {
+        limit(&mut world, down, 255, temporal);
+        for _ in 0..64 {
+            world.send_video(alice, 0, None, u32::from(frame) * 3_000, &layered_vp8(frame));
+            frame += 1;
+            world.run_for(FRAME);
+        }
+        let fresh = news(&world, bob, &mut seen);
+        assert!(fresh.len().abs_diff(expected) <= 3, "T{temporal}: {} frames", fresh.len());
+        assert!(fresh.iter().skip(8).all(|packet| packet.payload[5] >> 6 <= temporal));
+    }
+    let packets = world.clients[bob.0].packets_of("TR_cam");
+    for pair in packets.windows(2) {
+        assert_eq!(pair[1].seq, pair[0].seq + 1);
+        assert_eq!(picture_id(&pair[1].payload), picture_id(&pair[0].payload) + 1, "no picture is missing");
+    }
+    assert!(world.clients[alice.0].key_frame_requests.len() <= 1, "only for the start");
 }

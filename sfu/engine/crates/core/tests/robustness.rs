@@ -72,6 +72,26 @@ fn a_client_that_restarts_ice_keeps_its_media() {
 }
 
 #[test]
+fn a_client_that_comes_back_is_asked_at_once_for_the_lines_it_lacks() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    world.clients[bob.0].is_silent = true; // its signalling broke
+    for name in ["TR_0", "TR_1", "TR_2", "TR_3", "TR_4", "TR_5"] {
+        let mic = world.publish(alice, MediaKind::Audio, &[]);
+        world.subscribe(bob, mic, MediaKind::Audio, name);
+    }
+    world.run_for(Duration::from_secs(22));
+    let asked = world.clients[bob.0].requirements.len();
+    assert!(asked > 2, "again and again, ever more seldom");
+    world.clients[bob.0].is_silent = false;
+    world.restart_ice(bob);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.clients[bob.0].requirements.len(), asked + 1);
+    assert_eq!(world.clients[bob.0].mid_to_track.len(), 6);
+}
+
+#[test]
 fn a_client_may_come_from_another_address() {
     let mut world = World::new(WorldConfig::default());
     let alice = world.join_connected(Mode::Single);

@@ -29,10 +29,10 @@ mod sys;
 mod tcp;
 mod udp;
 
-/// Sockets and batching for programs beside the engine (load client, benchmarks).
+/// Sockets, devices and batching for programs beside the engine (load client, benchmarks, link emulator).
 pub mod net {
     pub use crate::batch::{MAX_RUN_BYTES, MAX_RUN_SEGMENTS, Run, plan_runs};
-    pub use crate::sys::{Interest, Poller, Readiness, ReceiveBatch, WakeFd, thread_cpu};
+    pub use crate::sys::{Interest, Poller, Readiness, ReceiveBatch, Tun, WakeFd, thread_cpu};
     pub use crate::udp::{SendOutcome, UdpPort};
 }
 

@@ -12,5 +12,5 @@ mod link;
 mod world;
 
 pub use client::{Client, MediaLine, Mode, Received};
-pub use link::{Link, LinkConfig};
-pub use world::{ClientId, World, WorldConfig};
+pub use link::{Arrival, JitterShape, Link, LinkConfig, LinkCounters, Packet, QueueLimit, Verdict};
+pub use world::{Carried, ClientId, World, WorldConfig};

@@ -1,7 +1,6 @@
 //! The shard, its clients and the links between them, driven by one virtual clock.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,7 +16,7 @@ use str0m::config::DtlsCert;
 use str0m::crypto::from_feature_flags;
 
 use crate::client::{Client, MediaLine, Mode, OutPacket, PeerConnection};
-use crate::link::{Link, LinkConfig};
+use crate::link::{Link, LinkConfig, Packet};
 
 /// Index of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,13 +63,26 @@ impl Default for WorldConfig {
     }
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct InFlight {
-    at: Instant,
-    order: u64,
+/// A datagram between a client and the server; on a link it is as large as with its IPv4 and UDP headers.
+#[derive(Debug, Clone)]
+pub struct Carried {
     source: SocketAddr,
     destination: SocketAddr,
     payload: Vec<u8>,
+}
+
+const HEADER_BYTES: usize = 28;
+
+impl Packet for Carried {
+    fn bytes(&self) -> usize {
+        self.payload.len() + HEADER_BYTES
+    }
+
+    /// Damage to a header would only lose it: it always falls on the payload.
+    fn damage(&mut self, position: usize, change: u8) {
+        let position = position % self.payload.len().max(1);
+        self.payload.damage(position, change);
+    }
 }
 
 /// A room server and its clients.
@@ -85,15 +97,13 @@ pub struct World {
     /// Events of the shard that are not negotiation, in order.
     pub events: Vec<Event>,
     /// Links from clients to the server.
-    pub uplinks: Vec<Link>,
+    pub uplinks: Vec<Link<Carried>>,
     /// Links from the server to clients.
-    pub downlinks: Vec<Link>,
+    pub downlinks: Vec<Link<Carried>>,
     config: WorldConfig,
     options: TransportOptions,
     client_certificate: DtlsCert,
     server: SocketAddr,
-    in_flight: BinaryHeap<Reverse<InFlight>>,
-    order: u64,
     next_id: u64,
     /// Published lines: up track by client and mid.
     ups: BTreeMap<(ClientId, String), PublishLine>,
@@ -128,8 +138,6 @@ impl World {
                 .generate_certificate()
                 .expect("a certificate"),
             server,
-            in_flight: BinaryHeap::new(),
-            order: 0,
             next_id: 1,
             ups: BTreeMap::new(),
             waiting_publish: BTreeMap::new(),
@@ -369,14 +377,10 @@ impl World {
 
     /// Takes what is on its way to the server, for a benchmark that delivers it itself.
     pub fn take_uplink(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
-        let (up, down) = std::mem::take(&mut self.in_flight)
-            .into_sorted_vec()
-            .into_iter()
-            .rev()
-            .map(|Reverse(datagram)| datagram)
-            .partition::<Vec<_>, _>(|datagram| datagram.destination == self.server);
-        self.in_flight = down.into_iter().map(Reverse).collect();
-        up.into_iter().map(|datagram| (datagram.source, datagram.payload)).collect()
+        let arrivals = self.uplinks.iter_mut().flat_map(Link::take_all);
+        let mut arrivals: Vec<_> = arrivals.collect();
+        arrivals.sort_by_key(|arrival| arrival.due);
+        arrivals.into_iter().map(|arrival| (arrival.packet.source, arrival.packet.payload)).collect()
     }
 
     /// Address of a client's connection.
@@ -433,7 +437,7 @@ impl World {
     fn step(&mut self, end: Instant) -> bool {
         let connections = self.clients.iter().flat_map(|client| client.connections.iter());
         let clients = connections.map(|connection| connection.timeout).min();
-        let flight = self.in_flight.peek().map(|Reverse(datagram)| datagram.at);
+        let flight = self.uplinks.iter().chain(&self.downlinks).filter_map(Link::next_timeout).min();
         let next = [clients, flight, self.shard.next_timeout()].into_iter().flatten().min();
         let Some(next) = next.filter(|next| *next <= end) else { return false };
         // Timers that are due again at once still let time pass.
@@ -451,21 +455,35 @@ impl World {
         self.now < end
     }
 
+    /// Hands over all that has arrived, also what arrives at once in answer.
     fn deliver(&mut self) {
-        while self.in_flight.peek().is_some_and(|Reverse(datagram)| datagram.at <= self.now) {
-            let Some(Reverse(datagram)) = self.in_flight.pop() else { return };
-            if datagram.destination == self.server {
-                self.inject(datagram.source, &datagram.payload);
-                continue;
+        let mut is_quiet = false;
+        while !is_quiet {
+            is_quiet = true;
+            for id in 0..self.clients.len() {
+                while let Some(arrival) = self.uplinks[id].poll(self.now) {
+                    is_quiet = false;
+                    self.arrive_at_server(&arrival.packet);
+                }
+                while let Some(arrival) = self.downlinks[id].poll(self.now) {
+                    is_quiet = false;
+                    self.arrive_at_client(ClientId(id), &arrival.packet);
+                }
             }
-            let target = self.clients.iter().enumerate().find_map(|(id, client)| {
-                let index = client.connections.iter().position(|c| c.address == datagram.destination)?;
-                Some((ClientId(id), index))
-            });
-            if let Some((id, index)) = target {
-                self.clients[id.0].connections[index].receive(self.now, datagram.source, &datagram.payload);
-                self.run_connection(id, index);
-            }
+        }
+    }
+
+    fn arrive_at_server(&mut self, datagram: &Carried) {
+        if datagram.destination == self.server {
+            self.inject(datagram.source, &datagram.payload);
+        }
+    }
+
+    fn arrive_at_client(&mut self, id: ClientId, datagram: &Carried) {
+        let connections = &mut self.clients[id.0].connections;
+        if let Some(index) = connections.iter().position(|c| c.address == datagram.destination) {
+            connections[index].receive(self.now, datagram.source, &datagram.payload);
+            self.run_connection(id, index);
         }
     }
 
@@ -476,18 +494,9 @@ impl World {
         let _ = client.connections[index].rtc.handle_input(Input::Timeout(now));
         let source = client.connections[index].address;
         for transmit in client.drain(now, index) {
-            let mut payload = transmit.contents.to_vec();
-            self.uplinks[id.0].damage(&mut payload);
-            if let Some(transit) = self.uplinks[id.0].transit() {
-                self.launch(transit, source, transmit.destination, payload);
-            }
+            let payload = transmit.contents.to_vec();
+            self.uplinks[id.0].push(now, Carried { source, destination: transmit.destination, payload });
         }
-    }
-
-    fn launch(&mut self, transit: Duration, source: SocketAddr, destination: SocketAddr, payload: Vec<u8>) {
-        self.order += 1;
-        let (at, order) = (self.now + transit, self.order);
-        self.in_flight.push(Reverse(InFlight { at, order, source, destination, payload }));
     }
 
     /// Takes everything from the shard and acts on it.
@@ -504,8 +513,10 @@ impl World {
             let target = self.clients.iter().position(|client| {
                 client.connections.iter().any(|connection| connection.address == path.destination)
             });
-            if let Some(transit) = target.and_then(|id| self.downlinks[id].transit()) {
-                self.launch(transit, path.source, path.destination, contents);
+            if let Some(id) = target {
+                let carried =
+                    Carried { source: path.source, destination: path.destination, payload: contents };
+                self.downlinks[id].push(self.now, carried);
             }
         }
         while let Some(event) = self.shard.poll_event() {

@@ -152,6 +152,15 @@ impl Engine {
         self.submit(Command::RestartIce { transport: transport.into() })
     }
 
+    fn ask_last_sequence(&self, participant: u64) -> Result<(), BindingError> {
+        self.submit(Command::AskLastSequence { participant: participant.into() })
+    }
+
+    fn replay_data(&self, participant: u64, received: Vec<(String, u32)>) -> Result<(), BindingError> {
+        let received = received.into_iter().map(|(sid, sequence)| (sid.into(), sequence)).collect();
+        self.submit(Command::ReplayData { participant: participant.into(), received })
+    }
+
     fn mute_up_track(&self, up_track: u64, muted: bool) -> Result<(), BindingError> {
         self.submit(Command::MuteUpTrack { up_track: up_track.into(), muted })
     }
@@ -189,6 +198,16 @@ impl Engine {
 
     fn enable_down_track(&self, down_track: u64, enabled: bool) -> Result<(), BindingError> {
         self.submit(Command::EnableDownTrack { down_track: down_track.into(), enabled })
+    }
+
+    fn set_down_track_layers(
+        &self,
+        down_track: u64,
+        max_spatial: u8,
+        max_temporal: u8,
+    ) -> Result<(), BindingError> {
+        let down_track = down_track.into();
+        self.submit(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal })
     }
 
     fn remove_down_track(&self, down_track: u64) -> Result<(), BindingError> {

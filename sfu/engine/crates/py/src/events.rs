@@ -50,6 +50,8 @@ event_classes! {
     TransportConnected { transport: u64, tcp: bool }
     /// The transport ended by itself.
     TransportFailed { transport: u64, reason: &'static str }
+    /// Which reliable packet of a participant arrived last.
+    LastSequence { participant: u64, sequence: u32 }
     /// First media packet of an up track.
     UpTrackStarted { up_track: u64, mime_type: &'static str }
     /// The down track's packets flow from now on.
@@ -89,6 +91,9 @@ pub(crate) fn to_python(py: Python<'_>, event: core::Event) -> PyResult<Option<P
         }
         E::TransportFailed { transport, failure } => {
             any(py, TransportFailed { transport: transport.0, reason: failure.as_str() })
+        }
+        E::LastSequence { participant, sequence } => {
+            any(py, LastSequence { participant: participant.0, sequence })
         }
         E::UpTrackStarted { up_track, mime_type } => {
             any(py, UpTrackStarted { up_track: up_track.0, mime_type })

@@ -1,13 +1,20 @@
 //! Subscriber side of the packet path: which layer, pass or drop, and with which numbers. One [`DownTrack`] per
 //! subscription and negotiated SSRC. Never sees an up track or a transport; they meet in `room.rs`.
 //!
+//! Streams first, layers inside them second: the `selector` wants a stream, the `forwarder` begins it at a key frame,
+//! the `filter` drops what lies above the limit inside it, the `munger` closes the numbers up.
+//!
 //! Per packet: [`DownTrack::handle`] with the facts of the packet and the set of live streams. The verdict says what
 //! to write, or why not, and whether a stream should be asked for a key frame.
 
+mod filter;
 mod forwarder;
+mod frames;
 mod munger;
 mod picture;
+mod pictures;
 mod selector;
+mod targets;
 
 use std::time::Instant;
 
@@ -15,9 +22,24 @@ use crate::DropReason;
 use crate::command::MediaKind;
 use crate::layers::{StreamIndex, StreamSet};
 use crate::rtp::Vp8Ids;
+use crate::rtp::dependency::{DependencyRewrite, Layer, PacketDependency};
+use filter::LayerFilter;
 use forwarder::{Forwarder, Step};
 use munger::Munger;
 use selector::LayerSelector;
+
+/// Layer of a packet as its payload descriptor tells it (VP8, VP9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LayerFacts {
+    /// Layer of its frame.
+    pub layer: Layer,
+    /// First packet of its frame.
+    pub starts_frame: bool,
+    /// Last packet of its frame (VP9).
+    pub ends_frame: bool,
+    /// Its temporal layer may begin here: the frame needs none of that layer or above.
+    pub is_sync: bool,
+}
 
 /// Facts of one packet of the up track.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +58,12 @@ pub struct Packet {
     pub is_padding: bool,
     /// VP8 only.
     pub vp8: Option<Vp8Ids>,
+    /// Its layer inside the stream by the payload, where the codec says it.
+    pub layer: Option<LayerFacts>,
+    /// Its frame by the dependency descriptor; it has precedence.
+    pub dependency: Option<PacketDependency>,
+    /// Receivers need the dependency descriptor to tell spatial layers apart (AV1).
+    pub needs_descriptor: bool,
 }
 
 /// Numbers for one packet to the subscriber.
@@ -49,6 +77,10 @@ pub struct Rewrite {
     pub picture_id: Option<u16>,
     /// VP8 TL0PICIDX to patch in; `None` when the packet has none.
     pub tl0_pic_idx: Option<u8>,
+    /// Last packet of its picture here: set the marker, whatever the publisher's says.
+    pub ends_picture: bool,
+    /// New numbers of its dependency descriptor; `None` when the packet has none.
+    pub dependency: Option<DependencyRewrite>,
 }
 
 /// What to do with a packet.
@@ -69,6 +101,8 @@ pub struct DownTrackConfig {
     pub clock_rate_hz: u32,
     /// First sequence number (random); 0 is taken as 1.
     pub first_seq: u16,
+    /// The subscriber's line carries the dependency descriptor.
+    pub takes_descriptors: bool,
 }
 
 /// Media leaving for one subscription on one SSRC. A new SSRC needs a new `DownTrack`.
@@ -76,6 +110,7 @@ pub struct DownTrackConfig {
 pub struct DownTrack {
     selector: LayerSelector,
     forwarder: Forwarder,
+    filter: LayerFilter,
     munger: Munger,
 }
 
@@ -86,6 +121,7 @@ impl DownTrack {
         Self {
             selector: LayerSelector::new(),
             forwarder: Forwarder::new(config.kind),
+            filter: LayerFilter::new(config.takes_descriptors),
             munger: Munger::new(config.clock_rate_hz, config.first_seq),
         }
     }
@@ -97,10 +133,11 @@ impl DownTrack {
         }
         let target = self.selector.target(live);
         let outcome = match self.forwarder.judge(packet, target, live) {
-            Step::Pass => self.munger.rewrite(now, packet),
+            Step::Pass => self.pass(now, packet),
             Step::Begin => {
+                self.filter.begin();
                 self.munger.begin(now, packet);
-                self.munger.rewrite(now, packet)
+                self.pass(now, packet)
             }
             Step::Skip(reason) => {
                 self.munger.skip(packet);
@@ -108,7 +145,18 @@ impl DownTrack {
             }
             Step::Drop(reason) => Err(reason),
         };
-        Verdict { outcome, key_frame_of: self.forwarder.wanted_key_frame(target) }
+        Verdict { outcome, key_frame_of: self.key_frame_for(target) }
+    }
+
+    /// A packet of the current stream, which may be of a layer that the subscriber does not get.
+    fn pass(&mut self, now: Instant, packet: &Packet) -> Result<Rewrite, DropReason> {
+        if !self.filter.admits(packet) {
+            self.munger.skip(packet);
+            return Err(DropReason::LayerNotSelected);
+        }
+        let mut rewrite = self.munger.rewrite(now, packet, self.filter.layer())?;
+        rewrite.ends_picture = self.filter.ends_picture(packet);
+        Ok(rewrite)
     }
 
     /// Switches forwarding on or off. Video begins again at a key frame; ask for [`Self::wanted_key_frame`] then.
@@ -116,9 +164,10 @@ impl DownTrack {
         self.forwarder.set_enabled(enabled);
     }
 
-    /// Highest stream that may be sent.
-    pub fn set_max_spatial(&mut self, limit: StreamIndex) {
-        self.selector.set_limit(limit);
+    /// Most that may be sent: streams count as spatial layers, and so do those inside a stream.
+    pub fn set_max_layer(&mut self, limit: Layer) {
+        self.selector.set_limit(StreamIndex(limit.spatial));
+        self.filter.set_limit(limit);
     }
 
     /// Packets of the current stream were left out on purpose: numbers run on, video at a key frame.
@@ -142,7 +191,12 @@ impl DownTrack {
     /// or when all is well. Ask after binding and enabling; `handle` says it itself afterwards.
     #[must_use]
     pub fn wanted_key_frame(&self, live: StreamSet) -> Option<StreamIndex> {
-        self.forwarder.wanted_key_frame(self.selector.target(live))
+        self.key_frame_for(self.selector.target(live))
+    }
+
+    fn key_frame_for(&self, target: Option<StreamIndex>) -> Option<StreamIndex> {
+        let is_stuck = target == self.forwarder.current() && self.filter.needs_key_frame();
+        self.forwarder.wanted_key_frame(target).or(target.filter(|_| is_stuck))
     }
 
     /// The subscriber asked for a key frame (PLI or FIR): stream to pass that on to.
@@ -152,5 +206,7 @@ impl DownTrack {
     }
 }
 
+#[cfg(test)]
+mod layer_tests;
 #[cfg(test)]
 mod tests;

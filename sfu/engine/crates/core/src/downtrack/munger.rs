@@ -1,13 +1,15 @@
-//! Rewrites sequence numbers, timestamps and VP8 ids so that the subscriber sees one unbroken stream, whatever
+//! Rewrites sequence numbers, timestamps, VP8 ids and frame numbers so that the subscriber sees one unbroken stream, whatever
 //! streams it is made of. Decides nothing: it is told what passes, begins or is skipped.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::frames::FrameNumbers;
 use super::picture::PictureIds;
 use super::{Packet, Rewrite};
 use crate::DropReason;
 use crate::layers::StreamIndex;
+use crate::rtp::dependency::Layer;
 use crate::rtp::seq::{low_32_bits, timestamp_delta};
 
 /// Closed gaps remembered for packets that come late.
@@ -48,13 +50,14 @@ pub(super) struct Munger {
     gaps: VecDeque<Gap>,
     timestamp_offset: u32,
     picture_ids: PictureIds,
+    frame_numbers: FrameNumbers,
 }
 
 impl Munger {
     /// Nothing sent yet; the first packet will have `first_seq`.
-    pub(super) const fn new(clock_rate_hz: u32, first_seq: u16) -> Self {
+    pub(super) fn new(clock_rate_hz: u32, first_seq: u16) -> Self {
         // 0 is left out: one packet may be needed before the first.
-        let first_seq = if first_seq == 0 { 1 } else { first_seq as u64 };
+        let first_seq = u64::from(first_seq.max(1));
         Self {
             clock_rate_hz,
             first_seq,
@@ -63,6 +66,7 @@ impl Munger {
             gaps: VecDeque::new(),
             timestamp_offset: 0,
             picture_ids: PictureIds::new(),
+            frame_numbers: FrameNumbers::default(),
         }
     }
 
@@ -92,11 +96,17 @@ impl Munger {
         if let Some(ids) = packet.vp8 {
             self.picture_ids.begin(ids);
         }
+        if let Some(dependency) = &packet.dependency {
+            self.frame_numbers.begin(dependency);
+        }
     }
 
     /// A packet of the current stream is not sent: later ones close up. One that comes late leaves its gap, for what
     /// followed it has gone out already.
     pub(super) fn skip(&mut self, packet: &Packet) {
+        if let Some(ids) = packet.vp8 {
+            self.picture_ids.skip(ids);
+        }
         let Some(last) = self.gaps.back_mut() else { return };
         if packet.seq < self.highest_in || packet.seq < last.from {
             return;
@@ -113,8 +123,13 @@ impl Munger {
         }
     }
 
-    /// Numbers for a packet of the current stream.
-    pub(super) fn rewrite(&mut self, now: Instant, packet: &Packet) -> Result<Rewrite, DropReason> {
+    /// Numbers for a packet of the current stream; `layer` is what the subscriber gets of it.
+    pub(super) fn rewrite(
+        &mut self,
+        now: Instant,
+        packet: &Packet,
+        layer: Layer,
+    ) -> Result<Rewrite, DropReason> {
         let gap = self.gaps.iter().rev().find(|gap| gap.from <= packet.seq).ok_or(DropReason::TooOld)?;
         let seq = packet.seq.checked_add_signed(gap.offset).ok_or(DropReason::TooOld)?;
         let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
@@ -125,7 +140,9 @@ impl Munger {
                 Some(Sent { stream: Some(packet.stream), seq, timestamp, reference_timestamp, at: now });
         }
         let (picture_id, tl0_pic_idx) = packet.vp8.map_or((None, None), |ids| self.picture_ids.rewrite(ids));
-        Ok(Rewrite { seq, timestamp, picture_id, tl0_pic_idx })
+        let dependency =
+            packet.dependency.as_ref().map(|dependency| self.frame_numbers.rewrite(dependency, layer));
+        Ok(Rewrite { seq, timestamp, picture_id, tl0_pic_idx, ends_picture: false, dependency })
     }
 
     /// Timestamp for the first packet of a run that follows `sent`.

@@ -17,7 +17,7 @@ fn video() -> Bench {
 }
 
 fn bench(kind: MediaKind, clock_rate_hz: u32) -> Bench {
-    let config = DownTrackConfig { kind, clock_rate_hz, first_seq: 100 };
+    let config = DownTrackConfig { kind, clock_rate_hz, first_seq: 100, takes_descriptors: true };
     Bench { track: DownTrack::new(config), now: Instant::now(), live: streams(&[0, 1, 2]) }
 }
 
@@ -34,6 +34,9 @@ fn packet(stream: u8, seq: u64, timestamp: u32) -> Packet {
         starts_key_frame: false,
         is_padding: false,
         vp8: None,
+        layer: None,
+        dependency: None,
+        needs_descriptor: false,
     }
 }
 
@@ -68,7 +71,14 @@ fn video_starts_at_a_key_frame_of_the_best_stream() {
     assert_eq!(verdict.outcome, Err(DropReason::AwaitingKeyFrame));
     assert_eq!(verdict.key_frame_of, Some(StreamIndex(2)));
     let verdict = bench.give(key(packet(2, 8, 1)));
-    let expected = Rewrite { seq: 100, timestamp: 1, picture_id: None, tl0_pic_idx: None };
+    let expected = Rewrite {
+        seq: 100,
+        timestamp: 1,
+        picture_id: None,
+        tl0_pic_idx: None,
+        ends_picture: false,
+        dependency: None,
+    };
     assert_eq!(verdict, Verdict { outcome: Ok(expected), key_frame_of: None });
     assert_eq!(bench.seq(packet(2, 9, 1)), Ok(101));
     assert_eq!(bench.seq(packet(1, 500, 1)), Err(DropReason::LayerNotSelected));
@@ -111,7 +121,7 @@ fn a_dead_stream_gives_way_to_the_next_best() {
 fn a_limit_switches_down_at_a_key_frame() {
     let mut bench = video();
     bench.give(key(packet(2, 1, 1)));
-    bench.track.set_max_spatial(StreamIndex(0));
+    bench.track.set_max_layer(Layer { spatial: 0, temporal: 7 });
     let verdict = bench.give(packet(2, 2, 1));
     assert_eq!(verdict.key_frame_of, Some(StreamIndex(0)));
     assert!(verdict.outcome.is_ok(), "the old stream plays on meanwhile");
@@ -225,7 +235,7 @@ fn timestamps_never_stand_still_or_go_back_at_a_switch() {
         1001,
         "the same picture, larger"
     );
-    bench.track.set_max_spatial(StreamIndex(0));
+    bench.track.set_max_layer(Layer { spatial: 0, temporal: 7 });
     assert_eq!(bench.timestamp(with_reference(key(packet(0, 2, 1500)), 4990)), 1002);
 }
 
@@ -235,7 +245,7 @@ fn timestamps_follow_the_clock_when_nothing_else_is_known() {
     assert_eq!(bench.timestamp(key(packet(0, 1, u32::MAX - 10))), u32::MAX - 10);
     bench.now += Duration::from_secs(2);
     assert_eq!(bench.timestamp(key(packet(2, 1, 1 << 30))), 180_000 - 11);
-    bench.track.set_max_spatial(StreamIndex(0));
+    bench.track.set_max_layer(Layer { spatial: 0, temporal: 7 });
     assert_eq!(bench.timestamp(key(packet(0, 9, 1 << 29))), 183_000 - 11, "one frame at least");
 }
 
@@ -255,7 +265,12 @@ fn picture_ids_run_on_over_a_switch() {
 
 #[test]
 fn the_first_number_is_never_zero() {
-    let config = DownTrackConfig { kind: MediaKind::Audio, clock_rate_hz: 48_000, first_seq: 0 };
+    let config = DownTrackConfig {
+        kind: MediaKind::Audio,
+        clock_rate_hz: 48_000,
+        first_seq: 0,
+        takes_descriptors: true,
+    };
     let mut track = DownTrack::new(config);
     let verdict = track.handle(Instant::now(), &packet(0, 0, 0), streams(&[0]));
     assert_eq!(verdict.outcome.map(|rewrite| rewrite.seq), Ok(1));

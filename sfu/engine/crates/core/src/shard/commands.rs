@@ -11,6 +11,7 @@ use crate::demux::TransportIndex;
 use crate::event::{Event, TransportFailure};
 use crate::ids::{DownTrackId, ParticipantId, RequestId, TransportId, UpTrackId};
 use crate::room::{DownEntry, Origin};
+use crate::rtp::dependency::Layer;
 use crate::sdp::RemoteOffer;
 use crate::transport::{Negotiated, NegotiationError, Subscription, Transport, TransportSeed, UpIndex};
 use crate::uptrack::{UpTrack, UpTrackConfig};
@@ -32,7 +33,7 @@ impl Shard {
     pub(super) fn carry_out(&mut self, now: Instant, command: Command) -> bool {
         match command {
             Command::AddParticipant { room, participant, profile } => {
-                self.tables.add_participant(room, participant, profile)
+                self.tables.add_participant(now, room, participant, profile)
             }
             Command::UpdateParticipant { participant, profile } => {
                 self.update_participant(participant, profile)
@@ -63,6 +64,12 @@ impl Shard {
                 let room_exists = self.send_data(now, room, kind, &payload, destinations.as_deref());
                 self.handle_signals(now);
                 room_exists
+            }
+            Command::AskLastSequence { participant } => self.tell_last_sequence(participant),
+            Command::ReplayData { participant, received } => {
+                let is_there = self.replay_data(now, participant, &received);
+                self.handle_signals(now);
+                is_there
             }
             other => self.carry_out_on_one(now, other),
         }
@@ -106,6 +113,16 @@ impl Shard {
                 match self.tables.down_index.get(&down_track).copied() {
                     Some(index) => {
                         self.enable_down_track(now, index, enabled);
+                        true
+                    }
+                    None => false,
+                }
+            }
+            Command::SetDownTrackLayers { down_track, max_spatial, max_temporal } => {
+                match self.tables.down_index.get(&down_track).copied() {
+                    Some(index) => {
+                        let max_layer = Layer { spatial: max_spatial, temporal: max_temporal };
+                        self.limit_down_track(now, index, max_layer);
                         true
                     }
                     None => false,
@@ -295,6 +312,7 @@ impl Shard {
             transport,
             kind: wish.kind,
             is_enabled: wish.enabled,
+            max_layer: Layer::MAX,
             binding: None,
         };
         let Some(down) = self.tables.add_down(entry) else { return false };

@@ -13,16 +13,18 @@
 //!
 //! A fast sender can thus neither disconnect those who read slowly nor fill the server's memory.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::channel::ChannelId;
 
-use super::Shard;
+use super::{Shard, TimerKey};
 use crate::command::{DataKind, TransportRole};
-use crate::data::{Lookup, Restamped, restamp, wrap_raw};
+use crate::data::{KEPT, Lookup, Restamped, Returned, restamp, wrap_raw};
 use crate::demux::TransportIndex;
 use crate::drop_reason::DropReason;
+use crate::event::Event;
 use crate::ids::{ParticipantId, RoomId};
 use crate::room::{ParticipantIndex, Room};
 use crate::transport::{ChannelUse, Pace, Signal};
@@ -52,7 +54,11 @@ impl Shard {
             .ok_or(DropReason::ChannelNotOpen)
             .and_then(|channel_use| self.check_data(sender, channel_use, payload));
         let delivered = match taken {
-            Ok((kind, packet)) => self.fan_out_data(now, sender, kind, &packet),
+            Ok((kind, packet)) => {
+                let delivered = self.fan_out_data(now, sender, kind, &packet);
+                self.keep_for_replay(now, sender, kind, packet);
+                delivered
+            }
             Err(reason) => {
                 self.counters.count_drop(reason);
                 Delivered::default()
@@ -120,6 +126,59 @@ impl Shard {
         delivered
     }
 
+    /// Keeps a reliable packet for receivers that are away. Without a sid they could not tell it from another.
+    pub(super) fn keep_for_replay(
+        &mut self,
+        now: Instant,
+        sender: ParticipantIndex,
+        kind: DataKind,
+        packet: Restamped,
+    ) {
+        let Some(participant) = self.tables.participants.get_mut(sender) else { return };
+        if kind == DataKind::Reliable && !participant.profile.hidden {
+            participant.sent.keep(now, packet.sequence, packet.destinations, packet.payload);
+            self.schedule_forgetting(now, sender);
+        }
+    }
+
+    /// What is kept of a sender that falls silent goes too, within twice the time.
+    pub(super) fn schedule_forgetting(&mut self, now: Instant, sender: ParticipantIndex) {
+        let Some(participant) = self.tables.participants.get_mut(sender) else { return };
+        if !participant.sent.is_empty() {
+            self.timers.schedule(TimerKey::Sent(sender), now + KEPT, &mut participant.sent_scheduled);
+        }
+    }
+
+    /// Says which reliable packet arrived last. False: the participant is gone.
+    pub(super) fn tell_last_sequence(&mut self, id: ParticipantId) -> bool {
+        let index = self.tables.participant_index.get(&id).copied();
+        let found = index.and_then(|index| self.tables.participants.get(index));
+        let Some(sequence) = found.map(|participant| participant.sequences.last()) else { return false };
+        self.events.push_back(Event::LastSequence { participant: id, sequence });
+        true
+    }
+
+    /// Sends a participant what it has missed of the others, as far as it can take it. False: it is gone.
+    pub(super) fn replay_data(&mut self, now: Instant, id: ParticipantId, known: &[(Box<str>, u32)]) -> bool {
+        let Some(receiver) = self.tables.participant_index.get(&id).copied() else { return false };
+        let Some(returned) = self.tables.participants.get(receiver) else { return false };
+        let (profile, joined_at) = (returned.profile.clone(), returned.joined_at);
+        let room = self.tables.rooms.get(returned.room);
+        let senders = room.map(|room| room.participants.clone()).unwrap_or_default();
+        let last: HashMap<&str, u32> = known.iter().map(|(sid, sequence)| (&**sid, *sequence)).collect();
+        for sender in senders.into_iter().filter(|sender| *sender != receiver) {
+            let Some(sender) = self.tables.participants.get_mut(sender) else { continue };
+            let sequence = last.get(&*sender.profile.sid).copied().unwrap_or_default();
+            let returned = Returned { identity: &profile.identity, sid: &profile.sid, joined_at };
+            for payload in sender.sent.after(now, sequence, returned) {
+                if self.hand_over(now, receiver, DataKind::Reliable, &payload).is_err() {
+                    return true; // it was away: that it took nothing for a while is no reason to close it
+                }
+            }
+        }
+        true
+    }
+
     fn receivers(&self, room: &Room, to: &Lookup<'_>) -> impl Iterator<Item = ParticipantIndex> {
         let is_meant = move |index: &ParticipantIndex| {
             let participant = self.tables.participants.get(*index);
@@ -159,23 +218,34 @@ impl Shard {
         kind: DataKind,
         payload: &Arc<[u8]>,
     ) -> Pace {
+        self.hand_over(now, receiver, kind, payload).unwrap_or_else(|index| {
+            // Closed when the signals are dealt with: the room's tables are being walked.
+            self.signals.push((index, Signal::Stuck));
+            Pace::Keeps
+        })
+    }
+
+    /// Queues a message for one receiver; on an error, its transport is stuck.
+    fn hand_over(
+        &mut self,
+        now: Instant,
+        receiver: ParticipantIndex,
+        kind: DataKind,
+        payload: &Arc<[u8]>,
+    ) -> Result<Pace, TransportIndex> {
         let target =
             self.tables.participants.get(receiver).and_then(|participant| participant.data_transport);
         let Some(index) = target else {
             self.counters.count_drop(DropReason::ChannelNotOpen);
-            return Pace::Keeps;
+            return Ok(Pace::Keeps);
         };
         let Some(transport) = self.transports.get_mut(index) else {
             self.note_slip("data for no transport");
-            return Pace::Keeps;
+            return Ok(Pace::Keeps);
         };
-        if let Ok(pace) = transport.send_data(now, kind, payload, &mut self.counters) {
-            self.touch(index);
-            return pace;
-        }
-        // Closed when the signals are dealt with: the room's tables are being walked.
-        self.signals.push((index, Signal::Stuck));
-        Pace::Keeps
+        let pace = transport.send_data(now, kind, payload, &mut self.counters).map_err(|_| index)?;
+        self.touch(index);
+        Ok(pace)
     }
 
     /// Chooses where a participant receives data: on the transport that we offer, else on the only one it has.

@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::layers::{StreamIndex, StreamSet};
 use crate::output::Transmits;
 use crate::room::{Binding, DownEntry, Gathered};
+use crate::rtp::dependency::{self, Layer};
 use crate::rtp::{Codec, red};
 use crate::stats::Counters;
 use crate::transport::{
@@ -106,14 +107,19 @@ impl Shard {
     /// A line was negotiated: packets flow from now on, video from its next key frame, which is asked for.
     pub(super) fn bind_down_track(&mut self, now: Instant, line: BoundLine) {
         let Some(down) = self.tables.downs.get(line.down) else { return };
-        let (up, kind, is_enabled, id) = (down.up, down.kind, down.is_enabled, down.id);
+        let (up, kind, is_enabled, max_layer, id) =
+            (down.up, down.kind, down.is_enabled, down.max_layer, down.id);
+        let transport = self.transports.get(down.transport);
+        let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.mid));
         let format = self.tables.ups.get(up).and_then(|up| up.formats.first());
         let mut track = DownTrack::new(DownTrackConfig {
             kind,
             clock_rate_hz: format.map_or(default_clock_rate_hz(kind), |format| format.codec.clock_rate_hz()),
             first_seq: self.random.next_u16(),
+            takes_descriptors,
         });
         track.set_enabled(is_enabled);
+        track.set_max_layer(max_layer);
         let binding = Binding {
             mid: line.mid,
             ssrc: line.ssrc,
@@ -134,6 +140,17 @@ impl Shard {
         down.is_enabled = is_enabled;
         if let Some(binding) = &mut down.binding {
             binding.track.set_enabled(is_enabled);
+            self.request_wanted_key_frame(now, up, index);
+        }
+    }
+
+    /// Limits what one down track may get.
+    pub(super) fn limit_down_track(&mut self, now: Instant, index: DownIndex, max_layer: Layer) {
+        let Some(down) = self.tables.downs.get_mut(index) else { return };
+        let up = down.up;
+        down.max_layer = max_layer;
+        if let Some(binding) = &mut down.binding {
+            binding.track.set_max_layer(max_layer);
             self.request_wanted_key_frame(now, up, index);
         }
     }
@@ -234,8 +251,9 @@ fn forward(
         counters.count_drops(DropReason::NotBound, packets.len() as u64);
         return forwarded;
     };
+    let mut scratch = [0; dependency::MAX_BYTES];
     for gathered in packets {
-        let outcome = rewritten(binding, gathered, live, &mut forwarded).and_then(|packet| {
+        let outcome = rewritten(binding, gathered, &mut scratch, live, &mut forwarded).and_then(|packet| {
             lane.send(&packet, transmits, counters).then_some(()).ok_or(DropReason::NotBound)
         });
         match outcome {
@@ -251,6 +269,7 @@ fn forward(
 fn rewritten<'a>(
     binding: &mut Binding,
     gathered: &'a mut Gathered,
+    scratch: &'a mut [u8; dependency::MAX_BYTES],
     live: StreamSet,
     forwarded: &mut Forwarded,
 ) -> Result<OutgoingPacket<'a>, DropReason> {
@@ -270,7 +289,19 @@ fn rewritten<'a>(
     if let Some(stream) = verdict.key_frame_of {
         forwarded.key_frames.insert(stream);
     }
-    outgoing(gathered, &verdict.outcome?, send_format).ok_or(DropReason::MalformedPayload)
+    let rewrite = verdict.outcome?;
+    let descriptor = match (rewrite.dependency, &gathered.descriptor) {
+        (Some(numbers), Some(descriptor)) => {
+            let length = dependency::rewrite(descriptor.as_bytes(), numbers, scratch);
+            Some(
+                scratch
+                    .get(..length.ok_or(DropReason::MalformedPayload)?)
+                    .ok_or(DropReason::MalformedPayload)?,
+            )
+        }
+        _ => None,
+    };
+    outgoing(gathered, &rewrite, send_format, descriptor).ok_or(DropReason::MalformedPayload)
 }
 
 impl Binding {
@@ -298,6 +329,7 @@ fn outgoing<'a>(
     gathered: &'a mut Gathered,
     rewrite: &Rewrite,
     send_format: SendFormat,
+    descriptor: Option<&'a [u8]>,
 ) -> Option<OutgoingPacket<'a>> {
     if send_format.shape == Shape::Primary && gathered.primary.is_none() {
         // Cut out once for all who need it.
@@ -316,12 +348,13 @@ fn outgoing<'a>(
     Some(OutgoingPacket {
         payload_type: send_format.payload_type,
         resend_type: send_format.resend_type,
-        marker: gathered.marker,
+        marker: gathered.marker || rewrite.ends_picture,
         seq: rewrite.seq,
         timestamp: rewrite.timestamp,
         captured_at: gathered.wallclock,
         payload,
         patch,
         values: &gathered.extensions,
+        descriptor,
     })
 }

@@ -8,15 +8,16 @@ use str0m::rtp::{ExtensionValues, RtpPacket};
 
 use super::{Shard, TimerKey};
 use crate::demux::TransportIndex;
-use crate::downtrack::Packet;
+use crate::downtrack::{LayerFacts, Packet};
 use crate::drop_reason::DropReason;
 use crate::event::{AudioLevel, Event};
 use crate::ids::RoomId;
 use crate::layers::StreamIndex;
 use crate::room::{Gathered, UpEntry};
 use crate::rtp::codec::inspect;
+use crate::rtp::dependency::{Layer, PacketDependency};
 use crate::rtp::{Codec, PayloadFacts};
-use crate::transport::{DependencyDescriptorBytes, Transport, UpIndex};
+use crate::transport::{DescriptorBytes, Transport, UpIndex};
 
 /// Largest RTP payload that is forwarded; with a subscriber's header and tag it must fit a datagram everywhere.
 const MAX_PAYLOAD_BYTES: usize = 1_500;
@@ -75,7 +76,11 @@ impl Shard {
 
     fn note_media(&mut self, now: Instant, index: UpIndex, gathered: &Gathered) {
         let Some(up) = self.tables.ups.get_mut(index) else { return };
-        up.track.observe(now, gathered.packet.stream, gathered.packet.starts_key_frame);
+        let packet = &gathered.packet;
+        up.track.observe(now, packet.stream, packet.starts_key_frame);
+        let by_payload = || packet.layer.map(|facts| facts.layer);
+        let layer = packet.dependency.map(|dependency| dependency.frame.layer).or_else(by_payload);
+        up.track.count(now, packet.stream, layer.unwrap_or_default(), gathered.payload.len());
         if !up.has_started {
             up.has_started = true;
             let codec = up.formats[gathered.format].codec;
@@ -179,14 +184,23 @@ fn gather(
         inspect(codec, &rtp.payload).ok_or(DropReason::MalformedPayload)?
     };
     let timestamp = rtp.header.timestamp;
+    let mut extensions = end_to_end_extensions(rtp.header.ext_vals);
+    let descriptor = DescriptorBytes::take(&mut extensions);
+    let dependency = if is_padding { None } else { dependency(&facts, up, stream, descriptor.as_ref()) };
+    // Where the payload is encrypted, the descriptor still tells.
+    let has_structure =
+        dependency.is_some_and(|dependency| dependency.has_structure && dependency.starts_frame);
     let packet = Packet {
         stream,
         seq: *rtp.seq_no,
         timestamp,
         reference_timestamp: up.track.reference_timestamp(stream, timestamp),
-        starts_key_frame: facts.starts_key_frame,
+        starts_key_frame: facts.starts_key_frame || has_structure,
         is_padding,
         vp8: facts.vp8,
+        layer: layer_facts(codec, &facts),
+        dependency,
+        needs_descriptor: codec == Codec::Av1,
     };
     Ok(Gathered {
         arrived_at: now,
@@ -198,7 +212,30 @@ fn gather(
         format,
         payload: rtp.payload,
         primary: None,
-        extensions: end_to_end_extensions(codec, rtp.header.ext_vals),
+        descriptor,
+        extensions,
+    })
+}
+
+/// What the dependency descriptor says of a packet. VP8 that tells its layers by itself needs none; libwebrtc leaves
+/// the ids out of its payload where it may send descriptors.
+fn dependency(
+    facts: &PayloadFacts,
+    up: &mut UpEntry,
+    stream: StreamIndex,
+    descriptor: Option<&DescriptorBytes>,
+) -> Option<PacketDependency> {
+    let tells_itself = facts.vp8.is_some_and(|ids| ids.picture_id.is_some());
+    if tells_itself { None } else { up.track.read_dependency(stream, descriptor?.as_bytes()) }
+}
+
+/// What the payload itself says of layers inside the stream.
+fn layer_facts(codec: Codec, facts: &PayloadFacts) -> Option<LayerFacts> {
+    matches!(codec, Codec::Vp8 | Codec::Vp9).then_some(LayerFacts {
+        layer: Layer { spatial: facts.spatial, temporal: facts.temporal },
+        starts_frame: facts.starts_frame,
+        ends_frame: facts.ends_frame,
+        is_sync: facts.is_sync,
     })
 }
 
@@ -211,18 +248,13 @@ fn format_index(transport: &Transport, up: &mut UpEntry, rtp: &RtpPacket) -> Opt
     })
 }
 
-/// Keeps the header extensions that mean something end to end. The dependency descriptor goes only with codecs that
-/// are forwarded whole: across a simulcast switch its frame numbers would contradict each other.
-fn end_to_end_extensions(codec: Codec, mut values: ExtensionValues) -> ExtensionValues {
+/// Keeps the header extensions that mean something end to end, and the dependency descriptor.
+fn end_to_end_extensions(mut values: ExtensionValues) -> ExtensionValues {
     values.mid = None;
     values.rid = None;
     values.rid_repair = None;
     values.transport_cc = None;
     values.abs_send_time = None;
     values.tx_time_offs = None;
-    values.frame_mark = None;
-    if !matches!(codec, Codec::Vp9 | Codec::Av1) {
-        values.user_values.remove::<DependencyDescriptorBytes>();
-    }
     values
 }

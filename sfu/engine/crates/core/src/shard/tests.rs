@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::command::{DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
+use crate::data::{Destinations, Restamped};
 use crate::ids::{DownTrackId, ParticipantId, RequestId, UpTrackId};
 use crate::sdp::{CodecPolicy, RemoteOffer};
 use crate::transport::{Certificate, TransportOptions, TransportSeed};
@@ -91,6 +92,8 @@ fn every_command(now: Instant) -> Vec<Command> {
             payload: b"x".as_slice().into(),
             destinations: Some(vec![participant]),
         },
+        Command::AskLastSequence { participant },
+        Command::ReplayData { participant, received: vec![("PA_7".into(), 1)] },
         add_participant(8),
         Command::OpenTransport { participant, seed: Box::new(seed) },
         Command::RemoveDownTrack { down_track: DownTrackId(1) },
@@ -151,4 +154,29 @@ fn timers_meet_on_a_grid_and_never_now() {
     ] {
         assert_eq!(on_grid(began, after(now), after(deadline)), after(expected), "{now} {deadline}");
     }
+}
+
+#[test]
+fn what_is_kept_of_a_silent_sender_goes_by_itself() {
+    let now = Instant::now();
+    let mut shard = shard(now);
+    shard.handle_command(now, add_participant(1));
+    let packet = |sequence| Restamped {
+        payload: vec![0; 1_000].into(),
+        destinations: Destinations::default(),
+        sequence,
+        nonce: Vec::new(),
+    };
+    for sequence in 1..=3_u32 {
+        let at = now + Duration::from_secs(sequence.into());
+        shard.keep_for_replay(at, 0, DataKind::Reliable, packet(sequence));
+    }
+    let mut turns = 0;
+    while let Some(due) = shard.next_timeout() {
+        assert!(due <= now + Duration::from_secs(60));
+        shard.handle_timeout(due);
+        turns += 1;
+    }
+    assert_eq!(turns, 2);
+    assert!(shard.tables.participants[0].sent.is_empty());
 }

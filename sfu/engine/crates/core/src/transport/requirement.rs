@@ -46,6 +46,11 @@ impl Requirement {
         self.note_change(now, lines);
     }
 
+    /// The client restarted ICE: it was away and has heard nothing of what was asked. Its offer is noted next.
+    pub(super) fn note_restart(&mut self) {
+        self.asked = None;
+    }
+
     /// Further audio and video lines to ask for, when it is time.
     pub(super) fn poll(&mut self, now: Instant, lines: &Lines) -> Option<(usize, usize)> {
         let mut retry_after = FIRST_RETRY;
@@ -161,6 +166,21 @@ mod tests {
         requirement.note_change(start + Duration::from_secs(61), &lines);
         assert_eq!(requirement.poll(start + Duration::from_secs(600), &lines), None);
         assert_eq!(requirement.deadline(), None, "nothing is wanted any more");
+    }
+
+    #[test]
+    fn a_client_that_was_away_is_asked_again_at_once() {
+        let start = Instant::now();
+        let (mut lines, mut requirement) = (Lines::default(), Requirement::default());
+        lines.wait(subscription(0, MediaKind::Video));
+        requirement.note_change(start, &lines);
+        for seconds in 1..=21 {
+            requirement.poll(start + Duration::from_secs(seconds), &lines);
+        }
+        let back = start + Duration::from_secs(22);
+        requirement.note_restart();
+        requirement.note_offer(back, &lines);
+        assert_eq!(requirement.poll(back + COALESCE, &lines), Some((0, 1)));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! how loud it is, how its timestamps relate to the wall clock. Never sees a down track or a transport.
 
 mod clock;
+mod dependencies;
 mod key_frames;
 mod level;
+mod rates;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,8 +13,11 @@ pub use clock::WallClock;
 pub use level::AudioWindow;
 
 use crate::layers::{MAX_STREAMS, StreamIndex, StreamSet};
+use crate::rtp::dependency::{Layer, PacketDependency};
 use crate::rtp::seq::{low_32_bits, timestamp_delta};
+use dependencies::Dependencies;
 use key_frames::KeyFrameRequests;
+use rates::LayerRates;
 
 /// A stream that is silent for longer is dead, if others of its track go on meanwhile.
 const LIVENESS: Duration = Duration::from_secs(1);
@@ -47,6 +52,7 @@ struct Stream {
     last_slice: u64,
     key_frames: KeyFrameRequests,
     report: Option<SenderReport>,
+    dependencies: Dependencies,
 }
 
 /// Media arriving for one publication: its streams and what is known of them.
@@ -58,13 +64,21 @@ pub struct UpTrack {
     /// Slices of time in which any stream sent.
     slices: u64,
     slice_began: Option<Instant>,
+    rates: LayerRates,
 }
 
 impl UpTrack {
     /// An up track without streams.
     #[must_use]
     pub fn new(config: UpTrackConfig) -> Self {
-        Self { config, streams: Default::default(), rtt: Duration::ZERO, slices: 0, slice_began: None }
+        Self {
+            config,
+            streams: Default::default(),
+            rtt: Duration::ZERO,
+            slices: 0,
+            slice_began: None,
+            rates: LayerRates::default(),
+        }
     }
 
     /// Index for a restriction id, in spatial order: `q` `h` `f` and `2` `1` `0` are 0, 1, 2; `None` (a single
@@ -95,6 +109,18 @@ impl UpTrack {
             stream.last_slice = slices;
             stream.key_frames.observe(now, starts_key_frame);
         }
+    }
+
+    /// Counts the payload of a media packet for the rate of its layer.
+    pub fn count(&mut self, now: Instant, stream: StreamIndex, layer: Layer, bytes: usize) {
+        self.rates.observe(now, stream, layer, bytes);
+    }
+
+    /// Bits per second of one spatial layer (a stream, or one inside it) alone, with its temporal layers up to this
+    /// one, over the last whole second; 0 when it is not being sent.
+    #[must_use]
+    pub fn rate_bps(&self, now: Instant, layer: Layer) -> u32 {
+        self.rates.of(now, layer)
     }
 
     /// Streams that are being sent. One is dead when nothing of it came for a second although others went on.
@@ -141,11 +167,17 @@ impl UpTrack {
         }
     }
 
-    /// A stream began anew under another SSRC: what its sender reports said is void.
+    /// A stream began anew under another SSRC: what its sender reports and descriptors said is void.
     pub fn restart_stream(&mut self, stream: StreamIndex) {
         if let Some(stream) = self.stream_mut(stream) {
             stream.report = None;
+            stream.dependencies.forget();
         }
+    }
+
+    /// Reads the dependency descriptor of a packet; `None` when it does not parse, or its structure is not known (yet).
+    pub fn read_dependency(&mut self, stream: StreamIndex, bytes: &[u8]) -> Option<PacketDependency> {
+        self.stream_mut(stream)?.dependencies.read(bytes)
     }
 
     /// The codec is known now, and with it the clock rate.

@@ -6,6 +6,7 @@ mod poller;
 mod receive;
 mod send;
 mod socket;
+mod tun;
 mod wake;
 
 pub use clock::thread_cpu;
@@ -13,6 +14,7 @@ pub use poller::{Interest, Poller, Readiness};
 pub use receive::ReceiveBatch;
 pub(crate) use send::SendBatch;
 pub(crate) use socket::set_buffer_bytes;
+pub use tun::Tun;
 pub use wake::WakeFd;
 
 /// Turns the kernel's −1 into the thread's last error.

@@ -115,6 +115,7 @@ pub struct Vp8Ids {
 
 /// What a forwarder must know of one payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent bits of the wire")]
 pub struct PayloadFacts {
     /// First packet of a key frame (of every spatial layer: of the lowest one). Always true for audio.
     pub starts_key_frame: bool,
@@ -124,6 +125,10 @@ pub struct PayloadFacts {
     pub spatial: u8,
     /// Temporal layer, 0 when the payload does not say.
     pub temporal: u8,
+    /// Last packet of a frame (VP9).
+    pub ends_frame: bool,
+    /// The temporal layer may begin here: the frame needs none of that layer or above (VP8, VP9).
+    pub is_sync: bool,
     /// VP8 only.
     pub vp8: Option<Vp8Ids>,
 }

@@ -8,7 +8,7 @@ pub(super) fn inspect(payload: &[u8]) -> Option<PayloadFacts> {
     let starts_frame = first & 0x17 == 0x10;
     let mut at = 1;
     let mut ids = Vp8Ids::default();
-    let mut temporal = 0;
+    let (mut temporal, mut is_sync) = (0, false);
     if first & 0x80 != 0 {
         let extension = *payload.get(at)?;
         at += 1;
@@ -24,7 +24,9 @@ pub(super) fn inspect(payload: &[u8]) -> Option<PayloadFacts> {
         }
         if extension & 0x30 != 0 {
             let byte = *payload.get(at)?;
-            temporal = if extension & 0x20 != 0 { byte >> 6 } else { 0 };
+            if extension & 0x20 != 0 {
+                (temporal, is_sync) = (byte >> 6, byte & 0x20 != 0);
+            }
             at += 1;
         }
     }
@@ -33,9 +35,10 @@ pub(super) fn inspect(payload: &[u8]) -> Option<PayloadFacts> {
     Some(PayloadFacts {
         starts_key_frame: starts_frame && is_key,
         starts_frame,
-        spatial: 0,
         temporal,
+        is_sync,
         vp8: Some(ids),
+        ..PayloadFacts::default()
     })
 }
 
@@ -56,7 +59,13 @@ mod tests {
     use super::*;
 
     fn facts(key: bool, start: bool, temporal: u8, ids: Vp8Ids) -> PayloadFacts {
-        PayloadFacts { starts_key_frame: key, starts_frame: start, spatial: 0, temporal, vp8: Some(ids) }
+        PayloadFacts {
+            starts_key_frame: key,
+            starts_frame: start,
+            temporal,
+            vp8: Some(ids),
+            ..PayloadFacts::default()
+        }
     }
 
     #[test]
@@ -79,6 +88,8 @@ mod tests {
                 Some(facts(false, true, 2, ids(Some(0x1234), true, Some(7)))),
             ),
             (&[0x90, 0x20, 0x40, 0x00], Some(facts(true, true, 1, none))),
+            (&[0x90, 0x20, 0x60, 0x01], Some(PayloadFacts { is_sync: true, ..facts(false, true, 1, none) })),
+            (&[0x90, 0x10, 0x60, 0x01], Some(facts(false, true, 0, none))),
             (&[0x90, 0x10, 0x5f, 0x00], Some(facts(true, true, 0, none))),
             (&[0x90, 0x40, 0x07, 0x00], None),
             (&[], None),

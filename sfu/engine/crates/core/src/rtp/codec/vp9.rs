@@ -11,22 +11,24 @@ pub(super) fn inspect(payload: &[u8]) -> Option<PayloadFacts> {
     if first & 0x80 != 0 {
         at += if payload.get(at)? & 0x80 != 0 { 2 } else { 1 };
     }
-    let (mut temporal, mut spatial) = (0, 0);
+    let (mut temporal, mut spatial, mut is_sync) = (0, 0, false);
     if first & 0x20 != 0 {
         let layers = *payload.get(at)?;
         temporal = layers >> 5;
+        is_sync = layers & 0x10 != 0;
         spatial = (layers >> 1) & 0x07;
         at += 1;
         // Without flexible mode TL0PICIDX follows.
         at += usize::from(first & 0x10 == 0);
     }
     payload.get(at)?;
-    let starts_frame = begins && spatial == 0;
     Some(PayloadFacts {
-        starts_key_frame: starts_frame && !is_inter_picture,
-        starts_frame,
+        starts_key_frame: begins && spatial == 0 && !is_inter_picture,
+        starts_frame: begins,
         spatial,
         temporal,
+        ends_frame: first & 0x04 != 0,
+        is_sync,
         vp8: None,
     })
 }
@@ -42,8 +44,8 @@ mod tests {
             (&[0x88, 0x81, 0x02, 0xff], Some((true, true, 0, 0))),
             (&[0xc8, 0x01, 0xff], Some((false, true, 0, 0))),
             (&[0xa8, 0x01, 0x00, 0x00, 0xff], Some((true, true, 0, 0))),
-            (&[0xa8, 0x01, 0x03, 0x00, 0xff], Some((false, false, 1, 0))),
-            (&[0xe8, 0x01, 0x44, 0x00, 0xff], Some((false, false, 2, 2))),
+            (&[0xa8, 0x01, 0x03, 0x00, 0xff], Some((false, true, 1, 0))),
+            (&[0xe8, 0x01, 0x44, 0x00, 0xff], Some((false, true, 2, 2))),
             (&[0xb8, 0x01, 0x00, 0xff], Some((true, true, 0, 0))),
             (&[0x00, 0xff], Some((false, false, 0, 0))),
             (&[], None),
@@ -56,6 +58,18 @@ mod tests {
             let read = facts
                 .map(|facts| (facts.starts_key_frame, facts.starts_frame, facts.spatial, facts.temporal));
             assert_eq!(read, expected, "{payload:x?}");
+        }
+    }
+
+    #[test]
+    fn reads_where_frames_end_and_layers_begin() {
+        for (payload, expected) in [
+            (&[0x8c, 0x01, 0xff][..], (true, false)),
+            (&[0xe8, 0x01, 0x30, 0x00, 0xff], (false, true)),
+            (&[0xa4, 0x01, 0x23, 0x00, 0xff], (true, false)),
+        ] {
+            let facts = inspect(payload).unwrap();
+            assert_eq!((facts.ends_frame, facts.is_sync), expected, "{payload:x?}");
         }
     }
 }

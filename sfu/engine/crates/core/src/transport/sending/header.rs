@@ -8,7 +8,7 @@ use std::sync::Arc;
 use str0m::media::{Media, Mid};
 use str0m::rtp::{Extension, ExtensionValues};
 
-use super::super::extension::{DEPENDENCY_DESCRIPTOR_URI, descriptor_of};
+use super::super::extension::DEPENDENCY_DESCRIPTOR_URI;
 
 const VERSION: u8 = 2 << 6;
 const HAS_EXTENSION: u8 = 1 << 4;
@@ -54,8 +54,8 @@ impl ExtensionIds {
         ids
     }
 
-    /// Lays out what `values` say and this line takes.
-    pub(super) fn elements(self, values: &ExtensionValues) -> Elements {
+    /// Lays out what `values` and the dependency descriptor say and this line takes.
+    pub(super) fn elements(self, values: &ExtensionValues, descriptor: Option<&[u8]>) -> Elements {
         let mut laid_out = Elements::NONE;
         if self.audio_level != 0
             && let (Some(level), Some(is_voice)) = (values.audio_level, values.voice_activity)
@@ -88,7 +88,7 @@ impl ExtensionIds {
                 None => laid_out.push(self.absolute_capture_time, &time),
             }
         }
-        if let (1.., Some(descriptor)) = (self.dependency_descriptor, descriptor_of(values)) {
+        if let (1.., Some(descriptor)) = (self.dependency_descriptor, descriptor) {
             laid_out.push(self.dependency_descriptor, descriptor);
         }
         laid_out
@@ -240,7 +240,6 @@ pub(super) fn write_header(
 mod tests {
     use str0m::rtp::VideoOrientation;
 
-    use super::super::super::extension::DependencyDescriptorBytes;
     use super::*;
 
     const IDS: ExtensionIds = ExtensionIds {
@@ -281,31 +280,27 @@ mod tests {
         (profile, elements)
     }
 
-    fn header(hop: Hop, values: &ExtensionValues) -> Vec<u8> {
+    fn header(hop: Hop, values: &ExtensionValues, descriptor: &[u8]) -> Vec<u8> {
         let mut out = vec![9];
-        let length = write_header(&mut out, NUMBERS, hop, IDS, &IDS.elements(values));
+        let length = write_header(&mut out, NUMBERS, hop, IDS, &IDS.elements(values, Some(descriptor)));
         assert_eq!((out[0], out.len()), (9, length + 1));
         out.split_off(1)
-    }
-
-    fn descriptor(bytes: &[u8]) -> ExtensionValues {
-        let mut values = ExtensionValues::default();
-        values.user_values.set(DependencyDescriptorBytes(bytes.into()));
-        values
     }
 
     const HOP: Hop = Hop { mid: None, send_time: 0x00aa_bbcc };
 
     #[test]
     fn what_a_line_takes_is_written() {
-        let mut values = descriptor(&[7, 8, 9]);
-        values.audio_level = Some(-37);
-        values.voice_activity = Some(true);
-        values.video_orientation = Some(VideoOrientation::Deg90);
-        values.play_delay_min = Some(str0m::media::MediaTime::from_hundredths(0x123));
-        values.play_delay_max = Some(str0m::media::MediaTime::from_hundredths(0x456));
+        let values = ExtensionValues {
+            audio_level: Some(-37),
+            voice_activity: Some(true),
+            video_orientation: Some(VideoOrientation::Deg90),
+            play_delay_min: Some(str0m::media::MediaTime::from_hundredths(0x123)),
+            play_delay_max: Some(str0m::media::MediaTime::from_hundredths(0x456)),
+            ..ExtensionValues::default()
+        };
         let hop = Hop { mid: Some(Mid::from("v1")), ..HOP };
-        let (profile, elements) = read(&header(hop, &values));
+        let (profile, elements) = read(&header(hop, &values, &[7, 8, 9]));
         assert_eq!(profile, 0xbede);
         assert_eq!(
             elements,
@@ -324,10 +319,12 @@ mod tests {
     fn a_long_value_needs_the_two_byte_form_for_all() {
         for length in [16, 17, 40, 255] {
             let bytes: Vec<u8> = (0..length).collect();
-            let mut values = descriptor(&bytes);
-            values.audio_level = Some(-1);
-            values.voice_activity = Some(false);
-            let (profile, elements) = read(&header(HOP, &values));
+            let values = ExtensionValues {
+                audio_level: Some(-1),
+                voice_activity: Some(false),
+                ..ExtensionValues::default()
+            };
+            let (profile, elements) = read(&header(HOP, &values, &bytes));
             assert_eq!(profile, if length > 16 { 0x1000 } else { 0xbede });
             assert_eq!(elements, [(2, vec![0xaa, 0xbb, 0xcc]), (1, vec![1]), (12, bytes)]);
         }
@@ -336,7 +333,7 @@ mod tests {
     #[test]
     fn what_a_line_does_not_take_is_left_out() {
         let ids = ExtensionIds::default();
-        let elements = ids.elements(&descriptor(&[1; 40]));
+        let elements = ids.elements(&ExtensionValues::default(), Some(&[1; 40]));
         let mut out = Vec::new();
         let hop = Hop { mid: Some(Mid::from("0")), send_time: 1 };
         assert_eq!(write_header(&mut out, NUMBERS, hop, ids, &elements), FIXED_BYTES);

@@ -40,6 +40,8 @@ pub(crate) struct OutgoingPacket<'a> {
     pub(crate) payload: &'a Arc<[u8]>,
     pub(crate) patch: Patch,
     pub(crate) values: &'a ExtensionValues,
+    /// Its dependency descriptor, already with this subscriber's numbers.
+    pub(crate) descriptor: Option<&'a [u8]>,
 }
 
 /// SSRCs of a stream.
@@ -129,7 +131,7 @@ impl SendStream {
         out: &mut Vec<u8>,
         packet: &OutgoingPacket<'_>,
     ) -> Result<(), SrtpError> {
-        let elements = self.ids.elements(packet.values);
+        let elements = self.ids.elements(packet.values, packet.descriptor);
         let numbers = Numbers {
             payload_type: packet.payload_type,
             marker: packet.marker,

@@ -102,6 +102,7 @@ impl Bench {
             payload: &payload,
             patch,
             values: &ExtensionValues::default(),
+            descriptor: None,
         };
         let mut out = vec![1, 2, 3];
         self.stream.write(self.now, 0, &self.session, &mut out, &packet).unwrap();

@@ -1,0 +1,107 @@
+"""Tells publishers which of their layers somebody watches, so that they may pause the others (protocol.md §4.5).
+
+Owns what each publisher was told last. Better is told at once, worse after a delay: people scroll. Never decides what
+a subscriber gets: that is `subscribing`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sfu.room.enums import TrackType, VideoQuality
+from sfu.room.layers import quality_of
+from sfu.room.messages import SubscribedCodec, SubscribedQualityUpdate
+from sfu.room.timers import TimerKind
+
+if TYPE_CHECKING:
+    from sfu.ids import TrackSid
+    from sfu.room.participant import Participant
+    from sfu.room.publication import Publication
+    from sfu.room.state import RoomState
+
+__all__ = ["Dynacast"]
+
+_FIRST_S = 10.0
+"""A publication that nobody ever watched is told so this long after it began."""
+_QUALITIES = (VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH)
+
+
+class Dynacast:
+    """The watched qualities of a room's video."""
+
+    def __init__(self, state: RoomState) -> None:
+        self._state = state
+
+    def began(self, publication: Publication) -> None:
+        """A publication went live: its publisher hears at the latest in ten seconds whether anybody watches."""
+        if publication.type is TrackType.VIDEO:
+            self._set_timer(publication, _FIRST_S)
+            self.changed(publication)
+
+    def ended(self, publication: Publication) -> None:
+        """A publication is no more."""
+        self._state.timers.cancel(TimerKind.DYNACAST, publication.owner.id, publication.sid)
+
+    def changed(self, publication: Publication) -> None:
+        """Who watches it, or what of it, may have changed; so may its mute, during which nothing is told."""
+        if publication.type is not TrackType.VIDEO or publication.view.muted or publication.up_track is None:
+            return
+        told, watched = publication.told_quality, watched_quality(publication)
+        if told is None:
+            if watched is not VideoQuality.OFF:
+                self._tell(publication, watched)
+        elif _rank(watched) > _rank(told):
+            self._tell(publication, watched)
+        elif watched is told:
+            self._cancel(publication)
+        elif not self._state.timers.is_set(TimerKind.DYNACAST, publication.owner.id, publication.sid):
+            self._set_timer(publication, self._state.settings.dynacast_pause_delay_s)
+
+    def muted_changed(self, publication: Publication) -> None:
+        """Unmuted, the publisher hears how things stand, also when that is what it heard before."""
+        if publication.up_track is not None and publication.type is TrackType.VIDEO and not publication.view.muted:
+            self._tell(publication, watched_quality(publication))
+
+    def remind(self, publisher: Participant) -> None:
+        """The publisher may have missed something (it resumed): it hears how all of its tracks stand."""
+        for publication in publisher.publications.values():
+            if publication.told_quality is not None:
+                self.muted_changed(publication)
+
+    def expired(self, sid: TrackSid) -> None:
+        """The delay is over: what is true now is told."""
+        publication = self._state.publications.get(sid)
+        if publication is None or publication.view.muted:
+            return
+        watched = watched_quality(publication)
+        if publication.told_quality is not watched:
+            self._tell(publication, watched)
+
+    def _tell(self, publication: Publication, watched: VideoQuality) -> None:
+        self._cancel(publication)
+        publication.told_quality = watched
+        enabled = tuple(quality for quality in _QUALITIES if quality <= watched) if _rank(watched) >= 0 else ()
+        codec = publication.view.mime_type.partition("/")[2].lower()
+        update = SubscribedQualityUpdate(publication.sid, (SubscribedCodec(codec, enabled),))
+        self._state.send((publication.owner,), update)
+
+    def _set_timer(self, publication: Publication, delay_s: float) -> None:
+        due_s = self._state.now.monotonic_s + delay_s
+        self._state.timers.set(TimerKind.DYNACAST, due_s, publication.owner.id, publication.sid)
+
+    def _cancel(self, publication: Publication) -> None:
+        self._state.timers.cancel(TimerKind.DYNACAST, publication.owner.id, publication.sid)
+
+
+def watched_quality(publication: Publication) -> VideoQuality:
+    """The best quality that any subscriber is to get; `OFF` when none gets anything."""
+    watched = (
+        quality_of(publication.view, subscription.limit())
+        for subscription in publication.subscriptions.values()
+        if subscription.down_track is not None and subscription.enabled
+    )
+    return max(watched, default=VideoQuality.OFF, key=_rank)
+
+
+def _rank(quality: VideoQuality) -> int:
+    return -1 if quality is VideoQuality.OFF else int(quality)

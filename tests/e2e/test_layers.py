@@ -1,0 +1,266 @@
+"""Which layers of a picture arrive, and what publishers send when nobody looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from livekit import rtc
+
+from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.media import assert_bars
+from tests.e2e.support.sdk_client import sdk
+
+if TYPE_CHECKING:
+    from tests.e2e.support.browser import Browser, BrowserClient
+
+_CODECS = ["vp8", "h264", "vp9", "av1"]
+_WIDTH, _HEIGHT = 960, 540
+"""livekit-client makes three layers of this size."""
+_QUALITIES = {"LOW": 0, "MEDIUM": 1, "HIGH": 2}
+
+_WATCH = """
+    const inbound = async () => {
+        const found = await e2e.stats('inbound-rtp', (r) => r.kind === 'video' && r.framesDecoded > 0);
+        return found.sort((a, b) => b.framesDecoded - a.framesDecoded)[0];
+    };
+"""
+"""Defines `inbound()`: statistics of the one video that a page receives."""
+
+
+async def _publish(client: BrowserClient, codec: str, **options: Any) -> str:
+    options = {"videoCodec": codec, "simulcast": True, "backupCodec": False} | options
+    return await client.publish_bars(width=_WIDTH, height=_HEIGHT, fps=15, **options)
+
+
+async def _ask(client: BrowserClient, who: str, quality: str) -> None:
+    await client.run(
+        "[...e2e.room.remoteParticipants.get(who).videoTrackPublications.values()][0].setVideoQuality(quality)",
+        who=who,
+        quality=_QUALITIES[quality],
+    )
+
+
+async def _decodes(client: BrowserClient, heights: list[int], *, timeout_s: float = 20.0) -> dict[str, Any]:
+    """Wait until pictures of one of these heights are decoded, ten in a row; the statistics then."""
+    report: dict[str, Any] = await client.run(
+        _WATCH
+        + """
+        let last;
+        let since;
+        try {
+            return await e2e.until(async () => {
+                last = await inbound();
+                if (!last || !heights.includes(last.frameHeight)) { since = undefined; return false; }
+                since ??= last.framesDecoded;
+                return last.framesDecoded >= since + 10 && last;
+            }, `pictures of ${heights} lines`, ms);
+        } catch (error) {
+            const brief = ({ frameHeight, framesDecoded, keyFramesDecoded, pliCount, packetsLost, freezeCount }) =>
+                ({ frameHeight, framesDecoded, keyFramesDecoded, pliCount, packetsLost, freezeCount });
+            throw new Error(`${error.message}; last ${JSON.stringify(last && brief(last))}`);
+        }""",
+        heights=heights,
+        ms=timeout_s * 1000,
+        timeout_s=timeout_s + 5,
+    )
+    return report
+
+
+async def _heights(client: BrowserClient) -> dict[str, list[int]]:
+    """Heights that each quality may have: announced ones, but for the encoder's alignment."""
+    layers = await client.run(
+        """const info = [...e2e.room.localParticipant.videoTrackPublications.values()][0].trackInfo;
+        return info.layers.map((layer) => [layer.quality, layer.height]);"""
+    )
+    names = {number: name for name, number in _QUALITIES.items()}
+    return {names[quality]: list(range(height - 4, height + 5)) for quality, height in layers}
+
+
+@pytest.mark.parametrize("codec", _CODECS)
+async def test_qualities_switch_without_a_freeze(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str
+) -> None:
+    """VID01 to VID04, VID10, ADA04: each quality has its size, pictures go on, few key frames."""
+    room = unique(codec)
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+    ):
+        await _publish(alice, codec)
+        seen = await bob.see("alice")
+        assert_bars(seen["bars"])
+        heights = await _heights(alice)
+        assert set(heights) == set(_QUALITIES), heights
+        report = before = await _decodes(bob, heights["HIGH"], timeout_s=30)
+        for quality in ("LOW", "MEDIUM", "LOW", "HIGH"):
+            await _ask(bob, "alice", quality)
+            report = await _decodes(bob, heights[quality])
+            assert report["codecId"] == before["codecId"]
+        assert report["freezeCount"] - before["freezeCount"] <= 1, report
+        assert report["keyFramesDecoded"] - before["keyFramesDecoded"] <= 10, report
+        assert report.get("framesDropped", 0) - before.get("framesDropped", 0) <= 15, report
+        seen = await bob.see("alice")
+        assert_bars(seen["bars"])
+
+
+@pytest.mark.parametrize("codec", ["av1", "vp9"])
+async def test_a_client_without_descriptors_still_sees(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str
+) -> None:
+    """VID03, VID04 with a client that negotiates no dependency descriptor: it sees AV1 in one layer, VP9 in all."""
+    room = unique("plain")
+    async with chromium.client(endpoint, "alice", room, path) as alice, chromium.page("bob") as bob:
+        await bob.run(
+            """for (const name of ['createOffer', 'createAnswer']) {
+                const original = RTCPeerConnection.prototype[name];
+                RTCPeerConnection.prototype[name] = async function (...args) {
+                    const { type, sdp } = await original.apply(this, args);
+                    const kept = sdp.split('\\r\\n').filter((line) => !line.includes('dependency-descriptor'));
+                    return { type, sdp: kept.join('\\r\\n') };
+                };
+            }"""
+        )
+        await bob.join(endpoint, endpoint.token(bob.identity, room), path)
+        await _publish(alice, codec)
+        assert_bars((await bob.see("alice"))["bars"])
+        heights = await _heights(alice)
+        await _decodes(bob, heights["LOW" if codec == "av1" else "HIGH"], timeout_s=30)
+        sections = await bob.run("return e2e.connections.map((c) => c.localDescription?.sdp ?? '').join()")
+        assert "m=video" in sections
+        assert "dependency-descriptor" not in sections
+
+
+async def test_a_rate_drops_temporal_layers(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """VID05: `fps` of the track settings; pictures keep their size, fewer come, and all come again."""
+    room = unique("fps")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+    ):
+        await alice.publish_bars(
+            width=_WIDTH, height=_HEIGHT, fps=30, videoCodec="vp8", simulcast=True, backupCodec=False
+        )
+        await bob.see("alice")
+        heights = await _heights(alice)
+        await _decodes(bob, heights["HIGH"], timeout_s=30)
+        rate = (
+            _WATCH
+            + """
+            const publication = [...e2e.room.remoteParticipants.get('alice').videoTrackPublications.values()][0];
+            publication.setVideoFPS(fps);
+            let last;
+            return e2e.until(async () => {
+                const now = await inbound();
+                const enough = last && now.timestamp - last.timestamp > 1900;
+                if (last && !enough) return false;
+                const rate = last && (now.framesDecoded - last.framesDecoded) * 1000 / (now.timestamp - last.timestamp);
+                last = now;
+                return rate >= low && rate <= high && { rate, height: now.frameHeight };
+            }, `${low} to ${high} pictures a second`, 25000);"""
+        )
+        full = await bob.run(rate, fps=30, low=16, high=32, timeout_s=30)
+        few = await bob.run(rate, fps=7, low=3, high=min(12, full["rate"] * 0.6), timeout_s=30)
+        assert few["height"] in heights["HIGH"]
+        await bob.run(rate, fps=30, low=full["rate"] * 0.7, high=32, timeout_s=30)
+
+
+@pytest.mark.parametrize("codec", ["vp8", "vp9"])
+async def test_publishers_pause_what_nobody_watches(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str
+) -> None:
+    """ADA01, ADA02: with `dynacast` layers stop when all subscribers look away, and come back within two seconds."""
+    room = unique("dyn")
+    sent = """
+        const active = async () => {
+            const publication = [...e2e.room.localParticipant.videoTrackPublications.values()][0];
+            return publication.track.sender.getParameters().encodings.filter((e) => e.active !== false).length;
+        };
+        const begun = performance.now();
+        await e2e.until(async () => (await active()) === count, `${count} active encodings`, ms);
+        return (performance.now() - begun) / 1000;"""
+    all_layers = 3 if codec == "vp8" else 1
+    async with (
+        chromium.client(endpoint, "alice", room, path, room_options={"dynacast": True}) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+    ):
+        await _publish(alice, codec)
+        await bob.see("alice")
+        heights = await _heights(alice)
+        await _decodes(bob, heights["HIGH"], timeout_s=30)
+        if codec == "vp8":
+            await _ask(bob, "alice", "LOW")
+            await alice.run(sent, count=1, ms=12_000)
+            await _decodes(bob, heights["LOW"])
+            await _ask(bob, "alice", "HIGH")
+            assert await alice.run(sent, count=3, ms=5_000) < 2
+            await _decodes(bob, heights["HIGH"])
+        enable = """const [publication] = e2e.room.remoteParticipants.get('alice').videoTrackPublications.values();
+            publication.setEnabled(on);"""
+        await bob.run(enable, on=False)
+        await alice.run(sent, count=0, ms=12_000)
+        await bob.run(enable, on=True)
+        assert await alice.run(sent, count=all_layers, ms=5_000) < 2
+        await _decodes(bob, heights["HIGH"])
+
+
+async def test_a_hidden_picture_costs_nothing_and_a_small_one_little(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """ADA03: with `adaptiveStream` the size of the element chooses the layer; hidden, no packet comes."""
+    room = unique("adapt")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path, room_options={"adaptiveStream": {"pixelDensity": 1}}) as bob,
+    ):
+        await _publish(alice, "vp8")
+        heights = await _heights(alice)
+        await bob.run(
+            """const track = await e2e.until(() => e2e.remoteTrack('alice', 'video'), 'the track', 10000);
+            e2e.element = document.body.appendChild(document.createElement('video'));
+            Object.assign(e2e.element.style, { position: 'fixed', top: 0, left: 0 });
+            e2e.size = (width, height) => Object.assign(e2e.element.style, { width, height });
+            e2e.size('240px', '135px');
+            track.attach(e2e.element);"""
+        )
+        await _decodes(bob, heights["LOW"], timeout_s=30)
+        await bob.run("e2e.size('960px', '540px')")
+        await _decodes(bob, heights["HIGH"])
+        await bob.run("e2e.element.style.display = 'none'")
+        silent = (
+            _WATCH
+            + """
+            let last = -1;
+            let since = 0;
+            await e2e.until(async () => {
+                const { packetsReceived, timestamp } = await inbound();
+                if (packetsReceived !== last) { last = packetsReceived; since = timestamp; }
+                return timestamp - since > 1500;
+            }, 'silence', 15000);"""
+        )
+        await bob.run(silent)
+        await bob.run("e2e.element.style.display = 'block'")
+        await _decodes(bob, heights["HIGH"])
+
+
+async def test_sdk_subscriber_chooses_its_layer(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """ADA04 with the Python SDK: what it is sent changes its size."""
+    room = unique("py")
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await _publish(web, "vp8")
+        track = await py.subscribed("web")
+        heights = await _heights(web)
+        (publication,) = py.room.remote_participants["web"].track_publications.values()
+        stream = rtc.VideoStream(track)
+        try:
+            wishes = {"LOW": rtc.VideoQuality.VIDEO_QUALITY_LOW, "HIGH": rtc.VideoQuality.VIDEO_QUALITY_HIGH}
+            for quality, number in wishes.items():
+                publication.set_video_quality(number)
+                frames = 0
+                async for event in stream:
+                    frames += 1
+                    if event.frame.height in heights[quality]:
+                        break
+                    assert frames < 300, f"still {event.frame.height} lines, not {heights[quality]}"
+        finally:
+            await stream.aclose()

@@ -1,0 +1,260 @@
+"""Connections that break: sessions that go on, and clients that begin anew by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from livekit import rtc
+from livekit.protocol import rtc as proto
+
+from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.media import assert_tone, publish_tone
+from tests.e2e.support.relay import relay
+from tests.e2e.support.sdk_client import SdkClient, sdk
+from tests.e2e.support.wire_client import PROTOCOL, WireClient, wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.e2e.support.browser import Browser, BrowserClient
+
+_SIGNAL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT
+_GONE = ("participant_disconnected", "track_unpublished", "track_unsubscribed")
+"""What others see when a session does not go on."""
+_GONE_WEB = ("participantDisconnected", "trackUnpublished", "trackUnsubscribed", "reconnecting")
+_KEPT = """return {sid: e2e.room.localParticipant.sid,
+    tracks: [...e2e.room.localParticipant.trackPublications.keys()], connections: e2e.connections.length}"""
+
+
+@contextlib.asynccontextmanager
+async def pair(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> AsyncIterator[tuple[BrowserClient, SdkClient]]:
+    """A browser and an SDK client that hear each other."""
+    room = unique("reconnect")
+    async with (
+        chromium.client(endpoint, "web", room, path) as web,
+        sdk(endpoint, "py", room, path) as py,
+        publish_tone(py.room, 660),
+    ):
+        await web.publish_tone(440)
+        await assert_tone(await py.subscribed("web"), 440)
+        await web.hear("py", 660)
+        yield web, py
+
+
+async def talk(web: BrowserClient, py: SdkClient) -> None:
+    """Both hear each other's tone and get each other's reliable data."""
+    (track,) = [p.track for p in py.remote("web").track_publications.values() if p.track]
+    await assert_tone(track, 440)
+    await web.hear("py", 660)
+    word = unique("word")
+    await web.run(
+        "await e2e.room.localParticipant.publishData(new TextEncoder().encode(word), {reliable: true})", word=word
+    )
+    await py.journal.wait("data_received", lambda packet: packet.data == word.encode())
+    await py.local.publish_data(word, reliable=True)
+    await web.journal.wait("dataReceived", lambda data, *_: data == word)
+
+
+def seen(client: BrowserClient | SdkClient, names: tuple[str, ...], since: int) -> list[Any]:
+    """Entries of these names."""
+    return [entry for name in names for entry in client.journal.seen(name, since=since)]
+
+
+async def test_a_browser_goes_on_after_its_signalling_broke(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """REC01: same sid, same tracks, same peer connections; the others see nothing. Twice, with words in between."""
+    async with pair(endpoint, path, chromium) as (web, py):
+        kept, since_py, since_web = await web.run(_KEPT), py.journal.mark(), web.journal.mark()
+        for _ in range(2):
+            since = web.journal.mark()
+            await web.run("await e2e.room.simulateScenario('signal-reconnect')")
+            await web.journal.wait("signalReconnecting", since=since)
+            await web.journal.wait("reconnected", since=since, timeout_s=20)
+            await talk(web, py)
+        assert await web.run(_KEPT) == kept
+        assert seen(web, _GONE_WEB, since_web) == []
+        assert seen(py, _GONE, since_py) == []
+
+
+async def test_the_python_sdk_goes_on_after_its_signalling_broke(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """REC01, REC03: the Rust core resumes within five seconds."""
+    async with pair(endpoint, path, chromium) as (web, py):
+        sid, since_py, since_web = py.local.sid, py.journal.mark(), web.journal.mark()
+        await py.room.simulate_scenario(_SIGNAL_RECONNECT)
+        await py.journal.wait("reconnected", since=since_py, timeout_s=5)
+        await talk(web, py)
+        assert py.local.sid == sid
+        assert seen(web, _GONE_WEB, since_web) == []
+        assert seen(py, _GONE, since_py) == []
+
+
+async def test_media_go_on_while_the_signalling_line_is_cut(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """REC09, REC08: twenty seconds without signalling, the sound goes on; who left meanwhile is gone afterwards."""
+    room = unique("cut")
+    async with (
+        relay(endpoint) as line,
+        sdk(endpoint, "py", room, path) as py,
+        sdk(endpoint, "other", room, path) as other,
+        chromium.client(line.endpoint, "web", room, path) as web,
+    ):
+        await web.publish_tone(440)
+        track = await py.subscribed("web")
+        await assert_tone(track, 440)
+        await web.remote_here("other")
+        since_py, since = py.journal.mark(), web.journal.mark()
+        line.cut()
+        await web.journal.wait("signalReconnecting", since=since)
+        await other.close()
+        await py.remote_gone("other")
+        for _ in range(6):
+            await assert_tone(track, 440)
+        line.mend()
+        await web.journal.wait("reconnected", since=since, timeout_s=40)
+        await web.journal.wait("participantDisconnected", lambda who, *_: who["identity"] == "other", since=since)
+        assert [e for e in seen(py, _GONE, since_py) if "other" not in str(e)] == []
+        assert web.journal.seen("reconnecting", since=since) == []
+
+
+@pytest.mark.parametrize(
+    "scenario", ["full-reconnect", "leave-full-reconnect", "node-failure", "migration", "force-tcp"]
+)
+async def test_a_browser_begins_anew_by_itself(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, scenario: str
+) -> None:
+    """REC05, REC13: the others see one leave and one join, then all is as before."""
+    async with pair(endpoint, path, chromium) as (web, py):
+        sid, since_py, since_web = (
+            await web.run("return e2e.room.localParticipant.sid"),
+            py.journal.mark(),
+            web.journal.mark(),
+        )
+        await web.run("await e2e.room.simulateScenario(scenario)", scenario=scenario)
+        await web.journal.wait("reconnected", since=since_web, timeout_s=30)
+        await py.subscribed("web", since=since_py, timeout_s=30)
+        await talk(web, py)
+        assert await web.run("return e2e.room.localParticipant.sid") != sid
+        assert len(py.journal.seen("participant_connected", since=since_py)) == 1
+        if scenario == "force-tcp":
+            pairs = await web.run(
+                """const pairs = await e2e.stats('candidate-pair', (r) => r.state === 'succeeded' && r.nominated);
+                const local = await e2e.stats('local-candidate');
+                return pairs.map((p) => local.find((l) => l.id === p.localCandidateId)?.protocol)"""
+            )
+            assert set(pairs) == {"tcp"}
+
+
+@pytest.mark.parametrize("scenario", ["disconnect-signal-on-resume", "disconnect-signal-on-resume-no-messages"])
+async def test_a_resume_that_breaks_is_tried_again(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, scenario: str
+) -> None:
+    """REC13."""
+    async with pair(endpoint, path, chromium) as (web, py):
+        since = web.journal.mark()
+        await web.run("await e2e.room.simulateScenario(scenario)", scenario=scenario)
+        await web.journal.wait("reconnected", since=since, timeout_s=30)
+        await talk(web, py)
+
+
+async def test_a_browser_asks_for_its_own_leave_and_for_speech(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """REC13: `speaker` shows it speaking for three seconds, `server-leave` is final."""
+    async with chromium.client(endpoint, "web", unique("own"), path) as web:
+        since = web.journal.mark()
+        await web.run("await e2e.room.simulateScenario('speaker')")
+        await web.journal.wait("activeSpeakersChanged", lambda speakers: len(speakers) == 1, since=since)
+        await web.journal.wait("activeSpeakersChanged", lambda speakers: speakers == [], since=since)
+        await web.run("await e2e.room.simulateScenario('server-leave')")
+        await web.journal.wait("disconnected", lambda reason: reason == 3, since=since)
+
+
+@contextlib.asynccontextmanager
+async def returning(endpoint: Endpoint, token: str, path: JoinPath, sid: str) -> AsyncIterator[WireClient]:
+    """A bare client that wants to go on as `sid`."""
+    client = WireClient("back")
+    request = proto.JoinRequest(reconnect=True, participant_sid=sid)
+    request.client_info.protocol = PROTOCOL
+    try:
+        if path.single:
+            await client.connect(endpoint, token, path, request=request)
+        else:
+            await client.connect(endpoint, token, path, reconnect="1", sid=sid)
+        yield client
+    finally:
+        await client.close()
+
+
+async def test_the_first_message_of_a_resume_is_reconnect(endpoint: Endpoint, path: JoinPath) -> None:
+    """REC03, PAR11: the refreshed token opens the door; then come the participants, the room and a fresh token."""
+    room = unique("first")
+    async with wire(endpoint, "ann", room, path) as ann:
+        sid = (await ann.response("join")).participant.sid
+        token = await ann.response("refresh_token")
+        async with returning(endpoint, token, path, sid) as back:
+            await back.response("refresh_token")
+            names = [entry.name for entry in back.journal.entries]
+            assert names[0] == "reconnect"
+            assert (await back.response("reconnect")).server_info.version
+            assert [who.sid for who in (await back.response("update")).participants] == [sid]
+            assert (await back.response("room_update")).room.name == room
+            if not path.single:
+                assert "a=ice-ufrag:" in (await back.response("offer")).sdp
+            await ann.journal.wait("closed")
+            assert not ann.journal.seen("leave")
+
+
+async def test_a_publication_that_the_server_does_not_know_needs_a_new_session(
+    endpoint: Endpoint, path: JoinPath
+) -> None:
+    """REC04."""
+    async with wire(endpoint, "ann", unique("bogus"), path) as ann:
+        sid = (await ann.response("join")).participant.sid
+        token = await ann.response("refresh_token")
+        async with returning(endpoint, token, path, sid) as back:
+            await back.response("reconnect")
+            published = proto.TrackPublishedResponse(cid="x")
+            published.track.sid = "TR_bogus"
+            await back.send(sync_state=proto.SyncState(publish_tracks=[published]))
+            leave = await back.response("leave")
+            assert leave.action == proto.LeaveRequest.Action.RECONNECT
+            assert leave.reason == 6  # STATE_MISMATCH
+
+
+async def test_nothing_said_during_a_resume_is_lost(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """REC01: numbered messages in both directions, all the while the browser resumes: each once, in order."""
+    async with pair(endpoint, path, chromium) as (web, py):
+        since_py, since_web = py.journal.mark(), web.journal.mark()
+        count = 150
+
+        async def say() -> None:
+            for number in range(count):
+                await py.local.publish_data(f"n{number}", reliable=True)
+                await asyncio.sleep(0.02)  # the pace of the sender
+
+        saying = asyncio.create_task(say())
+        await web.run(
+            """(async () => { for (let n = 0; n < count; n += 1) {
+                await e2e.room.localParticipant.publishData(new TextEncoder().encode(`w${n}`), {reliable: true});
+                await new Promise((resolve) => { setTimeout(resolve, 20); });
+            } })();
+            await new Promise((resolve) => { setTimeout(resolve, 500); });
+            await e2e.room.simulateScenario('signal-reconnect', 500)""",
+            count=count,
+        )
+        await web.journal.wait("reconnected", since=since_web, timeout_s=20)
+        await saying
+        await web.journal.wait("dataReceived", lambda data, *_: data == f"n{count - 1}", since=since_web, timeout_s=15)
+        last = f"w{count - 1}".encode()
+        await py.journal.wait("data_received", lambda packet: packet.data == last, since=since_py, timeout_s=15)
+        heard = [entry.args[0] for entry in web.journal.seen("dataReceived", since=since_web)]
+        assert heard == [f"n{number}" for number in range(count)]
+        got = [entry.args[0].data for entry in py.journal.seen("data_received", since=since_py)]
+        assert got == [f"w{number}".encode() for number in range(count)]
