@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sfu.room.participant import Participant
     from sfu.room.publication import Publication
     from sfu.room.state import RoomState
+    from sfu.room.subscription import Subscription
 
 __all__ = ["Dynacast"]
 
@@ -36,14 +37,28 @@ class Dynacast:
         """A publication went live: its publisher hears at the latest in ten seconds whether anybody watches."""
         if publication.type is TrackType.VIDEO:
             self._set_timer(publication, _FIRST_S)
-            self.changed(publication)
+            self._look(publication)
 
     def ended(self, publication: Publication) -> None:
         """A publication is no more."""
         self._state.timers.cancel(TimerKind.DYNACAST, publication.owner.id, publication.sid)
 
-    def changed(self, publication: Publication) -> None:
-        """Who watches it, or what of it, may have changed; so may its mute, during which nothing is told."""
+    def changed(self, subscription: Subscription) -> None:
+        """What one subscriber is to get may have changed."""
+        publication = subscription.publication
+        if publication is not None and publication.type is TrackType.VIDEO:
+            _count(subscription, publication)
+            self._look(publication)
+
+    def layers_changed(self, publication: Publication) -> None:
+        """The same quality may be another layer now, for all subscribers."""
+        if publication.type is TrackType.VIDEO:
+            for subscription in publication.subscriptions.values():
+                _count(subscription, publication)
+            self._look(publication)
+
+    def _look(self, publication: Publication) -> None:
+        """Tells the publisher what is news to it; nothing during its mute."""
         if publication.type is not TrackType.VIDEO or publication.view.muted or publication.up_track is None:
             return
         told, watched = publication.told_quality, watched_quality(publication)
@@ -93,14 +108,21 @@ class Dynacast:
         self._state.timers.cancel(TimerKind.DYNACAST, publication.owner.id, publication.sid)
 
 
+def _count(subscription: Subscription, publication: Publication) -> None:
+    """Counted and never searched for: in a large room everybody watches everybody."""
+    gets = VideoQuality.OFF
+    if subscription.down_track is not None and subscription.enabled:
+        gets = quality_of(publication.view, subscription.limit())
+    for quality, change in ((subscription.gets, -1), (gets, +1)):
+        if quality is not VideoQuality.OFF:
+            publication.watchers[quality] += change
+    subscription.gets = gets
+
+
 def watched_quality(publication: Publication) -> VideoQuality:
     """The best quality that any subscriber is to get; `OFF` when none gets anything."""
-    watched = (
-        quality_of(publication.view, subscription.limit())
-        for subscription in publication.subscriptions.values()
-        if subscription.down_track is not None and subscription.enabled
-    )
-    return max(watched, default=VideoQuality.OFF, key=_rank)
+    watched = (quality for quality in reversed(_QUALITIES) if publication.watchers[quality] > 0)
+    return next(watched, VideoQuality.OFF)
 
 
 def _rank(quality: VideoQuality) -> int:

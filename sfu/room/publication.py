@@ -5,6 +5,7 @@ Owns what `TrackInfo` tells of it and how its m-line is bound. Never decides whe
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,8 @@ class Publication:
     sdp_track_id: str = ""
     """Track id in the SDP, which some clients rewrite: how a line is known again."""
     subscriptions: dict[ParticipantId, Subscription] = field(default_factory=dict)
+    watchers: Counter[VideoQuality] = field(default_factory=Counter)
+    """How many subscribers are to get each quality."""
     muted_by_server: bool = False
     """An administrator muted it last."""
     subscriber_told: bool = False

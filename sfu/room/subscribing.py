@@ -109,7 +109,7 @@ class Subscribing:
             subscription.wish = LayerWish(settings.quality, settings.width, settings.height, settings.fps)
             self._limit(subscription)
             self._enable(subscription, enabled=not settings.disabled)
-            self._dynacast.changed(publication)
+            self._dynacast.changed(subscription)
 
     def disable(self, participant: Participant, track_sids: Iterable[TrackSid]) -> None:
         """`track_sids_disabled` of a client that came back; it does not name what it wants enabled."""
@@ -117,8 +117,7 @@ class Subscribing:
             subscription = participant.subscriptions.get(sid)
             if subscription is not None:
                 self._enable(subscription, enabled=False)
-                if subscription.publication is not None:
-                    self._dynacast.changed(subscription.publication)
+                self._dynacast.changed(subscription)
 
     def _enable(self, subscription: Subscription, *, enabled: bool) -> None:
         if subscription.enabled != enabled:
@@ -130,7 +129,7 @@ class Subscribing:
         """The publication's dimensions changed: what subscribers asked for may be another layer now."""
         for subscription in publication.subscriptions.values():
             self._limit(subscription)
-        self._dynacast.changed(publication)
+        self._dynacast.layers_changed(publication)
 
     def unknown_expired(self, owner: ParticipantId, sid: TrackSid) -> None:
         """A desired track has not appeared in time."""
@@ -244,7 +243,7 @@ class Subscribing:
         )
         subscription.told_limit = NO_LIMIT
         self._limit(subscription)
-        self._dynacast.changed(publication)
+        self._dynacast.changed(subscription)
 
     def _unbind(self, subscription: Subscription) -> None:
         if subscription.down_track is not None:
@@ -252,8 +251,7 @@ class Subscribing:
             del self._state.down_tracks[subscription.down_track]
             subscription.down_track = None
             subscription.bound = False
-            if subscription.publication is not None:
-                self._dynacast.changed(subscription.publication)
+            self._dynacast.changed(subscription)
 
     def _limit(self, subscription: Subscription) -> None:
         """Tells the engine what the subscriber is to get, when that is news."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfu.room.enums import TrackType
+from sfu.room.enums import TrackType, VideoQuality
 from sfu.room.layers import NO_LIMIT, NO_WISH, LayerLimit, LayerWish, layer_limit
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Subscription:
     """What `UpdateTrackSettings` said of layers."""
     told_limit: LayerLimit = NO_LIMIT
     """What the engine's down track was told."""
+    gets: VideoQuality = VideoQuality.OFF
+    """As what it counts among its publication's `watchers`."""
     codec_unsupported: bool = False
     """Not tried again until the client subscribes anew."""
 

@@ -473,14 +473,15 @@ async def test_sdks_come_back_when_their_session_cannot_be_resumed(
             known = witness.participant(identity)
             return known is not None and known.state != known.DISCONNECTED and known.sid != before[identity]
 
-        await py.room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT)
-        await web.run("e2e.room.simulateScenario('signal-reconnect')")
+        await py.room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_NODE_FAILURE)
+        await web.run("e2e.room.simulateScenario('node-failure')")
         await py.journal.wait("reconnected", timeout_s=20)
         await web.journal.wait("reconnected", timeout_s=20)
         await witness.journal.until(lambda: fresh("py") and fresh("web"), "two new sessions")
+        everybody = {"web", "witness"}
+        await py.journal.until(lambda: set(py.room.remote_participants) == everybody, "all the others")
         for client in (py, web):
             assert not client.journal.seen("disconnected")
-        assert set(py.room.remote_participants) == {"web", "witness"}
 
 
 async def test_ten_participants_leave_at_once(endpoint: Endpoint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,7 @@ from sfu.room.enums import (
     TrackType,
     VideoQuality,
 )
+from sfu.room.layers import quality_of
 from sfu.room.room import RoomSettings
 from sfu.room.views import PermissionView
 from tests.unit.sfu.room.conftest import Client, Stage
@@ -274,6 +276,14 @@ class RoomMachine(RuleBasedStateMachine):
                 publication = state.publications.get(sid)
                 assert subscription.publication is publication
                 assert (subscription.down_track is not None) == _is_due(participant, subscription)
+
+    @invariant()
+    def watchers_are_counted(self) -> None:
+        for publication in self.stage.room._state.publications.values():
+            if publication.type is TrackType.VIDEO:
+                watching = [s for s in publication.subscriptions.values() if s.down_track is not None and s.enabled]
+                gets = Counter(quality_of(publication.view, subscription.limit()) for subscription in watching)
+                assert publication.watchers == gets
 
     @invariant()
     def a_client_id_has_one_live_track(self) -> None:
