@@ -67,7 +67,7 @@ def _server(join: rtc.JoinResponse) -> None:
 
 def _connection(join: rtc.JoinResponse, path: JoinPath) -> None:
     assert join.subscriber_primary == (not path.single)
-    assert (join.ping_interval, join.ping_timeout) == (5, 15)
+    assert (join.ping_interval, join.ping_timeout) == (5, 10 if OWN else 15)
     urls = [url for server in join.ice_servers for url in server.urls]
     assert urls == ["stun:stun.test:3478", "stun:other.test:3479"]
     assert all((server.username, server.credential) == ("", "") for server in join.ice_servers)
