@@ -25,6 +25,17 @@ fn failures(world: &World) -> Vec<TransportFailure> {
         .collect()
 }
 
+/// Bob is subscribed to Alice's microphone.
+fn listening() -> (World, ClientId, ClientId) {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    world.run_for(Duration::from_secs(1));
+    (world, alice, bob)
+}
+
 fn leave(world: &mut World, client: ClientId) {
     world.command(Command::RemoveParticipant { participant: World::participant(client) });
 }
@@ -93,12 +104,7 @@ fn a_client_that_comes_back_is_asked_at_once_for_the_lines_it_lacks() {
 
 #[test]
 fn a_client_may_come_from_another_address() {
-    let mut world = World::new(WorldConfig::default());
-    let alice = world.join_connected(Mode::Single);
-    let bob = world.join_connected(Mode::Single);
-    let mic = world.publish(alice, MediaKind::Audio, &[]);
-    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
-    world.run_for(Duration::from_secs(1));
+    let (mut world, alice, bob) = listening();
     let elsewhere: SocketAddr = "203.0.113.9:40000".parse().unwrap();
     world.inject(elsewhere, &[22, 254, 253, 0, 0]);
     assert_eq!(world.shard.counters().dropped(DropReason::UnknownSource), 1, "not before its check");
@@ -111,12 +117,7 @@ fn a_client_may_come_from_another_address() {
 
 #[test]
 fn media_follow_a_subscriber_to_another_address() {
-    let mut world = World::new(WorldConfig::default());
-    let alice = world.join_connected(Mode::Single);
-    let bob = world.join_connected(Mode::Single);
-    let mic = world.publish(alice, MediaKind::Audio, &[]);
-    world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
-    world.run_for(Duration::from_secs(1));
+    let (mut world, alice, bob) = listening();
     let mut timestamp = 0;
     for nth in 1..4 {
         world.move_to(bob, 0, SocketAddr::from(([203, 0, 113, nth], 40_000)));

@@ -110,7 +110,7 @@ impl Shard {
         let (up, kind, is_enabled, max_layer, id) =
             (down.up, down.kind, down.is_enabled, down.max_layer, down.id);
         let transport = self.transports.get(down.transport);
-        let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.mid));
+        let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.stream));
         let format = self.tables.ups.get(up).and_then(|up| up.formats.first());
         let mut track = DownTrack::new(DownTrackConfig {
             kind,

@@ -1,7 +1,7 @@
 //! The dependency descriptor header extension as raw bytes: str0m does not know it, so it is carried as a user value.
 //! Never parses the bytes (`rtp` does), never changes them.
 //!
-//! A user value costs an allocation or two per packet and subscriber. Most descriptors have only their three mandatory
+//! A user value costs an allocation or two per packet that comes in. Most descriptors have only their three mandatory
 //! bytes; these travel in the value of another extension, frame marking, which is never negotiated here and serves the
 //! same end.
 
@@ -14,7 +14,7 @@ pub(crate) const DEPENDENCY_DESCRIPTOR_URI: &str =
     "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 
 /// Longest value that one-byte header extensions carry (RFC 8285 §4.2).
-const ONE_BYTE_FORM_MAX: usize = 16;
+pub(super) const ONE_BYTE_FORM_MAX: usize = 16;
 
 /// The descriptor of one packet.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 use str0m::media::{KeyframeRequestKind, Mid};
 use str0m::net::Protocol;
-use str0m::rtp::{Extension, Ssrc};
+use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
 
 pub use build::{LocalCandidate, TransportOptions, TransportSeed};
@@ -48,7 +48,6 @@ use crate::stats::Counters;
 use crate::timer::Scheduled;
 use crate::uptrack::WallClock;
 use channels::Channels;
-use extension::DEPENDENCY_DESCRIPTOR_URI;
 use lines::{LineState, Lines};
 use offering::Offering;
 use requirement::Requirement;
@@ -290,13 +289,6 @@ impl Transport {
     pub(crate) fn kind_of(&self, mid: &str) -> Option<MediaKind> {
         let media = self.rtc.media(Mid::from(mid))?;
         Some(if media.kind().is_audio() { MediaKind::Audio } else { MediaKind::Video })
-    }
-
-    /// Whether packets on a line of ours may carry the dependency descriptor.
-    pub(crate) fn takes_descriptors(&self, mid: Mid) -> bool {
-        let is_descriptor = |extension: &Extension| extension.as_uri() == DEPENDENCY_DESCRIPTOR_URI;
-        let media = self.rtc.media(mid);
-        media.is_some_and(|media| media.remote_extmap().iter().any(|(_, extension)| is_descriptor(extension)))
     }
 
     /// Unbinds an up track.

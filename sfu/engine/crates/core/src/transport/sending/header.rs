@@ -8,7 +8,7 @@ use std::sync::Arc;
 use str0m::media::{Media, Mid};
 use str0m::rtp::{Extension, ExtensionValues};
 
-use super::super::extension::DEPENDENCY_DESCRIPTOR_URI;
+use super::super::extension::{DEPENDENCY_DESCRIPTOR_URI, ONE_BYTE_FORM_MAX};
 
 const VERSION: u8 = 2 << 6;
 const HAS_EXTENSION: u8 = 1 << 4;
@@ -17,8 +17,7 @@ const MARKER: u8 = 1 << 7;
 const FIXED_BYTES: usize = 12;
 const ONE_BYTE_PROFILE: [u8; 2] = [0xbe, 0xde];
 const TWO_BYTE_PROFILE: [u8; 2] = [0x10, 0x00];
-/// Longest value and highest id of the one-byte form.
-const ONE_BYTE_MAX_VALUE: usize = 16;
+/// Highest id of the one-byte form.
 const ONE_BYTE_MAX_ID: u8 = 14;
 const INLINE_BYTES: usize = 28;
 
@@ -52,6 +51,11 @@ impl ExtensionIds {
             *slot = id;
         }
         ids
+    }
+
+    /// Whether packets on this line may carry the dependency descriptor.
+    pub(super) const fn takes_descriptors(self) -> bool {
+        self.dependency_descriptor != 0
     }
 
     /// Lays out what `values` and the dependency descriptor say and this line takes.
@@ -122,7 +126,7 @@ impl Elements {
     }
 
     fn push(&mut self, id: u8, value: &[u8]) {
-        if !self.is_two_byte && (value.len() > ONE_BYTE_MAX_VALUE || value.is_empty() || id > ONE_BYTE_MAX_ID)
+        if !self.is_two_byte && (value.len() > ONE_BYTE_FORM_MAX || value.is_empty() || id > ONE_BYTE_MAX_ID)
         {
             self.widen();
         }
@@ -214,7 +218,7 @@ pub(super) fn write_header(
     if !has_extensions {
         return FIXED_BYTES;
     }
-    let is_two_byte = elements.is_two_byte || mid.is_some_and(|mid| mid.len() > ONE_BYTE_MAX_VALUE);
+    let is_two_byte = elements.is_two_byte || mid.is_some_and(|mid| mid.len() > ONE_BYTE_FORM_MAX);
     out.extend_from_slice(if is_two_byte { &TWO_BYTE_PROFILE } else { &ONE_BYTE_PROFILE });
     out.extend_from_slice(&[0; 2]);
     let mut head = [0; 2];

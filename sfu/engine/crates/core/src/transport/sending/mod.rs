@@ -231,6 +231,11 @@ impl Transport {
         });
     }
 
+    /// Whether packets of a stream may carry the dependency descriptor.
+    pub(crate) fn takes_descriptors(&self, index: SendIndex) -> bool {
+        self.sending.streams.get(index).is_some_and(SendStream::takes_descriptors)
+    }
+
     /// The codec of a stream has another clock than most of its kind.
     pub(crate) fn set_stream_clock(&mut self, index: SendIndex, clock_rate_hz: u32) {
         if let Some(stream) = self.sending.streams.get_mut(index) {

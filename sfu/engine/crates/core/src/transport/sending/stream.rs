@@ -110,6 +110,11 @@ impl SendStream {
         }
     }
 
+    /// Whether its packets may carry the dependency descriptor.
+    pub(super) fn takes_descriptors(&self) -> bool {
+        self.ids.takes_descriptors()
+    }
+
     /// Another rate of the RTP clock, when the codec turned out to be another.
     pub(super) fn set_clock_rate_hz(&mut self, clock_rate_hz: u32) {
         self.clock_rate_hz = clock_rate_hz;
