@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.e2e.support.browser import Browser
+from tests.e2e.support.browser import Browser, launched
 from tests.e2e.support.endpoint import Endpoint, JoinPath
 from tests.e2e.support.server import Server, ServerSpec, started
 
@@ -46,17 +46,8 @@ def endpoint(server: Server) -> Endpoint:
     return server.endpoint
 
 
-async def _browser(kind: str) -> AsyncIterator[Browser]:
-    browser = Browser(kind)
-    await browser.start()
-    try:
-        yield browser
-    finally:
-        await browser.stop()
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """Debian's Chromium, started once per run."""
-    async for browser in _browser("chromium"):
+    async with launched("chromium") as browser:
         yield browser

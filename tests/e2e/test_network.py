@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from livekit import rtc
 
-from tests.e2e.support.browser import Browser
+from tests.e2e.support.browser import Browser, launched
 from tests.e2e.support.crowd import crowd
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_bars, assert_tone, publish_bars, publish_tone, see
@@ -66,12 +66,8 @@ def endpoint(far: tuple[Namespace, Server]) -> Endpoint:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def firefox(far: tuple[Namespace, Server]) -> AsyncIterator[Browser]:
     """Debian's Firefox inside the server's namespace: it uses no loopback and no network without a default route."""
-    browser = Browser("firefox", enter_command=far[0].enter_command)
-    await browser.start()
-    try:
+    async with launched("firefox", enter_command=far[0].enter_command) as browser:
         yield browser
-    finally:
-        await browser.stop()
 
 
 async def test_firefox_and_sdk_see_and_hear_each_other(endpoint: Endpoint, path: JoinPath, firefox: Browser) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.support.browser import Browser
+from tests.e2e.support.browser import Browser, launched
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_tone, publish_tone
 from tests.e2e.support.netns import namespace
@@ -53,67 +53,59 @@ async def test_a_client_that_changes_its_address_goes_on(path: JoinPath) -> None
     room = unique("roam")
     with namespace() as cell:
         # The server is outside, on this machine's end of the link.
-        async with started(ServerSpec(host=cell.here)) as server:
-            browser = Browser("chromium", enter_command=cell.enter_command)
-            await browser.start()
-            try:
-                async with (
-                    browser.client(server.endpoint, "web", room, path) as web,
-                    sdk(server.endpoint, "py", room, path) as py,
-                    publish_tone(py.room, 660),
-                ):
-                    await web.publish_tone(440)
-                    track = await py.subscribed("web")
-                    await assert_tone(track, 440)
-                    await web.hear("py", 660)
-                    sid = await web.run("return e2e.room.localParticipant.sid")
-                    since, since_py = web.journal.mark(), py.journal.mark()
-                    cell.move()
-                    await web.journal.wait("reconnected", since=since, timeout_s=30)
-                    await assert_tone(track, 440)
-                    await web.hear("py", 660)
-                    assert await web.run("return e2e.room.localParticipant.sid") == sid
-                    assert [entry for name in _GONE for entry in py.journal.seen(name, since=since_py)] == []
-                    await web.run(_SAY_HERE)
-                    await py.journal.wait("data_received", lambda packet: packet.data == b"here", since=since_py)
-            finally:
-                await browser.stop()
+        async with (
+            started(ServerSpec(host=cell.here)) as server,
+            launched("chromium", enter_command=cell.enter_command) as browser,
+            browser.client(server.endpoint, "web", room, path) as web,
+            sdk(server.endpoint, "py", room, path) as py,
+            publish_tone(py.room, 660),
+        ):
+            await web.publish_tone(440)
+            track = await py.subscribed("web")
+            await assert_tone(track, 440)
+            await web.hear("py", 660)
+            sid = await web.run("return e2e.room.localParticipant.sid")
+            since, since_py = web.journal.mark(), py.journal.mark()
+            cell.move()
+            await web.journal.wait("reconnected", since=since, timeout_s=30)
+            await assert_tone(track, 440)
+            await web.hear("py", 660)
+            assert await web.run("return e2e.room.localParticipant.sid") == sid
+            assert [entry for name in _GONE for entry in py.journal.seen(name, since=since_py)] == []
+            await web.run(_SAY_HERE)
+            await py.journal.wait("data_received", lambda packet: packet.data == b"here", since=since_py)
 
 
 async def test_data_lose_nothing_when_the_line_was_cut(path: JoinPath) -> None:
     """DAT09, DAT10: signalling and UDP are cut for three seconds, then the browser resumes: no gap in any direction."""
     room, count = unique("gaps"), 120
     with namespace() as cell:
-        async with started(ServerSpec(host=cell.here)) as server:
-            browser = Browser("chromium", enter_command=cell.enter_command)
-            await browser.start()
-            try:
-                async with (
-                    browser.client(server.endpoint, "web", room, path) as web,
-                    sdk(server.endpoint, "py", room, path) as py,
-                ):
-                    await web.remote_here("py")
-                    await py.remote_here("web")
-                    since, since_py = web.journal.mark(), py.journal.mark()
-                    await web.run(_SAY_MANY, count=count)
-                    for number in range(count):
-                        if number == count // 4:
-                            cell.cut()
-                        await py.local.publish_data(f"n{number}", reliable=True)
-                        await asyncio.sleep(0.04)  # the pace of the sender: the cut lasts three seconds and more
-                    cell.open()
-                    await web.run("await e2e.room.simulateScenario('signal-reconnect')")
-                    await web.journal.wait("reconnected", since=since, timeout_s=30)
-                    last = f"w{count - 1}".encode()
-                    await py.journal.wait("data_received", lambda p: p.data == last, since=since_py, timeout_s=30)
-                    end = f"n{count - 1}"
-                    await web.journal.wait("dataReceived", lambda data, *_: data == end, since=since, timeout_s=30)
-                    heard = [entry.args[0] for entry in web.journal.seen("dataReceived", since=since)]
-                    assert heard == [f"n{number}" for number in range(count)]
-                    got = [entry.args[0].data for entry in py.journal.seen("data_received", since=since_py)]
-                    assert got == [f"w{number}".encode() for number in range(count)]
-            finally:
-                await browser.stop()
+        async with (
+            started(ServerSpec(host=cell.here)) as server,
+            launched("chromium", enter_command=cell.enter_command) as browser,
+            browser.client(server.endpoint, "web", room, path) as web,
+            sdk(server.endpoint, "py", room, path) as py,
+        ):
+            await web.remote_here("py")
+            await py.remote_here("web")
+            since, since_py = web.journal.mark(), py.journal.mark()
+            await web.run(_SAY_MANY, count=count)
+            for number in range(count):
+                if number == count // 4:
+                    cell.cut()
+                await py.local.publish_data(f"n{number}", reliable=True)
+                await asyncio.sleep(0.04)  # the pace of the sender: the cut lasts three seconds and more
+            cell.open()
+            await web.run("await e2e.room.simulateScenario('signal-reconnect')")
+            await web.journal.wait("reconnected", since=since, timeout_s=30)
+            last = f"w{count - 1}".encode()
+            await py.journal.wait("data_received", lambda p: p.data == last, since=since_py, timeout_s=30)
+            end = f"n{count - 1}"
+            await web.journal.wait("dataReceived", lambda data, *_: data == end, since=since, timeout_s=30)
+            heard = [entry.args[0] for entry in web.journal.seen("dataReceived", since=since)]
+            assert heard == [f"n{number}" for number in range(count)]
+            got = [entry.args[0].data for entry in py.journal.seen("data_received", since=since_py)]
+            assert got == [f"w{number}".encode() for number in range(count)]
 
 
 async def test_a_call_goes_on_over_tcp_when_udp_dies(path: JoinPath, chromium: Browser) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.support.endpoint import Endpoint, JoinPath
 
-__all__ = ["Browser", "BrowserClient", "PageError"]
+__all__ = ["Browser", "BrowserClient", "PageError", "launched"]
 
 FIREFOX_HZ = 440
 """The pitch of Firefox's fake microphone, set in `driver.mjs`."""
@@ -225,3 +225,14 @@ class BrowserClient:
             timeout_s=2 * timeout_s + 5,
         )
         return seen
+
+
+@contextlib.asynccontextmanager
+async def launched(kind: str, *, enter_command: Sequence[str] = ()) -> AsyncIterator[Browser]:
+    """A browser of its own for as long as the block lasts; see `Browser` for the arguments."""
+    browser = Browser(kind, enter_command=enter_command)
+    await browser.start()
+    try:
+        yield browser
+    finally:
+        await browser.stop()
