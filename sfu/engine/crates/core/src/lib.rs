@@ -29,6 +29,7 @@ mod input;
 pub mod layers;
 mod output;
 mod random;
+pub mod rate;
 mod room;
 pub mod rtcp;
 pub mod rtp;
@@ -46,6 +47,7 @@ pub use event::{AudioLevel, Event, LogLevel, TransportFailure};
 pub use ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
 pub use input::{Carrier, Datagram};
 pub use output::{Path, Transmit, Transmits};
+pub use rate::{RateEstimate, RateGoal};
 pub use shard::{Shard, ShardConfig};
 pub use stats::Counters;
 pub use transport::{
