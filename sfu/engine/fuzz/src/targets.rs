@@ -65,14 +65,21 @@ pub fn payload(input: &[u8]) {
 /// Feedback on our streams.
 pub fn feedback(input: &[u8]) {
     let found = read_feedback(input);
-    let nacks: usize = found
+    let bytes: usize = found
         .iter()
         .map(|feedback| match feedback {
-            Feedback::Nack { entries, .. } => entries.len(),
-            Feedback::Report(_) | Feedback::KeyFrame { .. } => 1,
+            Feedback::Nack { entries, .. } => entries.len() * 4,
+            Feedback::Report(_) | Feedback::KeyFrame { .. } => 4,
+            Feedback::MaximumRate { .. } => 20,
+            Feedback::Arrivals(arrivals) => {
+                let offsets = || arrivals.received.iter().map(|(offset, _)| *offset);
+                assert!(offsets().zip(offsets().skip(1)).all(|(first, second)| first < second));
+                assert!(offsets().all(|offset| offset < arrivals.count));
+                20 + arrivals.received.len()
+            }
         })
         .sum();
-    assert!(nacks * 4 <= input.len(), "more was read than was there");
+    assert!(bytes <= input.len(), "more was read than was there");
 }
 
 /// RED headers.

@@ -270,6 +270,7 @@ impl Transport {
                 }
             }
             Feedback::Nack { ssrc, entries } => self.send_again(now, ssrc, &entries, outlet),
+            Feedback::Arrivals(_) | Feedback::MaximumRate { .. } => {}
         }
     }
 
