@@ -243,4 +243,5 @@ replays! {
     fuzz_datagram => "datagram",
     fuzz_down_track => "down_track",
     fuzz_up_track => "up_track",
+    fuzz_allocator => "allocator",
 }
