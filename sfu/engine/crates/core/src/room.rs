@@ -98,6 +98,8 @@ pub(crate) struct UpEntry {
     pub(crate) ssrcs: [Option<Ssrc>; MAX_STREAMS as usize],
     pub(crate) formats: Vec<Format>,
     pub(crate) is_muted: bool,
+    /// Streams that were alive at the last fan-out.
+    pub(crate) live: StreamSet,
     /// Streams that began anew under another SSRC and have had no packet forwarded since.
     pub(crate) restarts: StreamSet,
     /// Streams of which packets were dropped since, by being muted.
@@ -140,9 +142,30 @@ pub(crate) struct DownEntry {
     pub(crate) transport: TransportIndex,
     pub(crate) kind: MediaKind,
     pub(crate) is_enabled: bool,
-    /// Most that it may get.
+    /// Most that its subscriber wants.
     pub(crate) max_layer: Layer,
+    /// Most that can be sent to its subscriber; `None`: no limit is known.
+    pub(crate) granted: Option<Layer>,
+    /// Not even the lowest layer can be sent.
+    pub(crate) is_paused: bool,
+    /// Which is served first when not everything can be sent: lower.
+    pub(crate) priority: u16,
     pub(crate) binding: Option<Binding>,
+}
+
+impl DownEntry {
+    /// Most that it may get: what is wanted, as far as it can be sent.
+    pub(crate) fn limit(&self) -> Layer {
+        match self.granted {
+            Some(granted) if granted.spatial < self.max_layer.spatial => {
+                Layer { spatial: granted.spatial, temporal: granted.temporal.min(self.max_layer.temporal) }
+            }
+            Some(granted) if granted.spatial == self.max_layer.spatial => {
+                Layer { temporal: granted.temporal.min(self.max_layer.temporal), ..granted }
+            }
+            _ => self.max_layer,
+        }
+    }
 }
 
 /// The negotiated half of a down track.
@@ -169,6 +192,7 @@ pub(crate) struct Tables {
     pub(crate) participant_index: FxHashMap<ParticipantId, ParticipantIndex>,
     pub(crate) up_index: FxHashMap<UpTrackId, UpIndex>,
     pub(crate) down_index: FxHashMap<DownTrackId, DownIndex>,
+    paused: u64,
     slips: u64,
 }
 
@@ -235,6 +259,7 @@ impl Tables {
                 ssrcs: [None; MAX_STREAMS as usize],
                 formats: Vec::new(),
                 is_muted: false,
+                live: StreamSet::EMPTY,
                 restarts: StreamSet::EMPTY,
                 gaps: StreamSet::EMPTY,
                 is_speaker: false,
@@ -297,11 +322,27 @@ impl Tables {
         }
     }
 
+    /// Notes whether a down track is paused. True: that is news.
+    pub(crate) fn set_paused(&mut self, index: DownIndex, is_paused: bool) -> bool {
+        let Some(down) = self.downs.get_mut(index).filter(|down| down.is_paused != is_paused) else {
+            return false;
+        };
+        down.is_paused = is_paused;
+        self.paused = if is_paused { self.paused + 1 } else { self.paused.saturating_sub(1) };
+        true
+    }
+
+    /// Current number of paused down tracks.
+    pub(crate) const fn paused(&self) -> u64 {
+        self.paused
+    }
+
     /// Forgets a down track, and a never published up track with its last one.
     pub(crate) fn remove_down(&mut self, index: DownIndex) -> Option<DownEntry> {
         self.unbind_down(index);
         let down = self.downs.try_remove(index)?;
         self.down_index.remove(&down.id);
+        self.paused = self.paused.saturating_sub(u64::from(down.is_paused));
         let Some(up) = self.ups.get_mut(down.up) else {
             self.note_slip("down track removed from no up track");
             return Some(down);
@@ -378,6 +419,9 @@ mod tests {
             kind: MediaKind::Video,
             is_enabled: true,
             max_layer: Layer::MAX,
+            granted: None,
+            is_paused: false,
+            priority: u16::MAX,
             binding: None,
         };
         let downs = (0..count).map(|id| tables.add_down(add(id)).unwrap()).collect();

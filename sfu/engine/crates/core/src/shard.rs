@@ -1,13 +1,15 @@
 //! One thread's world: owns its transports, rooms and tables; never touches a socket or a clock.
 //!
 //! Driven by [`Shard`]'s public calls only (see the crate's manual). `commands` carries out what Python asks, `media`
-//! takes packets in, `fanout` sends them on, `data` does the same for data packets, `signals` handles what transports
-//! report. Work between transports is queued and done in [`Shard::flush`], never in the middle of a transport's run.
+//! takes packets in, `fanout` sends them on, `rate` decides how much of them, `data` does the same for data packets,
+//! `signals` handles what transports report. Work between transports is queued and done in [`Shard::flush`], never in
+//! the middle of a transport's run.
 
 mod commands;
 mod data;
 mod fanout;
 mod media;
+mod rate;
 mod signals;
 
 use std::collections::VecDeque;
@@ -29,6 +31,7 @@ use crate::room::{ParticipantIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
 use crate::transport::{Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
+use rate::Rates;
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
 const FLUSH_ROUNDS: usize = 3;
@@ -60,6 +63,7 @@ enum TimerKey {
     Transport(TransportIndex),
     UpTrack(UpIndex),
     Sent(ParticipantIndex),
+    Rate(TransportIndex),
     AudioLevels,
 }
 
@@ -76,6 +80,7 @@ pub struct Shard {
     transport_index: FxHashMap<TransportId, TransportIndex>,
     tables: Tables,
     timers: Timers<TimerKey>,
+    rates: Rates,
     /// Transports that others have given something to send.
     touched: Vec<TransportIndex>,
     /// Up tracks with packets to fan out, and when that must happen at the latest.
@@ -107,6 +112,7 @@ impl Shard {
             transport_index: FxHashMap::default(),
             tables: Tables::default(),
             timers: Timers::new(),
+            rates: Rates::default(),
             touched: Vec::new(),
             gathering: Vec::new(),
             gather_until: None,
@@ -162,11 +168,12 @@ impl Shard {
             self.handle_timer(now, at, key);
         }
         let (transports, ups, audio) = (&self.transports, &self.tables.ups, self.audio_scheduled);
-        let participants = &self.tables.participants;
-        self.timers.compact(transports.len() + ups.len() + participants.len() + 1, |key| match key {
+        let (participants, rates) = (&self.tables.participants, &self.rates);
+        self.timers.compact(2 * transports.len() + ups.len() + participants.len() + 1, |key| match key {
             TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),
             TimerKey::UpTrack(index) => ups.get(index).map(|up| up.scheduled),
             TimerKey::Sent(index) => participants.get(index).map(|participant| participant.sent_scheduled),
+            TimerKey::Rate(index) => rates.scheduled(index),
             TimerKey::AudioLevels => Some(audio),
         });
     }
@@ -197,6 +204,7 @@ impl Shard {
                     self.schedule_forgetting(now, index);
                 }
             }
+            TimerKey::Rate(index) => self.handle_rate_timer(now, at, index),
             TimerKey::AudioLevels => {
                 if Timers::<TimerKey>::confirm(at, &mut self.audio_scheduled) {
                     self.report_audio_levels(now);
@@ -209,7 +217,7 @@ impl Shard {
     /// now means: at the end of this batch (answers to STUN, DTLS and data do not wait).
     #[must_use]
     pub fn flush_deadline(&self) -> Option<Instant> {
-        if self.touched.is_empty() { self.gather_until } else { Some(self.now) }
+        if self.touched.is_empty() && !self.rates.has_pending() { self.gather_until } else { Some(self.now) }
     }
 
     /// Fans out gathered media when it is due and runs every touched transport once; what they send is ready for
@@ -222,6 +230,7 @@ impl Shard {
     /// while it is still in the processor's cache, it costs less.
     pub fn flush_through(&mut self, now: Instant, relief: &mut dyn FnMut(&mut Transmits)) {
         self.now = now;
+        self.allocate_pending(now);
         if self.gather_until.is_some_and(|due| due <= now) {
             self.fan_out_gathered(now, relief);
         }
@@ -275,6 +284,7 @@ impl Shard {
         self.heard.clear();
         self.loud_rooms.clear();
         self.audio_due = None;
+        self.rates = Rates::default();
         self.count_tables();
     }
 
@@ -361,6 +371,7 @@ impl Shard {
         let Some(transport) = self.transports.try_remove(index) else { return };
         self.transport_index.remove(&transport.id);
         self.demux.remove_transport(index);
+        self.rates.remove(index);
         if let Some(participant) = self.tables.participants.get_mut(transport.participant) {
             participant.transports.retain(|other| *other != index);
         }
@@ -382,6 +393,7 @@ impl Shard {
         self.counters.transports = self.transports.len() as u64;
         self.counters.up_tracks = self.tables.ups.len() as u64;
         self.counters.down_tracks = self.tables.downs.len() as u64;
+        self.counters.paused_down_tracks = self.tables.paused();
         self.counters.inconsistent_tables = self.tables.slips();
     }
 

@@ -7,7 +7,7 @@ use plenum_core::{Counters, DropReason};
 use crate::tcp::TcpCounters;
 use crate::udp::SendOutcome;
 
-const TOTALS: usize = 15;
+const TOTALS: usize = 16;
 const REASONS: usize = DropReason::ALL.len();
 
 /// Names of the totals that survive a shard's failure, in the order of [`core_totals`].
@@ -27,6 +27,7 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "stale_commands",
     "candidates_ignored",
     "inconsistent_tables",
+    "allocations",
 ];
 
 fn core_totals(counters: &Counters) -> [u64; TOTALS] {
@@ -46,6 +47,7 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         counters.stale_commands,
         counters.candidates_ignored,
         counters.inconsistent_tables,
+        counters.allocations,
     ]
 }
 
@@ -98,6 +100,7 @@ pub(crate) struct ShardCounters {
     transports: u64,
     up_tracks: u64,
     down_tracks: u64,
+    paused_down_tracks: u64,
     io: IoCounters,
 }
 
@@ -110,6 +113,7 @@ impl ShardCounters {
             transports: 0,
             up_tracks: 0,
             down_tracks: 0,
+            paused_down_tracks: 0,
             io: IoCounters::default(),
         }
     }
@@ -131,6 +135,7 @@ impl ShardCounters {
         all.transports = core.transports;
         all.up_tracks = core.up_tracks;
         all.down_tracks = core.down_tracks;
+        all.paused_down_tracks = core.paused_down_tracks;
         all.io = io;
         all
     }
@@ -146,6 +151,7 @@ impl ShardCounters {
         self.transports += other.transports;
         self.up_tracks += other.up_tracks;
         self.down_tracks += other.down_tracks;
+        self.paused_down_tracks += other.paused_down_tracks;
         self.io.add_sent(other.io.sent);
         self.io.tcp.connections += other.io.tcp.connections;
         self.io.tcp.refused += other.io.tcp.refused;
@@ -160,6 +166,7 @@ impl ShardCounters {
             ("transports", self.transports),
             ("up_tracks", self.up_tracks),
             ("down_tracks", self.down_tracks),
+            ("paused_down_tracks", self.paused_down_tracks),
             ("udp_sent", self.io.sent.sent),
             ("udp_send_calls", self.io.sent.calls),
             ("tcp_connections", self.io.tcp.connections),

@@ -58,6 +58,8 @@ event_classes! {
     DownTrackBound { down_track: u64 }
     /// The subscriber cannot take the codec.
     DownTrackCodecUnsupported { down_track: u64 }
+    /// A down track is paused for want of rate, or goes on.
+    DownTrackPaused { down_track: u64, paused: bool }
     /// Audio activity of a room.
     AudioLevels { room: u64, levels: Vec<(u64, u8, u32)> }
     /// Answer to `snapshot`.
@@ -101,6 +103,9 @@ pub(crate) fn to_python(py: Python<'_>, event: core::Event) -> PyResult<Option<P
         E::DownTrackBound { down_track } => any(py, DownTrackBound { down_track: down_track.0 }),
         E::DownTrackCodecUnsupported { down_track } => {
             any(py, DownTrackCodecUnsupported { down_track: down_track.0 })
+        }
+        E::DownTrackPaused { down_track, paused } => {
+            any(py, DownTrackPaused { down_track: down_track.0, paused })
         }
         E::AudioLevels { room, levels } => {
             let levels =

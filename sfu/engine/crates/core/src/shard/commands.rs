@@ -98,10 +98,7 @@ impl Shard {
                     shard.touch(index);
                 }
             }),
-            Command::MuteUpTrack { up_track, muted } => {
-                let up = self.tables.up_index.get(&up_track).and_then(|up| self.tables.ups.get_mut(*up));
-                up.map(|up| up.is_muted = muted).is_some()
-            }
+            Command::MuteUpTrack { up_track, muted } => self.mute_up_track(up_track, muted),
             Command::CloseUpTrack { up_track } => match self.tables.up_index.get(&up_track).copied() {
                 Some(index) => {
                     self.close_up_track(now, index);
@@ -127,6 +124,12 @@ impl Shard {
                     }
                     None => false,
                 }
+            }
+            Command::SetDownTrackPriority { down_track, priority } => {
+                self.set_down_track_priority(down_track, priority)
+            }
+            Command::AllowPause { transport, allowed } => {
+                self.on_transport(transport, |shard, index| shard.allow_pause(index, allowed))
             }
             Command::RemoveDownTrack { down_track } => self.remove_down_track(now, down_track),
             Command::Snapshot { request, transport } => self.on_transport(transport, |shard, index| {
@@ -313,6 +316,9 @@ impl Shard {
             kind: wish.kind,
             is_enabled: wish.enabled,
             max_layer: Layer::MAX,
+            granted: None,
+            is_paused: false,
+            priority: u16::MAX,
             binding: None,
         };
         let Some(down) = self.tables.add_down(entry) else { return false };
@@ -330,6 +336,23 @@ impl Shard {
         true
     }
 
+    fn mute_up_track(&mut self, id: UpTrackId, muted: bool) -> bool {
+        let Some(index) = self.tables.up_index.get(&id).copied() else { return false };
+        let Some(up) = self.tables.ups.get_mut(index) else { return false };
+        up.is_muted = muted;
+        self.want_allocations_for(index);
+        true
+    }
+
+    fn set_down_track_priority(&mut self, id: DownTrackId, priority: u16) -> bool {
+        let down = self.tables.down_index.get(&id).and_then(|down| self.tables.downs.get_mut(*down));
+        let Some(down) = down else { return false };
+        down.priority = priority;
+        let transport = down.transport;
+        self.want_allocation(transport);
+        true
+    }
+
     fn remove_down_track(&mut self, now: Instant, id: DownTrackId) -> bool {
         let Some(index) = self.tables.down_index.get(&id).copied() else { return false };
         self.end_down_track(now, index);
@@ -341,6 +364,7 @@ impl Shard {
         if let Some(transport) = self.transports.get_mut(down.transport) {
             transport.end_subscription(now, index);
             self.schedule_transport(down.transport);
+            self.want_allocation(down.transport);
         }
     }
 

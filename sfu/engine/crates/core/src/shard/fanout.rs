@@ -99,6 +99,9 @@ impl Shard {
             }
         }
         up.pending.clear();
+        if std::mem::replace(&mut up.live, live) != live {
+            self.want_allocations_for(index);
+        }
         for stream in wanted.iter() {
             self.request_key_frame(now, index, stream);
         }
@@ -107,8 +110,9 @@ impl Shard {
     /// A line was negotiated: packets flow from now on, video from its next key frame, which is asked for.
     pub(super) fn bind_down_track(&mut self, now: Instant, line: BoundLine) {
         let Some(down) = self.tables.downs.get(line.down) else { return };
-        let (up, kind, is_enabled, max_layer, id) =
-            (down.up, down.kind, down.is_enabled, down.max_layer, down.id);
+        let (up, kind, is_enabled, is_paused, limit, id) =
+            (down.up, down.kind, down.is_enabled, down.is_paused, down.limit(), down.id);
+        let subscriber = down.transport;
         let transport = self.transports.get(down.transport);
         let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.stream));
         let format = self.tables.ups.get(up).and_then(|up| up.formats.first());
@@ -119,7 +123,8 @@ impl Shard {
             takes_descriptors,
         });
         track.set_enabled(is_enabled);
-        track.set_max_layer(max_layer);
+        track.set_paused(is_paused);
+        track.set_max_layer(limit);
         let binding = Binding {
             mid: line.mid,
             ssrc: line.ssrc,
@@ -130,28 +135,37 @@ impl Shard {
         };
         self.tables.bind_down(line.down, binding);
         self.events.push_back(Event::DownTrackBound { down_track: id });
-        self.request_wanted_key_frame(now, up, line.down);
+        self.note_demand(now, subscriber, up, line.down);
+    }
+
+    /// What a subscriber wants of a track has changed. Where not everything can be sent, the allocation decides which
+    /// key frame is needed.
+    fn note_demand(&mut self, now: Instant, subscriber: TransportIndex, up: UpIndex, down: DownIndex) {
+        if !self.want_allocation(subscriber) {
+            self.request_wanted_key_frame(now, up, down);
+        }
     }
 
     /// Switches forwarding to one down track on or off.
     pub(super) fn enable_down_track(&mut self, now: Instant, index: DownIndex, is_enabled: bool) {
         let Some(down) = self.tables.downs.get_mut(index) else { return };
-        let up = down.up;
+        let (up, subscriber) = (down.up, down.transport);
         down.is_enabled = is_enabled;
         if let Some(binding) = &mut down.binding {
             binding.track.set_enabled(is_enabled);
-            self.request_wanted_key_frame(now, up, index);
+            self.note_demand(now, subscriber, up, index);
         }
     }
 
     /// Limits what one down track may get.
     pub(super) fn limit_down_track(&mut self, now: Instant, index: DownIndex, max_layer: Layer) {
         let Some(down) = self.tables.downs.get_mut(index) else { return };
-        let up = down.up;
+        let (up, subscriber) = (down.up, down.transport);
         down.max_layer = max_layer;
+        let limit = down.limit();
         if let Some(binding) = &mut down.binding {
-            binding.track.set_max_layer(max_layer);
-            self.request_wanted_key_frame(now, up, index);
+            binding.track.set_max_layer(limit);
+            self.note_demand(now, subscriber, up, index);
         }
     }
 
@@ -165,7 +179,7 @@ impl Shard {
         }
     }
 
-    fn request_wanted_key_frame(&mut self, now: Instant, up: UpIndex, down: DownIndex) {
+    pub(super) fn request_wanted_key_frame(&mut self, now: Instant, up: UpIndex, down: DownIndex) {
         let transport = self.tables.downs.get(down).and_then(|down| self.transports.get(down.transport));
         if !transport.is_some_and(Transport::is_connected) {
             return; // a key frame now would be lost, and the next one would have to wait for the throttle

@@ -16,6 +16,7 @@ use crate::demux::{Demux, TransportIndex};
 use crate::drop_reason::DropReason;
 use crate::input::{Carrier, Datagram};
 use crate::output::{Path, Transmits};
+use crate::rate::RateEstimate;
 use crate::stats::Counters;
 
 /// Rounds in which a closing association may say goodbye.
@@ -46,6 +47,9 @@ pub(crate) enum Signal {
         mid: Mid,
         rtt: Duration,
     },
+    /// What is known of the rate at which the peer can be sent to.
+    #[expect(dead_code, reason = "the estimation is on its way")]
+    RateEstimated(RateEstimate),
     Data {
         channel: ChannelId,
         payload: Vec<u8>,
