@@ -45,6 +45,8 @@ class JoinWish:
     single_peer_connection: bool
     auto_subscribe: bool
     adaptive_stream: bool = False
+    allow_pause: bool | None = None
+    """`subscriber_allow_pause`; `None`: it says nothing, so the configuration decides."""
     reconnect: bool = False
     participant_sid: str = ""
     """Whose session is to go on, when it is to go on."""
@@ -69,6 +71,7 @@ def parse_query(query: Mapping[str, str], *, address: str, user_agent: str, stri
         WishRefused: `cannot decode attributes`.
     """
     auto_subscribe = query.get("auto_subscribe", "")
+    allow_pause = query.get("subscriber_allow_pause", "")
     said = ClientDescription(
         sdk=sdk_name(query.get("sdk", "")),
         version=query.get("version", ""),
@@ -88,6 +91,7 @@ def parse_query(query: Mapping[str, str], *, address: str, user_agent: str, stri
         single_peer_connection=False,
         auto_subscribe=not auto_subscribe or auto_subscribe in _TRUE,
         adaptive_stream=query.get("adaptive_stream", "") in _TRUE,
+        allow_pause=allow_pause in _TRUE if allow_pause else None,
         reconnect=query.get("reconnect", "") in _TRUE,
         participant_sid=query.get("sid", ""),
         publish=query.get("publish", ""),
@@ -121,9 +125,11 @@ def parse_join_request(text: str, *, address: str, user_agent: str) -> JoinWish:
     return JoinWish(
         client=describe_client(said, user_agent),
         single_peer_connection=True,
-        # Absent means false here, for every setting: clients of this path say what they want.
+        # Absent means false here: clients of this path say what they want. The exception is pausing, of which most
+        # clients say nothing; the reference never pauses for them, whatever its configuration says.
         auto_subscribe=settings.auto_subscribe,
         adaptive_stream=settings.adaptive_stream,
+        allow_pause=settings.subscriber_allow_pause if settings.HasField("subscriber_allow_pause") else None,
         reconnect=request.reconnect,
         participant_sid=request.participant_sid,
         metadata=request.metadata,

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from sfu.room.effects import (
         AddDownTrack,
         AddEngineParticipant,
+        AllowPause,
         OpenTransport,
         PublishLine,
         SetDownTrackLayers,
+        SetDownTrackPriority,
         UpdateEngineParticipant,
     )
 
@@ -283,6 +285,14 @@ class EngineClient:
             self._engine.set_down_track_layers, effect.down_track, effect.max_spatial, effect.max_temporal
         )
 
+    def set_down_track_priority(self, effect: SetDownTrackPriority) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.set_down_track_priority, effect.down_track, effect.priority)
+
+    def allow_pause(self, effect: AllowPause) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.allow_pause, effect.transport, True)
+
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
         self._routes.cut(down_track)
@@ -381,6 +391,11 @@ def _unsupported(event: _engine.DownTrackCodecUnsupported) -> tuple[int, EngineT
     return down_track, inputs.DownTrackCodecUnsupported(down_track)
 
 
+def _paused(event: _engine.DownTrackPaused) -> tuple[int, EngineTell]:
+    down_track = DownTrackId(event.down_track)
+    return down_track, inputs.DownTrackPaused(down_track, event.paused)
+
+
 def _levels(event: _engine.AudioLevels) -> tuple[int, EngineTell]:
     levels = (
         inputs.AudioActivity(UpTrackId(up_track), level, active_ms) for up_track, level, active_ms in event.levels
@@ -403,6 +418,7 @@ _TRANSLATE: dict[type, Callable[[Any], tuple[int, EngineTell]]] = {
     _engine.UpTrackStarted: _started,
     _engine.DownTrackBound: _bound,
     _engine.DownTrackCodecUnsupported: _unsupported,
+    _engine.DownTrackPaused: _paused,
     _engine.AudioLevels: _levels,
     _engine.ShardFailed: _shard_failed,
 }

@@ -13,6 +13,7 @@ from sfu.room.inputs import (
     AudioLevelsMeasured,
     DownTrackBound,
     DownTrackCodecUnsupported,
+    DownTrackPaused,
     LastSequenceKnown,
     TransportConnected,
     TransportFailed,
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from sfu.room.effects import (
         AddDownTrack,
         AddEngineParticipant,
+        AllowPause,
         OpenTransport,
         PublishLine,
         SetDownTrackLayers,
+        SetDownTrackPriority,
         UpdateEngineParticipant,
     )
     from sfu.room.inputs import OfferedMedia
@@ -119,9 +122,10 @@ EngineTell = (
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
+    | DownTrackPaused
     | AudioLevelsMeasured
 )
-"""The last seven are room inputs as they are."""
+"""The last eight are room inputs as they are."""
 
 
 class EngineConsumer(Protocol):
@@ -208,6 +212,12 @@ class EnginePort(Protocol):
 
     def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
         """Limits what a subscription gets."""
+
+    def set_down_track_priority(self, effect: SetDownTrackPriority) -> None:
+        """Says which video is served first when not everything can be sent."""
+
+    def allow_pause(self, effect: AllowPause) -> None:
+        """Lets video be paused when not even its lowest layers can be sent."""
 
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """Ends a subscription."""

@@ -29,6 +29,7 @@ __all__ = [
     "AcceptOffer",
     "AddDownTrack",
     "AddEngineParticipant",
+    "AllowPause",
     "AskLastSequence",
     "CloseSession",
     "CloseTransport",
@@ -57,6 +58,7 @@ __all__ = [
     "Send",
     "SendEngineData",
     "SetDownTrackLayers",
+    "SetDownTrackPriority",
     "TrackPublishedEvent",
     "TrackUnpublishedEvent",
     "UpdateEngineParticipant",
@@ -267,6 +269,22 @@ class SetDownTrackLayers:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDownTrackPriority:
+    """Which subscription is served first when the path to the subscriber does not bear all of them."""
+
+    down_track: DownTrackId
+    priority: int
+    """Lower comes first, 0 to 65,535; the last at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowPause:
+    """Video over this transport may be paused when the path does not bear even its lowest layers."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveDownTrack:
     """End of a subscription."""
 
@@ -400,6 +418,8 @@ Effect = (
     | AddDownTrack
     | EnableDownTrack
     | SetDownTrackLayers
+    | SetDownTrackPriority
+    | AllowPause
     | RemoveDownTrack
     | SendEngineData
     | Emit

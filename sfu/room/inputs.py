@@ -37,6 +37,7 @@ __all__ = [
     "CodecOffered",
     "DownTrackBound",
     "DownTrackCodecUnsupported",
+    "DownTrackPaused",
     "GetParticipant",
     "Join",
     "LastSequenceKnown",
@@ -141,6 +142,8 @@ class Join:
     single_peer_connection: bool
     auto_subscribe: bool = True
     adaptive_stream: bool = False
+    allow_pause: bool | None = None
+    """Video may be paused when the path to it does not bear even the lowest layers; `None`: as the room has it."""
     metadata: str = ""
     """Overrides the token's when not empty; the signalling edge has checked that it may."""
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -265,6 +268,7 @@ class UpdateTrackSettings:
     height: int = 0
     fps: int = 0
     priority: int = 0
+    """1 comes first, 0: none given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +380,14 @@ class DownTrackCodecUnsupported:
     """The subscriber cannot take the publication's codec."""
 
     down_track: DownTrackId
+
+
+@dataclass(frozen=True, slots=True)
+class DownTrackPaused:
+    """The subscriber cannot be sent that much: the subscription's packets stop, or go on after that."""
+
+    down_track: DownTrackId
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,6 +517,7 @@ RoomInput = (
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
+    | DownTrackPaused
     | AudioLevelsMeasured
     | ListParticipants
     | GetParticipant

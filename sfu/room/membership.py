@@ -13,6 +13,7 @@ from sfu.room.codecs import publish_order
 from sfu.room.devices import disabled_codecs
 from sfu.room.effects import (
     AddEngineParticipant,
+    AllowPause,
     CloseSession,
     DropSession,
     Emit,
@@ -154,6 +155,7 @@ class Membership:
             kind_details=kind_details_of(join.claims),
             auto_subscribe=join.auto_subscribe,
             adaptive_stream=join.adaptive_stream,
+            allow_pause=self._state.settings.allow_pause if join.allow_pause is None else join.allow_pause,
             single_peer_connection=join.single_peer_connection,
         )
 
@@ -216,6 +218,8 @@ class Membership:
                 tcp_only=participant.identity in self._state.tcp_only,
             )
         )
+        if participant.allow_pause and transport == transports.subscriber:
+            self._state.emit(AllowPause(transport))
 
     # ------------------------------------------------------------ connection
 

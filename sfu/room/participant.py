@@ -61,6 +61,8 @@ class Participant:
     auto_subscribe: bool = True
     adaptive_stream: bool = False
     """It tells the size in which it shows each track; until then it gets the smallest."""
+    allow_pause: bool = False
+    """Its video may be paused when the path to it does not bear even the lowest layers."""
     single_peer_connection: bool = False
     state: ParticipantState = ParticipantState.JOINED
     is_publisher: bool = False

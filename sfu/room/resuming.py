@@ -159,6 +159,7 @@ class Resuming:
         parts.announcer.tell_everything(participant)
         state.send((participant,), RoomUpdate(state.view()))
         self._tell_permissions(participant)
+        parts.subscribing.tell_returned(participant)
         parts.speakers.tell_returned(participant)
         parts.dynacast.remind(participant)
         state.refresh_token(participant)

@@ -20,6 +20,7 @@ from sfu.room.inputs import (
     AudioLevelsMeasured,
     DownTrackBound,
     DownTrackCodecUnsupported,
+    DownTrackPaused,
     Join,
     LastSequenceKnown,
     LeaveRequested,
@@ -79,6 +80,7 @@ _EngineInput = (
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
+    | DownTrackPaused
     | AudioLevelsMeasured
 )
 
@@ -157,6 +159,7 @@ class Room:
                 | UpTrackStarted()
                 | DownTrackBound()
                 | DownTrackCodecUnsupported()
+                | DownTrackPaused()
                 | AudioLevelsMeasured()
             ):
                 self._hear_engine(event)
@@ -254,14 +257,24 @@ class Room:
                 parts.resuming.complete(event.participant, event.last_sequence)
             case UpTrackStarted():
                 parts.publishing.media_started(event.up_track, event.mime_type)
+            case DownTrackBound() | DownTrackCodecUnsupported() | DownTrackPaused():
+                self._hear_of_down_track(event)
+            case AudioLevelsMeasured():
+                parts.speakers.measured(event.levels)
+            case _:
+                assert_never(event)
+
+    def _hear_of_down_track(self, event: DownTrackBound | DownTrackCodecUnsupported | DownTrackPaused) -> None:
+        parts = self._parts
+        match event:
             case DownTrackBound():
                 subscription = parts.subscribing.bound(event.down_track)
                 if subscription is not None:
                     parts.speakers.tell_newcomer(subscription)
             case DownTrackCodecUnsupported():
                 parts.subscribing.codec_unsupported(event.down_track)
-            case AudioLevelsMeasured():
-                parts.speakers.measured(event.levels)
+            case DownTrackPaused():
+                parts.subscribing.paused(event.down_track, paused=event.paused)
             case _:
                 assert_never(event)
 

@@ -100,7 +100,7 @@ class Ledger:
 
     def _note_track(self, effect: fx.Effect) -> None:
         match effect:
-            case fx.RestartIce():
+            case fx.RestartIce() | fx.AllowPause():
                 assert effect.transport in self.transports
             case fx.AcceptOffer():
                 assert effect.transport in self.transports
@@ -115,7 +115,7 @@ class Ledger:
                 assert effect.up_track in self.up_tracks
                 assert effect.down_track not in self.down_tracks
                 self.down_tracks[effect.down_track] = (effect.transport, effect.up_track)
-            case fx.EnableDownTrack() | fx.SetDownTrackLayers():
+            case fx.EnableDownTrack() | fx.SetDownTrackLayers() | fx.SetDownTrackPriority():
                 assert effect.down_track in self.down_tracks
             case fx.RemoveDownTrack():
                 del self.down_tracks[effect.down_track]

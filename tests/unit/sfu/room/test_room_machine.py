@@ -202,6 +202,8 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(pick=_PICK, unsupported=_MAYBE)
     def negotiate(self, pick: int, unsupported: bool) -> None:
         down_tracks = list(self.stage.ledger.down_tracks)
+        if down_tracks:
+            self.stage.do(inputs.DownTrackPaused(down_tracks[pick % len(down_tracks)], paused=pick % 3 == 0))
         if down_tracks and unsupported:
             self.stage.do(inputs.DownTrackCodecUnsupported(down_tracks[pick % len(down_tracks)]))
         else:
