@@ -68,6 +68,7 @@ class EngineConfig:
         socket_buffer_bytes: int = 8 * 1024 * 1024,
         video_cache_packets: int = 300,
         sctp_buffer_bytes: int = 2 * 1024 * 1024,
+        rate_feedback: Literal["off", "receiver", "transport"] = "receiver",
         audio_active_level: int = 35,
         audio_update_interval_ms: int = 400,
         pli_throttle_ms: int = 500,
@@ -87,6 +88,8 @@ class EngineConfig:
             socket_buffer_bytes: `SO_RCVBUF` and `SO_SNDBUF` asked for.
             video_cache_packets: Packets kept for retransmission per sending video stream.
             sctp_buffer_bytes: Unacknowledged data per transport before its data queue grows; at least 256 kB.
+            rate_feedback: By what the rate towards a subscriber is estimated: by nothing (everything is sent), by the
+                receiver's own estimate (REMB) and its losses, or by the arrival of each packet (transport-cc).
             audio_active_level: RFC 6464 level (−dBov) at or below which a packet counts as active.
             audio_update_interval_ms: Interval of `AudioLevels`, at most a minute.
             pli_throttle_ms: Least time between two key-frame requests for one stream, at most a minute.

@@ -192,7 +192,7 @@ pub fn sdp_offer(input: &[u8]) {
     assert_eq!(offer.is_ok(), answer.is_ok());
     let (Ok(offer), Ok(answer)) = (offer, answer) else { return };
     let mids: Vec<&str> = offer.media.iter().map(|media| media.mid.as_str()).collect();
-    let filtered = offer.text_for(&LineUse { published: &mids, assigned: &mids });
+    let filtered = offer.text_for(&LineUse { published: &mids, assigned: &mids, ..LineUse::default() });
     let again =
         RemoteOffer::parse(&filtered, &policy).unwrap_or_else(|error| panic!("{error} in {filtered}"));
     assert_eq!(again.media.len(), offer.media.len());
@@ -227,7 +227,7 @@ pub fn sdp_negotiation(input: &[u8]) {
         }
         let mids: Vec<&str> = offer.media.iter().map(|media| media.mid.as_str()).collect();
         let (published, assigned) = mids.split_at(mids.len() / 2);
-        let filtered = offer.text_for(&LineUse { published, assigned });
+        let filtered = offer.text_for(&LineUse { published, assigned, ..LineUse::default() });
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let parsed = SdpOffer::from_sdp_string(&filtered).ok()?;
             rtc.sdp_api().accept_offer(parsed).ok().map(|answer| answer.to_sdp_string())
@@ -331,6 +331,7 @@ pub fn sdp_finish(input: &[u8]) {
         track_sid: "TR_y",
         stereo: true,
         ssrcs: Some((1, Some(2))),
+        transport_cc: false,
     };
     let lines = [
         LocalLine { mid: "0", role: LineRole::Receiving(&publish), start_bitrates: &[] },

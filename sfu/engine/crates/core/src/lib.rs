@@ -24,11 +24,15 @@ pub mod data;
 mod demux;
 pub mod downtrack;
 mod drop_reason;
+pub mod estimator;
 mod event;
 mod ids;
 mod input;
 pub mod layers;
 mod output;
+pub mod pacer;
+
+pub mod prober;
 mod random;
 pub mod rate;
 mod room;
@@ -48,7 +52,7 @@ pub use event::{AudioLevel, Event, LogLevel, TransportFailure};
 pub use ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
 pub use input::{Carrier, Datagram};
 pub use output::{Path, Transmit, Transmits};
-pub use rate::{RateEstimate, RateGoal};
+pub use rate::{RateEstimate, RateFeedback, RateGoal};
 pub use shard::{Shard, ShardConfig};
 pub use stats::Counters;
 pub use transport::{

@@ -19,3 +19,15 @@ pub struct RateGoal {
     /// What the next step up needs in total; equals `allocated_bps` when nothing is missing: then no probing.
     pub next_bps: u64,
 }
+
+/// By what the rate towards a peer is estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RateFeedback {
+    /// By nothing: everything is sent.
+    Off,
+    /// By the peer's own estimate (REMB) and by what it reports as lost.
+    #[default]
+    Receiver,
+    /// By when each of our packets arrives (transport-wide congestion control).
+    TransportWide,
+}

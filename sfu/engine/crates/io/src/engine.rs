@@ -193,6 +193,7 @@ fn transport_options(
         ice_lite: config.ice_lite,
         video_cache_packets: config.video_cache_packets,
         sctp_buffer_bytes: config.sctp_buffer_bytes,
+        rate_feedback: config.rate_feedback,
         codecs: CodecPolicy::default(),
         certificate: Certificate::generate()?,
     })

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use plenum_core::sdp::{CodecPolicy, Direction, RemoteOffer};
 use plenum_core::{
     Carrier, Certificate, Command, DataKind, DataLimits, DataProfile, Datagram, DownTrackId, Event,
-    LocalCandidate, MediaKind, ParticipantId, Path, PublishLine, RequestId, RoomId, Shard, ShardConfig,
-    TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
+    LocalCandidate, MediaKind, ParticipantId, Path, PublishLine, RateFeedback, RequestId, RoomId, Shard,
+    ShardConfig, TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
 };
 use str0m::Input;
 use str0m::config::DtlsCert;
@@ -39,6 +39,8 @@ pub struct WorldConfig {
     pub tcp: bool,
     /// Unacknowledged data per transport.
     pub sctp_buffer_bytes: usize,
+    /// By what the server estimates the rate towards clients.
+    pub rate_feedback: RateFeedback,
 }
 
 impl Default for WorldConfig {
@@ -59,6 +61,7 @@ impl Default for WorldConfig {
             first_lines: (3, 3),
             tcp: false,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            rate_feedback: RateFeedback::default(),
         }
     }
 }
@@ -121,6 +124,7 @@ impl World {
             ice_lite: config.ice_lite,
             video_cache_packets: 300,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
+            rate_feedback: config.rate_feedback,
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().expect("a certificate"),
         };

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use plenum_core::DataLimits;
+use plenum_core::{DataLimits, RateFeedback};
 use pyo3::prelude::*;
 
 use crate::error::BindingError;
@@ -24,12 +24,12 @@ impl EngineConfig {
         signature = (
         *, udp, tcp = Vec::new(), advertised = Vec::new(), advertise_internal = false, ice_lite = true,
         gather_ms = 3.0, socket_buffer_bytes = 8 * 1024 * 1024, video_cache_packets = 300,
-        sctp_buffer_bytes = 2 * 1024 * 1024, audio_active_level = 35, audio_update_interval_ms = 400,
-        pli_throttle_ms = 500, data_messages_per_s = 1000, data_bytes_per_s = 5_000_000, seed = None
+        sctp_buffer_bytes = 2 * 1024 * 1024, rate_feedback = "receiver", audio_active_level = 35,
+        audio_update_interval_ms = 400, pli_throttle_ms = 500, data_messages_per_s = 1000, data_bytes_per_s = 5_000_000, seed = None
         ),
         text_signature = "(*, udp, tcp=(), advertised=(), advertise_internal=False, ice_lite=True, gather_ms=3.0, \
-            socket_buffer_bytes=8388608, video_cache_packets=300, sctp_buffer_bytes=2097152, audio_active_level=35, \
-            audio_update_interval_ms=400, pli_throttle_ms=500, data_messages_per_s=1000, data_bytes_per_s=5000000, \
+            socket_buffer_bytes=8388608, video_cache_packets=300, sctp_buffer_bytes=2097152, \
+            rate_feedback='receiver', audio_active_level=35, audio_update_interval_ms=400, pli_throttle_ms=500, data_messages_per_s=1000, data_bytes_per_s=5000000, \
             seed=None)"
     )]
     #[expect(clippy::too_many_arguments)] // keyword arguments of Python
@@ -43,6 +43,7 @@ impl EngineConfig {
         socket_buffer_bytes: usize,
         video_cache_packets: usize,
         sctp_buffer_bytes: usize,
+        rate_feedback: &str,
         audio_active_level: u8,
         audio_update_interval_ms: u64,
         pli_throttle_ms: u64,
@@ -69,6 +70,7 @@ impl EngineConfig {
             socket_buffer_bytes,
             video_cache_packets,
             sctp_buffer_bytes,
+            rate_feedback: parse_rate_feedback(rate_feedback)?,
             audio_active_level,
             audio_update_interval: Duration::from_millis(audio_update_interval_ms),
             pli_throttle: Duration::from_millis(pli_throttle_ms),
@@ -79,6 +81,18 @@ impl EngineConfig {
             seed,
             ..plenum_io::EngineConfig::default()
         }))
+    }
+}
+
+fn parse_rate_feedback(name: &str) -> Result<RateFeedback, BindingError> {
+    match name {
+        "off" => Ok(RateFeedback::Off),
+        "receiver" => Ok(RateFeedback::Receiver),
+        "transport" => Ok(RateFeedback::TransportWide),
+        _ => Err(BindingError::OutOfRange {
+            name: "rate_feedback",
+            expected: "'off', 'receiver' or 'transport'",
+        }),
     }
 }
 

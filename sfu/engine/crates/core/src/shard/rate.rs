@@ -143,13 +143,17 @@ impl Shard {
         let downs = self.transports.get(index).map(Transport::downs).unwrap_or_default();
         let demands = self.demands(now, index, &downs);
         let Some(limited) = self.rates.limited.get_mut(&index) else { return };
+        limited.is_pending = false;
         let Allocation { grants, goal, again_after } =
             limited.allocator.allocate(now, limited.estimate, &demands);
-        limited.is_pending = false;
         limited.goal = goal;
         limited.due = now + again_after;
         self.timers.schedule(TimerKey::Rate(index), limited.due, &mut limited.scheduled);
         self.counters.allocations += 1;
+        if let Some(transport) = self.transports.get_mut(index) {
+            transport.set_rate_goal(now, goal);
+        }
+        self.schedule_transport(index);
         // Both are in the order of `downs`; the one lacks what is not wanted or not there now.
         let mut grants = grants.into_iter().peekable();
         for down in downs {

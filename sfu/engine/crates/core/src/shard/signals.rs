@@ -31,8 +31,12 @@ impl Shard {
                 let report = super::media::Report { mid, rid, received_at, ntp_time, rtp_timestamp };
                 self.take_in_report(index, &report);
             }
-            Signal::RateEstimated(estimate) => self.take_in_estimate(now, index, estimate),
             Signal::RoundTrip { mid, rtt } => self.note_round_trip(index, mid, rtt),
+            Signal::RateEstimated(estimate) => {
+                self.counters.rate_changes += 1;
+                self.counters.congestions += u64::from(estimate.is_congested);
+                self.take_in_estimate(now, index, estimate);
+            }
             Signal::Data { channel, payload } => self.take_in_data(now, index, channel, &payload),
             Signal::Connected { tcp } => {
                 self.events.push_back(Event::TransportConnected { transport: id, tcp });

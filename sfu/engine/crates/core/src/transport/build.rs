@@ -14,6 +14,7 @@ use super::sending::KeyingSlot;
 use crate::command::TransportRole;
 use crate::data::MAX_MESSAGE_BYTES;
 use crate::ids::TransportId;
+use crate::rate::RateFeedback;
 use crate::rtp::Codec;
 use crate::sdp::CodecPolicy;
 
@@ -44,6 +45,8 @@ pub struct TransportOptions {
     pub video_cache_packets: usize,
     /// Unacknowledged data per transport before its data queue grows.
     pub sctp_buffer_bytes: usize,
+    /// By what the rate towards the peer is estimated.
+    pub rate_feedback: RateFeedback,
     /// Codecs of the room.
     pub codecs: CodecPolicy,
     /// The process's certificate.

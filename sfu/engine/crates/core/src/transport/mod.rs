@@ -43,6 +43,7 @@ use crate::command::{DataKind, MediaKind, TransportRole};
 use crate::event::TransportFailure;
 use crate::ids::TransportId;
 use crate::layers::StreamIndex;
+use crate::rate::RateFeedback;
 use crate::sdp::{CodecPolicy, PayloadTypes};
 use crate::stats::Counters;
 use crate::timer::Scheduled;
@@ -95,6 +96,7 @@ pub(crate) struct Transport {
     codecs: CodecPolicy,
     ice_lite: bool,
     video_cache_packets: usize,
+    rate_feedback: RateFeedback,
     payload_types: PayloadTypes,
     lines: Lines,
     /// Down tracks whose line the peer turned down; they have none and await none.
@@ -129,7 +131,7 @@ impl Transport {
         let TransportSeed { id, role, mut rtc, options, keying } = seed;
         let sending = {
             let api = rtc.direct_api();
-            Sending::new(keying, [*api.new_ssrc(), *api.new_ssrc()], time_of_day)
+            Sending::new(keying, [*api.new_ssrc(), *api.new_ssrc()], time_of_day, options.rate_feedback)
         };
         let mut transport = Self {
             id,
@@ -145,6 +147,7 @@ impl Transport {
             codecs: options.codecs,
             ice_lite: options.ice_lite,
             video_cache_packets: options.video_cache_packets,
+            rate_feedback: options.rate_feedback,
             payload_types: PayloadTypes::default(),
             lines: Lines::default(),
             turned_down: Vec::new(),
@@ -182,7 +185,13 @@ impl Transport {
         if self.is_broken {
             return self.created_at;
         }
-        [self.requirement_deadline(), self.offering.deadline(), self.lost_by(), self.sending.deadline()]
+        let association = self.association_deadline();
+        self.sending.deadline().map_or(association, |sending| sending.min(association))
+    }
+
+    /// The same without what goes past the association.
+    pub(crate) fn association_deadline(&self) -> Instant {
+        [self.requirement_deadline(), self.offering.deadline(), self.lost_by()]
             .into_iter()
             .flatten()
             .fold(self.rtc_timeout, Instant::min)
@@ -341,7 +350,7 @@ impl Transport {
         let waiting = self.lines.count_waiting();
         format!(
             "{{\"transport\":{},\"role\":\"{:?}\",\"connected\":{},\"lines\":{},\"bound\":{},\"waiting_audio\":{},\
-             \"waiting_video\":{},\"published\":{},\"streams\":{},\"queued_data_bytes\":{}}}",
+             \"waiting_video\":{},\"published\":{},\"streams\":{},\"queued_data_bytes\":{},{}}}",
             self.id.0,
             self.role,
             self.is_connected,
@@ -352,6 +361,7 @@ impl Transport {
             self.published.len(),
             self.rx_streams.len(),
             self.channels.queued_bytes(),
+            self.sending.snapshot(),
         )
     }
 }
@@ -393,6 +403,7 @@ mod tests {
             ice_lite: true,
             video_cache_packets: 10,
             sctp_buffer_bytes: 100_000,
+            rate_feedback: RateFeedback::default(),
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().unwrap(),
         };
