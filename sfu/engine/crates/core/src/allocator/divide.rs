@@ -43,13 +43,17 @@ pub(super) struct Division {
 /// Divides: everybody's lowest step first, by priority; then step by step whoever has the highest priority, and among
 /// equals whoever is furthest from all that it wants.
 pub(super) fn divide(claims: &[Claim<'_>], budget: Budget, reserved_bps: u64) -> Division {
-    let kept = claims.iter().filter_map(|claim| claim.ladder.rungs().get(claim.kept?));
-    let kept_bps = kept.fold(reserved_bps, |sum, rung| sum.saturating_add(rung.rate_bps));
-    let is_short = kept_bps > budget.keep_bps;
+    let is_short = kept_bps(claims, reserved_bps) > budget.keep_bps;
     let mut division = Division { steps: vec![None; claims.len()], spent_bps: reserved_bps, is_short };
     division.give_lowest(claims, budget);
     division.give_more(claims, budget);
     division
+}
+
+/// What it costs to leave all as it is.
+pub(super) fn kept_bps(claims: &[Claim<'_>], reserved_bps: u64) -> u64 {
+    let kept = claims.iter().filter_map(|claim| claim.ladder.rungs().get(claim.kept?));
+    kept.fold(reserved_bps, |sum, rung| sum.saturating_add(rung.rate_bps))
 }
 
 impl Division {

@@ -5,11 +5,13 @@
 //! a margin, and the later the more often a raise did not hold. Sans-IO: time comes in, targets go out; it knows tracks
 //! by their ids only, and never sees a packet.
 //!
-//! `ladder` holds the steps of a track, `divide` makes one division, `steady` and `patience` keep it from swinging.
+//! `ladder` holds the steps of a track, `divide` makes one division, `steady`, `patience` and
+//! `probation` keep it from swinging.
 
 mod divide;
 mod ladder;
 mod patience;
+mod probation;
 mod steady;
 
 use std::time::{Duration, Instant};
@@ -21,8 +23,9 @@ pub use ladder::{Ladder, LayerCosts, Rung, TEMPORALS};
 use crate::ids::DownTrackId;
 use crate::rate::{RateEstimate, RateGoal};
 use crate::rtp::dependency::Layer;
-use divide::{Budget, Claim, Division, divide};
+use divide::{Budget, Claim, Division, divide, kept_bps};
 use patience::Patience;
+use probation::Probation;
 use steady::Steady;
 
 /// Least time for which a track is paused (`protocol.md` §4.7).
@@ -92,6 +95,9 @@ pub struct Allocator {
     held: FxHashMap<DownTrackId, Held>,
     steady: Steady,
     patience: Patience,
+    probation: Probation,
+    /// What was allocated last.
+    allocated_bps: u64,
     has_begun: bool,
 }
 
@@ -99,6 +105,9 @@ impl Allocator {
     /// Notes an estimate that came; not every one is worth an allocation.
     pub fn note_estimate(&mut self, now: Instant, estimate: RateEstimate) {
         self.steady.observe(now, estimate.total_bps);
+        if estimate.is_congested {
+            self.probation.note_congestion(now);
+        }
     }
 
     /// Divides the estimate among what is wanted now. Tracks that are not among the demands are forgotten.
@@ -109,13 +118,18 @@ impl Allocator {
             demands.video.iter().filter(|demand| !demand.ladder.rungs().is_empty()).collect();
         let claims: Vec<Claim<'_>> = video.iter().map(|demand| self.claim(now, demand, may_raise)).collect();
         let reserved_bps = reserve(demands);
+        if !self.has_begun {
+            self.probation.begin(now); // all that was sent until now, without an estimate
+            self.allocated_bps = kept_bps(&claims, reserved_bps);
+        }
         let budget = Budget {
-            keep_bps: estimate.total_bps,
+            keep_bps: self.probation.bearable_bps(now, estimate.total_bps, self.allocated_bps),
             raise_bps: steady_bps.saturating_mul(RAISE_PERCENT) / 100,
             allows_pause: demands.allows_pause,
         };
         let division = divide(&claims, budget, reserved_bps);
         self.note_moves(now, &video, &claims, &division);
+        self.allocated_bps = division.spent_bps;
         let grants = self.hold(now, &video, &division);
         let goal = goal(&claims, &division, reserved_bps);
         let again_after = if goal.wanted_bps > goal.allocated_bps { SOON } else { LATER };
@@ -154,8 +168,10 @@ impl Allocator {
         }
         if lowered && division.is_short {
             self.patience.note_lowering(now);
+            self.probation.end();
         } else if raised {
             self.patience.note_raise(now);
+            self.probation.begin(now);
         }
     }
 

@@ -1,0 +1,78 @@
+//! Whether a falling estimate says something of what is being sent.
+//!
+//! A raise begins with a key frame, a burst that fills queues for a moment; estimators answer by falling to what had
+//! arrived until then, which was less. That is no verdict on the raise. It is borne out when the queues stay empty
+//! afterwards: then the estimate is only late, and grows.
+
+use std::time::{Duration, Instant};
+
+/// Congestion that soon after a raise may be that of its key frame.
+const BURST: Duration = Duration::from_secs(1);
+/// Without congestion after that, the estimate has so long to come up again.
+const TRUST: Duration = Duration::from_secs(8);
+/// An estimate below this part of what is sent (percent) is a verdict in any case.
+const VERDICT_PERCENT: u64 = 50;
+/// What rates may vary by in the meantime, percent.
+const VARIATION_PERCENT: u64 = 112;
+
+/// How the last raise is doing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Probation {
+    raised_at: Option<Instant>,
+    congested_at: Option<Instant>,
+}
+
+impl Probation {
+    /// More is sent from now on.
+    pub(super) fn begin(&mut self, now: Instant) {
+        *self = Self { raised_at: Some(now), congested_at: None };
+    }
+
+    /// Something was lowered: it is over.
+    pub(super) fn end(&mut self) {
+        self.raised_at = None;
+    }
+
+    /// More was lost or queued than the path bears.
+    pub(super) fn note_congestion(&mut self, now: Instant) {
+        if self.raised_at.is_some_and(|at| now >= at + BURST) {
+            self.congested_at = Some(now);
+        }
+    }
+
+    /// What may be spent on what is being sent already, bits per second.
+    pub(super) fn bearable_bps(&self, now: Instant, estimate_bps: u64, sent_bps: u64) -> u64 {
+        let is_on = self.raised_at.is_some_and(|at| now < at + TRUST) && self.congested_at.is_none();
+        let is_near = estimate_bps.saturating_mul(100) >= sent_bps.saturating_mul(VERDICT_PERCENT);
+        if is_on && is_near {
+            estimate_bps.max(sent_bps.saturating_mul(VARIATION_PERCENT) / 100)
+        } else {
+            estimate_bps
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_forgiven_and_a_queue_that_stays_is_not() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut probation = Probation::default();
+        assert_eq!(probation.bearable_bps(start, 600, 1_000), 600);
+        probation.begin(start);
+        probation.note_congestion(at(900));
+        assert_eq!(probation.bearable_bps(at(7_999), 600, 1_000), 1_120);
+        assert_eq!(probation.bearable_bps(at(1_000), 2_000, 1_000), 2_000);
+        assert_eq!(probation.bearable_bps(at(1_000), 499, 1_000), 499, "too little to be an echo");
+        assert_eq!(probation.bearable_bps(at(8_000), 600, 1_000), 600, "it had its time");
+        probation.note_congestion(at(1_000));
+        assert_eq!(probation.bearable_bps(at(1_001), 600, 1_000), 600);
+        probation.begin(at(9_000));
+        assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), 1_120, "another raise, another chance");
+        probation.end();
+        assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), 600);
+    }
+}
