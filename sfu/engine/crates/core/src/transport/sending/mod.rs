@@ -234,7 +234,7 @@ impl Transport {
         let ids = ExtensionIds::of(media);
         let mut known =
             self.rtc.codec_config().iter().filter(|params| media.remote_pts().contains(&params.pt()));
-        let padding_type = known.find_map(|params| params.resend()).map(|resend| *resend);
+        let padding_type = known.find_map(str0m::format::PayloadParams::resend).map(|resend| *resend);
         #[expect(clippy::cast_possible_truncation, reason = "the low bits of a random number")]
         let first_resend_seq = (ssrcs.media as u16).max(1);
         let stream = SendStream::new(
