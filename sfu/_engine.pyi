@@ -336,8 +336,8 @@ class Engine:
 
     def counters(self) -> dict[str, int]:
         """Totals since the start: `packets_in`, `packets_out`, `bytes_in`, `bytes_out`, `nacks`, `plis`, `firs`,
-        `retransmitted`, `data_messages_in`, `data_messages_out`, `transports`, `up_tracks`, `down_tracks`,
-        `paused_down_tracks`, `allocations`,
+        `retransmitted`, `paced`, `probes`, `padding_bytes`, `rate_changes`, `congestions`, `data_messages_in`,
+        `data_messages_out`, `transports`, `up_tracks`, `down_tracks`, `paused_down_tracks`, `allocations`,
         `events_lost`, `shard_cpu_us`, `dropped.<reason>` …"""
 
     def add_participant(

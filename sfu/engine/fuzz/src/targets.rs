@@ -10,8 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 use plenum_core::allocator::{Allocation, Allocator, Demand, Demands, Grant, Ladder, LayerCosts, TEMPORALS};
 use plenum_core::data::{DataQueue, Envelope, NonceRing, Pushed, SequenceFilter, restamp, wrap_raw};
 use plenum_core::downtrack::{DownTrack, DownTrackConfig, LayerFacts, Packet};
+use plenum_core::estimator::{Departure, Losses, ProbeTag, estimator_for};
 use plenum_core::layers::{MAX_STREAMS, StreamIndex, StreamSet};
-use plenum_core::rtcp::{Feedback, read_feedback};
+use plenum_core::pacer::{LeakyBucket, Pacer, Urgency, Waiting};
+use plenum_core::prober::prober_for;
+use plenum_core::rtcp::{Arrivals, Feedback, read_feedback};
 use plenum_core::rtp::codec::{Codec, inspect};
 use plenum_core::rtp::dependency::{
     DependencyDescriptor, DependencyRewrite, Layer, MAX_BYTES, Structure, rewrite,
@@ -24,7 +27,7 @@ use plenum_core::sdp::{
 use plenum_core::uptrack::{UpTrack, UpTrackConfig};
 use plenum_core::{
     Carrier, DataKind, DataProfile, Datagram, DownTrackId, LocalCandidate, MediaKind, PublishLine,
-    RateEstimate, Shard, ShardConfig, TimeOfDay, UpTrackId,
+    RateEstimate, RateFeedback, RateGoal, Shard, ShardConfig, TimeOfDay, UpTrackId,
 };
 use str0m::Rtc;
 use str0m::change::{SdpAnswer, SdpOffer};
@@ -49,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     ("down_track", down_track),
     ("up_track", up_track),
     ("allocator", allocator),
+    ("rate", rate),
 ];
 
 /// Payload descriptor of every codec; the first byte picks the codec.
@@ -581,4 +585,99 @@ fn check_allocation(demands: &Demands, most_bps: u64, allocation: &Allocation) {
     assert!(!can_be_lowered || goal.allocated_bps <= most_bps, "{allocation:?} of {most_bps}");
     assert!(goal.wanted_bps >= goal.allocated_bps && goal.next_bps >= goal.allocated_bps);
     assert_eq!(goal.next_bps == goal.allocated_bps, goal.wanted_bps == goal.allocated_bps, "{goal:?}");
+}
+
+/// Longest time that anything may wait for the pacer, asked every five milliseconds.
+const LONGEST_PACED: Duration = Duration::from_millis(600);
+
+/// Estimator, pacer and prober as one transport has them: operations of two bytes each.
+pub fn rate(input: &[u8]) {
+    let Some((&first, operations)) = input.split_first() else { return };
+    let feedback = if first & 1 == 0 { RateFeedback::TransportWide } else { RateFeedback::Receiver };
+    let (mut estimator, mut prober) = (estimator_for(feedback), prober_for(feedback));
+    let mut pacer = if first & 2 == 0 { LeakyBucket::default() } else { LeakyBucket::free_until_known() };
+    let (mut waiting, mut now, mut seq, mut last_plan) = (Waiting::default(), Instant::now(), 0, 0);
+    for (nth, operation) in operations.chunks_exact(2).enumerate() {
+        let &[operation, argument] = operation else { continue };
+        let amount = u64::from(argument);
+        match operation {
+            0..32 => now += Duration::from_millis(amount),
+            32..34 => now += Duration::from_secs(amount),
+            34..128 => {
+                let bytes = 100 + usize::from(argument) * 5;
+                let probe =
+                    (operation & 3 == 0).then_some(ProbeTag { id: last_plan, least_bytes: amount * 8 });
+                estimator.note_sent(Departure { at: now, seq: Some(seq), bytes, probe });
+                if waiting.is_empty() && pacer.admits(now) {
+                    pacer.note_sent(now, bytes);
+                }
+                prober.note_media(now);
+                seq += 1;
+            }
+            128..176 => {
+                let arrival = |byte: &u8| (i32::from(*byte) - 64) << (operation & 15);
+                let received = operations[nth * 2..].iter().take(usize::from(operation & 31));
+                let received = (0..).zip(received.map(arrival)).collect();
+                let first_seq = (seq as u16).wrapping_sub(u16::from(argument));
+                let reference = u32::from(argument) << (operation & 15);
+                let count = u16::from(argument) * 3;
+                estimator.take_arrivals(now, &Arrivals { first_seq, count, reference, received });
+            }
+            176..184 => estimator.take_maximum(now, amount << ((operation & 7) * 8)),
+            184..200 => {
+                let lost = f64::from(argument & 15);
+                let losses =
+                    Losses { lost, total: lost + f64::from(argument >> 4), delivered_bits: lost * 8e3 };
+                estimator.take_losses(now, losses);
+            }
+            200..216 => {
+                let step = 1 << (operation & 15);
+                let goal = RateGoal {
+                    allocated_bps: amount * step,
+                    wanted_bps: amount * step * 4,
+                    next_bps: amount * 2000,
+                };
+                prober.set_goal(now, goal);
+            }
+            216..232 => {
+                let urgency = if operation & 1 == 0 { Urgency::Fresh } else { Urgency::Lost };
+                waiting.push(now, urgency, usize::from(argument) * 6, now);
+            }
+            _ => estimator.handle_timeout(now),
+        }
+        let estimate = estimator.estimate();
+        assert!(estimate.is_none_or(|estimate| estimate.total_bps >= 30_000));
+        pacer.set_estimate(now, estimate.map(|estimate| estimate.total_bps));
+        prober.set_estimate(now, estimate);
+        if let Some(plan) = prober.poll(now) {
+            assert!(plan.rate_bps > 0 && plan.id >= last_plan);
+            last_plan = plan.id;
+            pacer.set_probe_rate(now, plan.is_cluster.then_some(plan.rate_bps));
+        } else {
+            pacer.set_probe_rate(now, None);
+        }
+        release(now, &mut pacer, &mut waiting);
+    }
+    let end = now + LONGEST_PACED;
+    while now < end {
+        now += Duration::from_millis(5);
+        release(now, &mut pacer, &mut waiting);
+    }
+    assert!(waiting.is_empty() && waiting.backlog().is_none(), "something waits for ever");
+}
+
+fn release(now: Instant, pacer: &mut LeakyBucket, waiting: &mut Waiting<Instant>) {
+    while let Some(backlog) = waiting.backlog() {
+        pacer.set_backlog(now, Some(backlog));
+        if !pacer.admits(now) {
+            assert!(pacer.next_admission(now) > now);
+            break;
+        }
+        let before = waiting.len();
+        assert!(waiting.pop().is_some_and(|since| since <= now) && waiting.len() + 1 == before);
+        pacer.note_sent(now, (backlog.bytes - waiting.backlog().map_or(0, |rest| rest.bytes)).max(1));
+    }
+    if waiting.is_empty() {
+        pacer.set_backlog(now, None);
+    }
 }

@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn arrivals_are_read_from_every_kind_of_chunk() {
         // A run of three small deltas, a vector of one bit each, a vector of two bits each.
-        let chunks = [0x2003, 0b10_1000_0000_0000_01, 0b11_10_00_01_00_00_00_00];
+        let chunks = [0x2003, 0b1010_0000_0000_0001, 0b1110_0001_0000_0000];
         let deltas = [4, 5, 6, 7, 8, 0xff, 0xfe, 9];
         let read = read_feedback(&arrivals(65_534, 20, &chunks, &deltas));
         let received = vec![(0, 4), (1, 9), (2, 15), (3, 22), (16, 30), (17, 28), (19, 37)];
@@ -419,7 +419,7 @@ mod tests {
             read_feedback(&packet(APPLICATION_LAYER, PAYLOAD_FEEDBACK, &body))
         };
         let rate = |rate_bps| [Feedback::MaximumRate { rate_bps }];
-        assert_eq!(remb(1 << 24 | 3 << 18 | 125_000), rate(1_000_000));
+        assert_eq!(remb(1 << 24 | 3 << 18 | 0x1_e848), rate(1_000_000));
         assert_eq!(remb(1 << 24 | 0x3_ffff), rate(0x3_ffff));
         assert_eq!(remb(1 << 24 | 63 << 18 | 2), rate(u64::MAX), "more than can be");
         assert_eq!(remb(1 << 24 | 63 << 18), rate(0));

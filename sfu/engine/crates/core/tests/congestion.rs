@@ -1,5 +1,11 @@
 //! Estimation, allocation and forwarding together: simulcast and sound over narrow links, in virtual time, from seeds.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    missing_docs
+)]
 
 mod common;
 
@@ -112,7 +118,7 @@ impl Scene {
 
     /// What arrived of a track in the last seconds.
     fn recent(&self, name: &str, seconds: u64) -> Vec<&plenum_netem::Received> {
-        let since = self.world.now - Duration::from_secs(seconds);
+        let since = self.world.now.checked_sub(Duration::from_secs(seconds)).unwrap();
         let packets = self.world.clients[self.bob.0].packets_of(name);
         packets.into_iter().filter(|packet| packet.at >= since && !packet.payload.is_empty()).collect()
     }

@@ -7,7 +7,7 @@ use plenum_core::{Counters, DropReason};
 use crate::tcp::TcpCounters;
 use crate::udp::SendOutcome;
 
-const TOTALS: usize = 16;
+const TOTALS: usize = 22;
 const REASONS: usize = DropReason::ALL.len();
 
 /// Names of the totals that survive a shard's failure, in the order of [`core_totals`].
@@ -22,6 +22,12 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "plis",
     "firs",
     "retransmitted",
+    "paced",
+    "probes",
+    "padding_bytes",
+    "resends_refused",
+    "rate_changes",
+    "congestions",
     "data_messages_in",
     "data_messages_out",
     "stale_commands",
@@ -42,6 +48,12 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         counters.plis,
         counters.firs,
         counters.retransmitted,
+        counters.paced,
+        counters.probes,
+        counters.padding_bytes,
+        counters.resends_refused,
+        counters.rate_changes,
+        counters.congestions,
         counters.data_messages_in,
         counters.data_messages_out,
         counters.stale_commands,

@@ -2,7 +2,8 @@
 //!
 //! A raise begins with a key frame, a burst that fills queues for a moment; estimators answer by falling to what had
 //! arrived until then, which was less. That is no verdict on the raise. It is borne out when the queues stay empty
-//! afterwards: then the estimate is only late, and grows.
+//! afterwards: then the estimate is only late, and grows. The same goes for the first estimates of all, which come while
+//! everything is sent: some estimators begin with little, whatever the path.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 const BURST: Duration = Duration::from_secs(1);
 /// Without congestion after that, the estimate has so long to come up again.
 const TRUST: Duration = Duration::from_secs(8);
-/// An estimate below this part of what is sent (percent) is a verdict in any case.
+/// Congestion with an estimate below this part of what is sent (percent) is a verdict in any case.
 const VERDICT_PERCENT: u64 = 50;
 /// What rates may vary by in the meantime, percent.
 const VARIATION_PERCENT: u64 = 112;
@@ -19,13 +20,16 @@ const VARIATION_PERCENT: u64 = 112;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Probation {
     raised_at: Option<Instant>,
-    congested_at: Option<Instant>,
+    /// In the burst.
+    was_congested: bool,
+    /// After the burst.
+    is_over: bool,
 }
 
 impl Probation {
     /// More is sent from now on.
     pub(super) fn begin(&mut self, now: Instant) {
-        *self = Self { raised_at: Some(now), congested_at: None };
+        *self = Self { raised_at: Some(now), ..Self::default() };
     }
 
     /// Something was lowered: it is over.
@@ -35,16 +39,15 @@ impl Probation {
 
     /// More was lost or queued than the path bears.
     pub(super) fn note_congestion(&mut self, now: Instant) {
-        if self.raised_at.is_some_and(|at| now >= at + BURST) {
-            self.congested_at = Some(now);
-        }
+        self.was_congested = true;
+        self.is_over |= self.raised_at.is_some_and(|at| now >= at + BURST);
     }
 
     /// What may be spent on what is being sent already, bits per second.
     pub(super) fn bearable_bps(&self, now: Instant, estimate_bps: u64, sent_bps: u64) -> u64 {
-        let is_on = self.raised_at.is_some_and(|at| now < at + TRUST) && self.congested_at.is_none();
+        let is_on = !self.is_over && self.raised_at.is_some_and(|at| now < at + TRUST);
         let is_near = estimate_bps.saturating_mul(100) >= sent_bps.saturating_mul(VERDICT_PERCENT);
-        if is_on && is_near {
+        if is_on && (is_near || !self.was_congested) {
             estimate_bps.max(sent_bps.saturating_mul(VARIATION_PERCENT) / 100)
         } else {
             estimate_bps
@@ -63,6 +66,7 @@ mod tests {
         let mut probation = Probation::default();
         assert_eq!(probation.bearable_bps(start, 600, 1_000), 600);
         probation.begin(start);
+        assert_eq!(probation.bearable_bps(at(7_999), 10, 1_000), 1_120, "nothing speaks against it");
         probation.note_congestion(at(900));
         assert_eq!(probation.bearable_bps(at(7_999), 600, 1_000), 1_120);
         assert_eq!(probation.bearable_bps(at(1_000), 2_000, 1_000), 2_000);

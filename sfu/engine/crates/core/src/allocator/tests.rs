@@ -27,7 +27,15 @@ struct Bench {
 }
 
 impl Bench {
+    /// Everything has been sent for a while.
     fn new(video: Vec<Demand>) -> Self {
+        let mut bench = Self::beginning(video);
+        bench.after(9_000, 1_000_000);
+        bench
+    }
+
+    /// Before the first estimate.
+    fn beginning(video: Vec<Demand>) -> Self {
         let demands = Demands { video, ..Demands::default() };
         Self { now: Instant::now(), allocator: Allocator::default(), demands, is_congested: false }
     }
@@ -126,7 +134,8 @@ fn what_is_paused_stays_so_for_a_while() {
     assert_eq!(bench.after(0, 100), [255]);
     assert_eq!(bench.after(4_900, 5_000), [255]);
     assert_eq!(bench.after(200, 5_000), [2]);
-    bench.after(0, 100);
+    bench.is_congested = true;
+    assert_eq!(bench.after(0, 100), [255]);
     bench.demands.allows_pause = false;
     assert_eq!(bench.after(0, 100), [255], "leave withdrawn: still its time");
     assert_eq!(bench.after(30_000, 100), [0]);
@@ -229,10 +238,10 @@ fn a_raise_survives_the_burst_that_it_begins_with() {
 
 #[test]
 fn who_was_sent_everything_is_not_cut_by_an_estimate_that_is_only_beginning() {
-    let mut bench = Bench::new(vec![demand(1, 1, CAMERA)]);
+    let mut bench = Bench::beginning(vec![demand(1, 1, CAMERA)]);
     assert_eq!(bench.after(4_000, 1_000), [2]);
     assert_eq!(bench.after(6_000, 1_800), [2]);
-    let mut bench = Bench::new(vec![demand(1, 1, CAMERA)]);
+    let mut bench = Bench::beginning(vec![demand(1, 1, CAMERA)]);
     bench.after(1_000, 1_000);
     bench.is_congested = true;
     assert_eq!(bench.after(100, 1_000), [1], "unless it says that it is too much");

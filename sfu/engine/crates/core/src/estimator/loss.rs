@@ -18,6 +18,8 @@ const MARGIN: f64 = 0.05;
 const BACK_OFF: f64 = 0.5;
 /// Growth of the bound per interval without loss.
 const GROWTH: f64 = 1.05;
+/// The bound grows no further beyond what arrives.
+const UNTRIED: f64 = 1.5;
 /// A bound that far above the rate by delays means nothing any more.
 const FAR: f64 = 2.0;
 /// The highest loss that may be the path's own.
@@ -98,8 +100,16 @@ impl LossBound {
             let learning = if loss > self.inherent { LEARNING_UP } else { LEARNING_DOWN };
             self.inherent = (self.inherent + learning * (loss - self.inherent)).min(HIGHEST_INHERENT);
         }
-        self.bound_bps = self.bound_bps.map(|bound| bound * GROWTH).filter(|bound| *bound < FAR * rate_bps);
+        // It grows only as far as it is used: more has not been tried.
+        let tried_bps = UNTRIED * delivered_bps;
+        let grown = self.bound_bps.map(|bound| (bound * GROWTH).min(tried_bps).max(bound));
+        self.bound_bps = grown.filter(|bound| *bound < FAR * rate_bps);
         false
+    }
+
+    /// It was measured that the path bears more.
+    pub(super) fn lift(&mut self) {
+        (self.bound_bps, self.trial) = (None, None);
     }
 
     fn lower(&mut self, loss: f64, delivered_bps: f64, rate_bps: f64, is_queueing: bool) -> bool {

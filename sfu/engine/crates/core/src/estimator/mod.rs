@@ -25,6 +25,8 @@ use crate::rtcp::Arrivals;
 
 /// No estimate is lower: below it not even sound would pass.
 const LEAST_RATE_BPS: f64 = 30_000.0;
+/// … and none higher.
+const MOST_RATE_BPS: f64 = 10e9;
 /// The first estimate is not lower, unless delays say so.
 const START_RATE_BPS: f64 = 300_000.0;
 
@@ -131,10 +133,14 @@ impl SentRate {
     }
 }
 
-/// A rate as a whole number.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the conversion saturates")]
-fn whole(rate_bps: f64) -> u64 {
-    rate_bps as u64
+/// A rate that somebody can go by, whatever a peer says of itself.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "of some positive gigabits at most"
+)]
+fn plausible(rate_bps: f64) -> u64 {
+    rate_bps.clamp(LEAST_RATE_BPS, MOST_RATE_BPS) as u64
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::loss::{LossBound, Losses};
-use super::{Departure, Estimator, LEAST_RATE_BPS, SentRate};
+use super::{Departure, Estimator, SentRate};
 use crate::rate::RateEstimate;
 
 /// A fall of the peer's estimate to less than this part of it …
@@ -55,9 +55,6 @@ impl Estimator for Receiver {
     fn estimate(&self) -> Option<RateEstimate> {
         let (_, maximum) = self.maximum?;
         let rate_bps = self.losses.bound_bps().map_or(maximum, |bound| bound.min(maximum));
-        Some(RateEstimate {
-            total_bps: super::whole(rate_bps.max(LEAST_RATE_BPS)),
-            is_congested: self.is_congested,
-        })
+        Some(RateEstimate { total_bps: super::plausible(rate_bps), is_congested: self.is_congested })
     }
 }

@@ -1,4 +1,10 @@
 //! Estimators beside a link in virtual time: a source that sends what it may, a queue, a delay, feedback.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "times of a few minutes, numbers of a few thousand"
+)]
 
 use super::*;
 use crate::rtcp::Arrivals;

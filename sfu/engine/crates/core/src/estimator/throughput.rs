@@ -6,6 +6,8 @@
 const WINDOW_US: i64 = 150_000;
 /// … but the first one, which has nothing to be weighed against.
 const FIRST_WINDOW_US: i64 = 500_000;
+/// … and that is too short to say anything.
+const EARLY_US: i64 = 100_000;
 /// How much a sample's distance from the belief makes it doubtful.
 const DOUBT: f64 = 10.0;
 /// How fast the belief becomes doubtful by itself, per sample.
@@ -16,6 +18,8 @@ const FIRST_VARIANCE: f64 = 50.0;
 #[derive(Debug, Default)]
 pub(super) struct Throughput {
     window: Option<(i64, u64)>,
+    /// How long the window is so far.
+    elapsed_us: i64,
     rate_kbps: Option<f64>,
     variance: f64,
 }
@@ -25,6 +29,16 @@ impl Throughput {
     #[must_use]
     pub(super) fn rate_bps(&self) -> Option<f64> {
         self.rate_kbps.map(|rate| rate * 1_000.0)
+    }
+
+    /// As [`Self::rate_bps`]; before the first sample by what there is of it, if that is a tenth of a second.
+    #[expect(clippy::cast_precision_loss, reason = "a rate, not an account")]
+    pub(super) fn early_rate_bps(&self) -> Option<f64> {
+        let early = || {
+            let (_, bytes) = self.window?;
+            (self.elapsed_us >= EARLY_US).then(|| bytes as f64 * 8e6 / self.elapsed_us as f64)
+        };
+        self.rate_bps().or_else(early)
     }
 
     /// Takes in the next packet that has arrived.
@@ -39,6 +53,7 @@ impl Throughput {
         let elapsed = arrived_us - began;
         if elapsed < length {
             if elapsed >= 0 {
+                self.elapsed_us = elapsed;
                 self.window = Some((began, so_far + bytes));
             }
             return;

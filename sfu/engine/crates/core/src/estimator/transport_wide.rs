@@ -9,7 +9,7 @@ use super::loss::{LossBound, Losses};
 use super::sent::{Fate, SentPacket, SentPackets};
 use super::throughput::Throughput;
 use super::trendline::{ArrivedPacket, PathUse, Trendline};
-use super::{Departure, Estimator, LEAST_RATE_BPS, START_RATE_BPS};
+use super::{Departure, Estimator, START_RATE_BPS};
 use crate::rate::RateEstimate;
 use crate::rtcp::Arrivals;
 
@@ -113,23 +113,39 @@ impl TransportWide {
         self.probe_sent_at.is_some_and(|at| now < at + echo)
     }
 
+    /// Whether a queue grows, or is full.
+    fn is_filling(&self) -> bool {
+        match self.trendline.path_use() {
+            PathUse::Over => true,
+            PathUse::Normal => self.trendline.is_standing(),
+            PathUse::Under => false,
+        }
+    }
+
     fn follow_delays(&mut self, now: Instant) {
-        let path_use = self.trendline.path_use();
-        let is_over = path_use == PathUse::Over;
-        let Some(throughput_bps) = self.throughput.rate_bps() else { return };
-        if self.delay_rate.rate_bps().is_none() && !is_over {
+        let is_over = self.is_filling();
+        let known = self.delay_rate.rate_bps();
+        let throughput = if is_over { self.throughput.early_rate_bps() } else { self.throughput.rate_bps() };
+        let Some(throughput_bps) = throughput else { return };
+        if known.is_none() && !is_over {
             // The first that is known at all: as much as has come through, but not less than anybody has.
             self.delay_rate.set_rate(now, (1.5 * throughput_bps).max(START_RATE_BPS));
         }
-        let path_use = if is_over && self.is_echo(now) { PathUse::Under } else { path_use };
+        let path_use = match self.trendline.path_use() {
+            // It may be the probe's own. When there is nothing else to go by, it is what there is.
+            _ if is_over && self.is_echo(now) && known.is_some() => PathUse::Under,
+            _ if is_over => PathUse::Over,
+            other => other,
+        };
         self.is_congested |= self.delay_rate.follow(now, path_use, throughput_bps);
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
     fn follow_probes(&mut self, now: Instant, had_probe: bool) {
-        if let Some(shown_bps) = self.clusters.result_bps().filter(|_| had_probe)
-            && self.delay_rate.rate_bps().is_none_or(|rate_bps| shown_bps > rate_bps)
-        {
+        let Some(shown_bps) = self.clusters.result_bps().filter(|_| had_probe) else { return };
+        if self.estimate().is_none_or(|estimate| shown_bps > estimate.total_bps as f64) {
             self.delay_rate.set_rate(now, shown_bps);
+            self.losses.lift();
         }
     }
 }
@@ -167,7 +183,7 @@ impl Estimator for TransportWide {
         self.follow_delays(now);
         self.follow_probes(now, had_probe);
         if let Some(rate_bps) = self.delay_rate.rate_bps() {
-            let is_queueing = self.trendline.path_use() == PathUse::Over;
+            let is_queueing = self.is_filling();
             self.is_congested |= self.losses.note(now, losses, rate_bps, is_queueing);
         }
     }
@@ -175,10 +191,7 @@ impl Estimator for TransportWide {
     fn estimate(&self) -> Option<RateEstimate> {
         let by_delay = self.delay_rate.rate_bps()?;
         let rate_bps = self.losses.bound_bps().map_or(by_delay, |bound| bound.min(by_delay));
-        Some(RateEstimate {
-            total_bps: super::whole(rate_bps.max(LEAST_RATE_BPS)),
-            is_congested: self.is_congested,
-        })
+        Some(RateEstimate { total_bps: super::plausible(rate_bps), is_congested: self.is_congested })
     }
 
     fn round_trip(&self) -> Option<Duration> {

@@ -31,6 +31,10 @@ const SPIKE_MS: f64 = 15.0;
 const LONGEST_STEP_MS: f64 = 100.0;
 /// How long a slope must be steep before it means something.
 const OVERUSE_TIME_MS: f64 = 10.0;
+/// A delay that far above the least one means a queue that stands, though it grows no more: it is full.
+const STANDING_MS: f64 = 120.0;
+/// The least delay is forgotten at this pace: paths change, and so do clocks.
+const FORGOTTEN_MS_PER_S: f64 = 1.0;
 /// Longer silence than this begins anew.
 const SILENCE: Duration = Duration::from_secs(3);
 
@@ -103,6 +107,9 @@ pub(super) struct Trendline {
     groups: u32,
     delay_ms: f64,
     smoothed_ms: f64,
+    /// The least smoothed delay, and when that was.
+    lowest_ms: f64,
+    lowest_at_us: i64,
     threshold_ms: f64,
     moved_us: Option<i64>,
     steep_for_ms: f64,
@@ -121,6 +128,8 @@ impl Default for Trendline {
             groups: 0,
             delay_ms: 0.0,
             smoothed_ms: 0.0,
+            lowest_ms: 0.0,
+            lowest_at_us: 0,
             threshold_ms: FIRST_THRESHOLD_MS,
             moved_us: None,
             steep_for_ms: 0.0,
@@ -138,10 +147,16 @@ impl Trendline {
         self.path_use
     }
 
+    /// Whether a queue stands on the path, whether or not it grows.
+    pub(super) fn is_standing(&self) -> bool {
+        self.smoothed_ms - self.lowest_ms > STANDING_MS
+    }
+
     /// Takes in the next packet that has arrived.
     pub(super) fn note(&mut self, packet: ArrivedPacket) {
         let Some(group) = &mut self.group else {
             self.began_us = packet.arrived_us;
+            self.lowest_at_us = packet.arrived_us;
             self.group = Some(Group::of(packet));
             return;
         };
@@ -171,6 +186,10 @@ impl Trendline {
         self.groups = self.groups.saturating_add(1);
         self.delay_ms += to_ms(arrived_us - sent_us);
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.delay_ms;
+        let at_us = group.last_arrived_us;
+        self.lowest_ms += FORGOTTEN_MS_PER_S * to_ms(at_us - self.lowest_at_us) / 1_000.0;
+        self.lowest_ms = self.lowest_ms.min(self.smoothed_ms);
+        self.lowest_at_us = at_us;
         if self.line.len() == WINDOW_GROUPS {
             self.line.pop_front();
         }
@@ -280,6 +299,24 @@ mod tests {
             line.note(ArrivedPacket { sent_at, arrived_us: 2_100_000 + i64::from(number), bytes: 1_000 });
             assert_ne!(line.path_use(), PathUse::Over);
         }
+    }
+
+    #[test]
+    fn a_queue_that_is_full_stands_until_it_drains() {
+        let start = Instant::now();
+        let mut line = Trendline::default();
+        run(&mut line, start, 0..100, 0);
+        run(&mut line, start, 100..200, 2_000);
+        assert!(line.is_standing());
+        for number in 200..300_u32 {
+            let at = Duration::from_millis(10) * number;
+            let full =
+                ArrivedPacket { sent_at: start + at, arrived_us: micros(at) + 1_398_000, bytes: 1_000 };
+            line.note(full);
+        }
+        assert!(line.is_standing() && line.path_use() == PathUse::Normal);
+        run(&mut line, start, 300..400, 0);
+        assert!(!line.is_standing());
     }
 
     #[test]

@@ -97,10 +97,8 @@ mod tests {
         let start = Instant::now();
         let mut waiting = Waiting::default();
         assert_eq!(waiting.backlog(), None);
-        for (nth, urgency) in
-            [Urgency::Fresh, Urgency::Lost, Urgency::Fresh, Urgency::Lost].into_iter().enumerate()
-        {
-            waiting.push(start + Duration::from_millis(1) * nth as u32, urgency, 100, nth);
+        for (nth, urgency) in (0..).zip([Urgency::Fresh, Urgency::Lost, Urgency::Fresh, Urgency::Lost]) {
+            waiting.push(start + Duration::from_millis(1) * nth, urgency, 100, nth);
         }
         assert_eq!(waiting.backlog(), Some(Backlog { since: start, bytes: 400 }));
         assert_eq!((waiting.len(), waiting.count(Urgency::Lost)), (4, 2));

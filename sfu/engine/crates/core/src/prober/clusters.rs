@@ -15,6 +15,8 @@ const FIRST_RATES_BPS: [u64; 2] = [900_000, 1_800_000];
 const LARGEST_STEP: u64 = 3;
 /// A burst has shown something when the estimate has grown by this part of what was missing.
 const SHOWN_PERCENT: u64 = 50;
+/// Nothing is tested so soon after there was too much.
+const CALM: Duration = Duration::from_secs(1);
 /// An estimate that has fallen below this part of what it was …
 const FALL_PERCENT: u64 = 66;
 /// … is tested again after so long: perhaps it was a passing cloud.
@@ -108,6 +110,11 @@ impl Prober for Clusters {
 
     fn set_estimate(&mut self, now: Instant, estimate: Option<RateEstimate>) {
         let known = estimate.map(|estimate| estimate.total_bps);
+        if estimate.is_some_and(|estimate| estimate.is_congested) {
+            // The queue must drain first.
+            let calm = now + CALM;
+            self.patience.due = Some(self.patience.due.map_or(calm, |due| due.max(calm)));
+        }
         if let (Some(before), Some(after)) = (self.estimate_bps, known) {
             if after * 100 < before * FALL_PERCENT {
                 self.patience.due = Some(now + RECOVERY_WAIT);

@@ -56,9 +56,9 @@ fn bursts_that_show_nothing_come_rarer_and_rarer() {
     let mut prober = begun(start);
     prober.set_estimate(start, Some(estimate(500_000)));
     prober.set_goal(start, GOAL);
-    let probes = run(&mut prober, start, 1_000, 120_000);
-    assert!(probes.iter().all(|(_, rate)| *rate == 1_200_000), "{probes:?}");
-    let waits: Vec<f64> = probes.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    let bursts = run(&mut prober, start, 1_000, 120_000);
+    assert!(bursts.iter().all(|(_, rate)| *rate == 1_200_000), "{bursts:?}");
+    let waits: Vec<f64> = bursts.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     assert!((3.5..4.0).contains(&waits[0]) && (5.0..5.5).contains(&waits[1]), "{waits:?}");
     assert!(waits.iter().skip(5).all(|wait| (15.0..16.0).contains(wait)), "{waits:?}");
 }
@@ -69,7 +69,7 @@ fn a_burst_that_shows_more_is_followed_by_the_next_at_once() {
     let mut prober = begun(start);
     prober.set_estimate(start, Some(estimate(300_000)));
     prober.set_goal(start, GOAL);
-    let now = start + Duration::from_millis(1_000);
+    let now = start + Duration::from_secs(1);
     assert_eq!(prober.poll(now).map(|plan| plan.rate_bps), Some(900_000), "three times the estimate");
     assert_eq!(prober.poll(now + Duration::from_millis(30)), None);
     prober.set_estimate(now + Duration::from_millis(100), Some(estimate(890_000)));
@@ -86,8 +86,8 @@ fn a_fall_is_tested_again_soon() {
     run(&mut prober, start, 1_000, 60_000);
     let at = start + Duration::from_secs(60);
     prober.set_estimate(at, Some(estimate(300_000)));
-    let probes = run(&mut prober, start, 60_000, 62_000);
-    assert_eq!(probes.len(), 1, "{probes:?}");
+    let bursts = run(&mut prober, start, 60_000, 62_000);
+    assert_eq!(bursts.len(), 1, "{bursts:?}");
 }
 
 #[test]

@@ -76,6 +76,8 @@ impl RemoteAnswer {
         for section in &filtered.sections {
             text.push_str(&section.text);
             if let Some(media) = section.media.and_then(|index| filtered.media.get(index)) {
+                // Only where our offer had it.
+                text.push_str(&section.transport_cc);
                 text.push_str(media.direction.as_attribute());
                 text.push_str("\r\n");
             }

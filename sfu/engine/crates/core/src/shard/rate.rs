@@ -167,12 +167,15 @@ impl Shard {
     fn demands(&self, now: Instant, index: TransportIndex, downs: &[DownIndex]) -> Demands {
         let mut demands =
             Demands { allows_pause: self.rates.pausable.contains(&index), ..Demands::default() };
+        let estimates_video = self.transports.get(index).is_some_and(Transport::is_estimated_by_video);
         for down in downs.iter().filter_map(|down| self.tables.downs.get(*down)) {
             let Some(up) = self.tables.ups.get(down.up) else { continue };
             if !down.is_enabled || down.binding.is_none() || up.is_muted {
                 continue;
             }
             match down.kind {
+                // Receivers that estimate by themselves leave sound out: what they say is for video.
+                MediaKind::Audio if estimates_video => {}
                 MediaKind::Audio => {
                     demands.audio_tracks += 1;
                     demands.audio_bps +=

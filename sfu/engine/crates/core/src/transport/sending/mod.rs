@@ -234,7 +234,7 @@ impl Transport {
         let ids = ExtensionIds::of(media);
         let mut known =
             self.rtc.codec_config().iter().filter(|params| media.remote_pts().contains(&params.pt()));
-        let padding_type = known.find_map(|params| params.resend()).map(|resend| *resend);
+        let padding_type = known.find_map(str0m::format::PayloadParams::resend).map(|resend| *resend);
         #[expect(clippy::cast_possible_truncation, reason = "the low bits of a random number")]
         let first_resend_seq = (ssrcs.media as u16).max(1);
         let stream = SendStream::new(
@@ -323,6 +323,11 @@ impl Transport {
     /// What is known of the rate at which the peer can be sent to. `None`: nothing; everything may be sent.
     pub(crate) fn rate_estimate(&self) -> Option<RateEstimate> {
         self.sending.rate.estimate()
+    }
+
+    /// Whether the estimate speaks of video alone: a receiver that estimates by itself looks at nothing else.
+    pub(crate) fn is_estimated_by_video(&self) -> bool {
+        self.rate_feedback == RateFeedback::Receiver
     }
 
     /// What the allocator wants. The transport is to be scheduled afterwards: it may have something to try.

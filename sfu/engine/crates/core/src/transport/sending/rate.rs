@@ -282,7 +282,7 @@ impl RateControl {
     pub(super) fn settle(&mut self, now: Instant) {
         let release = (!self.waiting.is_empty()).then(|| self.pacer.next_admission(now));
         let padding = self.probe.is_some().then_some(now + TICK);
-        let known = self.reported.map_or(None, |(_, estimate)| estimate);
+        let known = self.reported.and_then(|(_, estimate)| estimate);
         let report = self
             .reported
             .filter(|_| has_changed(known, self.estimator.estimate()))

@@ -336,9 +336,9 @@ impl SendStream {
     ) -> bool {
         let (Some(ssrc), Some(payload_type)) = (self.ssrcs.resend, self.padding_type) else { return false };
         let Some((timestamp, _)) = self.last else { return false };
-        if bytes >= WORTHWHILE_BYTES
-            && let Some(packet) = self.history.recent(nth % PADDING_PACKETS)
-            && packet.payload.len() >= WORTHWHILE_BYTES
+        // A probe is measured by its packets: rather many small ones than one that is larger than what is due.
+        if let Some(packet) = self.history.recent(nth % PADDING_PACKETS)
+            && (WORTHWHILE_BYTES..=bytes).contains(&packet.payload.len())
         {
             let packet = packet.clone();
             return self.write_resend(stamp, session, out, &packet).is_ok();

@@ -212,12 +212,12 @@ fn padding_is_a_packet_again_or_nothing_and_never_under_a_number_twice() {
     let sent = bench.peer.open(&again, 0);
     assert_eq!((sent.payload_type, sent.ssrc, sent.seq), (97, RESEND, 500));
     assert_eq!(sent.payload[..3], [0, 28, 28], "the last but one, with its number");
-    for (nth, bytes, expected) in [(1, 300, 255), (2, 255, 255), (3, 80, 80), (4, 0, 1)] {
+    for (nth, bytes, expected) in [(1, 300, 255_u8), (2, 255, 255), (3, 80, 80), (4, 0, 1)] {
         let padding = bench.pad(nth, bytes).unwrap();
         assert_eq!(padding[0] & HAS_PADDING, HAS_PADDING);
         let sent = bench.peer.open(&padding, 0);
         assert_eq!((sent.ssrc, u64::from(sent.seq)), (RESEND, 500 + nth));
-        assert_eq!((sent.payload.len(), sent.payload.last()), (expected, Some(&(expected as u8))));
+        assert_eq!((sent.payload.len(), sent.payload.last()), (usize::from(expected), Some(&expected)));
     }
     assert!(Bench::new(None).pad(0, 500).is_none());
 }
@@ -230,10 +230,11 @@ fn losses_are_those_since_the_report_before() {
     for seq in 1..=100 {
         bench.send(seq, &[0; 100], Patch::NONE);
     }
-    let losses = bench.stream.losses(block(MEDIA, 64));
-    assert_eq!((losses.lost, losses.total, losses.delivered_bits), (25.0, 100.0, 60_000.0));
-    assert_eq!(bench.stream.losses(block(RESEND, 64)).total, 0.0);
-    assert_eq!(bench.stream.losses(block(MEDIA, 255)).total, 0.0, "nothing was sent meanwhile");
+    let mut told = |block| format!("{:?}", bench.stream.losses(block));
+    assert_eq!(told(block(MEDIA, 64)), "Losses { lost: 25.0, total: 100.0, delivered_bits: 60000.0 }");
+    let nothing = format!("{:?}", Losses::default());
+    assert_eq!(told(block(RESEND, 64)), nothing);
+    assert_eq!(told(block(MEDIA, 255)), nothing, "nothing was sent meanwhile");
 }
 
 #[test]
