@@ -578,7 +578,7 @@ fn check_allocation(demands: &Demands, most_bps: u64, allocation: &Allocation) {
             panic!("{layer:?} is no step of {rungs:?}")
         };
         spent_bps += rungs[step].rate_bps;
-        can_be_lowered |= step > 0 || demands.allows_pause;
+        can_be_lowered |= step > 0;
     }
     let audio_bps = goal.allocated_bps - spent_bps;
     assert!(audio_bps >= demands.audio_bps, "audio comes first");

@@ -6,10 +6,11 @@
 //! by their ids only, and never sees a packet.
 //!
 //! `ladder` holds the steps of a track, `divide` makes one division, `steady`, `patience` and
-//! `probation` keep it from swinging.
+//! `probation` keep it from swinging; `last_resort` knows when to pause.
 
 mod divide;
 mod ladder;
+mod last_resort;
 mod patience;
 mod probation;
 mod steady;
@@ -24,6 +25,7 @@ use crate::ids::DownTrackId;
 use crate::rate::{RateEstimate, RateGoal};
 use crate::rtp::dependency::Layer;
 use divide::{Budget, Claim, Division, divide, kept_bps};
+use last_resort::LastResort;
 use patience::Patience;
 use probation::Probation;
 use steady::Steady;
@@ -96,6 +98,7 @@ pub struct Allocator {
     steady: Steady,
     patience: Patience,
     probation: Probation,
+    last_resort: LastResort,
     /// What was allocated last.
     allocated_bps: u64,
     has_begun: bool,
@@ -107,6 +110,7 @@ impl Allocator {
         self.steady.observe(now, estimate.total_bps);
         if estimate.is_congested {
             self.probation.note_congestion(now);
+            self.last_resort.note_congestion(now);
         }
     }
 
@@ -116,8 +120,14 @@ impl Allocator {
         let may_raise = self.patience.allows_raise(now);
         let video: Vec<&Demand> =
             demands.video.iter().filter(|demand| !demand.ladder.rungs().is_empty()).collect();
-        let claims: Vec<Claim<'_>> = video.iter().map(|demand| self.claim(now, demand, may_raise)).collect();
         let reserved_bps = reserve(demands);
+        let worth = |demand: &Demand| {
+            let least_bps = demand.ladder.rungs().first().map_or(0, |rung| rung.rate_bps);
+            let needed_bps = reserved_bps.saturating_add(least_bps);
+            !demands.allows_pause || self.last_resort.may_try(now, estimate.total_bps, needed_bps)
+        };
+        let claims: Vec<Claim<'_>> =
+            video.iter().map(|demand| self.claim(now, demand, may_raise, worth(demand))).collect();
         if !self.has_begun {
             self.probation.begin(now); // all that was sent until now, without an estimate
             self.allocated_bps = kept_bps(&claims, reserved_bps);
@@ -125,11 +135,13 @@ impl Allocator {
         let budget = Budget {
             keep_bps: self.probation.bearable_bps(now, estimate.total_bps, self.allocated_bps),
             raise_bps: steady_bps.saturating_mul(RAISE_PERCENT) / 100,
-            allows_pause: demands.allows_pause,
+            allows_pause: demands.allows_pause && self.last_resort.must_pause(now),
         };
         let division = divide(&claims, budget, reserved_bps);
         self.note_moves(now, &video, &claims, &division);
         self.allocated_bps = division.spent_bps;
+        let is_least = division.steps.iter().all(|step| step.is_none_or(|step| step == 0));
+        self.last_resort.note_least(now, is_least);
         let grants = self.hold(now, &video, &division);
         let goal = goal(&claims, &division, reserved_bps);
         let again_after = if goal.wanted_bps > goal.allocated_bps { SOON } else { LATER };
@@ -137,7 +149,7 @@ impl Allocator {
     }
 
     /// What a track may get this time, given what it has.
-    fn claim<'a>(&self, now: Instant, demand: &'a Demand, may_raise: bool) -> Claim<'a> {
+    fn claim<'a>(&self, now: Instant, demand: &'a Demand, may_raise: bool, is_worth: bool) -> Claim<'a> {
         let ladder = &demand.ladder;
         let top = ladder.rungs().len() - 1;
         let (kept, cap) = match self.held.get(&demand.down_track) {
@@ -150,7 +162,7 @@ impl Allocator {
                 (Some(kept), Some(if may_raise { top } else { kept }))
             }
             Some(Held::Paused { since }) => {
-                let may_resume = may_raise && now >= *since + MIN_PAUSED;
+                let may_resume = may_raise && is_worth && now >= *since + MIN_PAUSED;
                 (None, may_resume.then_some(top))
             }
         };

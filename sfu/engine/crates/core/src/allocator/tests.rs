@@ -120,25 +120,46 @@ fn audio_is_set_aside_before_anything_else() {
 #[test]
 fn layers_go_before_tracks_and_only_with_leave() {
     let mut bench = Bench::new(vec![demand(1, 1, CAMERA), demand(2, 1, CAMERA)]);
+    bench.is_congested = true;
     assert_eq!(bench.after(0, 310), [0, 0]);
-    assert_eq!(bench.after(0, 100), [0, 0], "pausing is not allowed");
+    assert_eq!(bench.after(5_000, 100), [0, 0], "pausing is not allowed");
     bench.demands.allows_pause = true;
-    assert_eq!(bench.after(0, 290), [0, 255]);
-    assert_eq!(bench.after(0, 149), [255, 255]);
+    assert_eq!(bench.after(1_000, 290), [0, 255]);
+    assert_eq!(bench.after(1_000, 149), [255, 255]);
 }
 
 #[test]
-fn what_is_paused_stays_so_for_a_while() {
+fn a_small_estimate_alone_pauses_nothing() {
     let mut bench = Bench::new(vec![demand(1, 1, CAMERA)]);
     bench.demands.allows_pause = true;
-    assert_eq!(bench.after(0, 100), [255]);
-    assert_eq!(bench.after(4_900, 5_000), [255]);
-    assert_eq!(bench.after(200, 5_000), [2]);
+    assert_eq!(bench.after(60_000, 70), [0]);
     bench.is_congested = true;
-    assert_eq!(bench.after(0, 100), [255]);
-    bench.demands.allows_pause = false;
-    assert_eq!(bench.after(0, 100), [255], "leave withdrawn: still its time");
-    assert_eq!(bench.after(30_000, 100), [0]);
+    assert_eq!(bench.after(0, 70), [255], "with the least of all it is still too much");
+}
+
+#[test]
+fn what_is_paused_stays_so_for_a_while_and_until_the_path_is_quiet() {
+    let mut bench = Bench::new(vec![demand(1, 1, CAMERA)]);
+    bench.demands.allows_pause = true;
+    bench.is_congested = true;
+    assert_eq!(bench.after(500, 100), [0], "the least must have been tried");
+    assert_eq!(bench.after(1_000, 100), [255]);
+    assert_eq!(bench.after(10_000, 100), [255]);
+    bench.is_congested = false;
+    assert_eq!(bench.after(3_500, 5_000), [255]);
+    assert_eq!(bench.after(1_000, 5_000), [2]);
+}
+
+#[test]
+fn what_is_paused_is_tried_with_half_an_estimate_but_not_with_less() {
+    for (kbps, expected) in [(74, 255), (76, 0)] {
+        let mut bench = Bench::new(vec![demand(1, 1, CAMERA)]);
+        bench.demands.allows_pause = true;
+        bench.is_congested = true;
+        assert_eq!(bench.after(2_000, 60), [255]);
+        bench.is_congested = false;
+        assert_eq!(bench.after(20_000, kbps), [expected], "{kbps}");
+    }
 }
 
 #[test]
@@ -195,7 +216,9 @@ fn the_goal_says_what_is_missing() {
 fn what_is_not_wanted_any_more_is_forgotten() {
     let mut bench = Bench::new(vec![demand(1, 1, CAMERA)]);
     bench.demands.allows_pause = true;
-    assert_eq!(bench.after(0, 100), [255]);
+    bench.is_congested = true;
+    assert_eq!(bench.after(2_000, 100), [255]);
+    bench.is_congested = false;
     let gone = std::mem::take(&mut bench.demands.video);
     assert_eq!(bench.at(100).grants, []);
     assert!(bench.allocator.held.is_empty());
