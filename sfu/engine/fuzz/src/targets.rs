@@ -519,15 +519,15 @@ pub fn up_track(input: &[u8]) {
     }
 }
 
-/// An allocator under any sequence of estimates and wishes: it answers each wish once, spends what it says, never pauses
-/// without leave and never more than there is while anything could be lowered.
+/// An allocator under any sequence of estimates and wishes: it answers each wish once with a step of its
+/// ladder, spends what it says, leaves audio alone and never pauses without leave.
 pub fn allocator(input: &[u8]) {
     let mut operations = Operations(input);
     let mut now = Instant::now();
     let mut allocator = Allocator::default();
+    let mut was_pausable = false;
     let mut demands = Demands::default();
     let mut costs = [LayerCosts::default(); 4];
-    let mut trusted_bps = u64::MAX; // at first everything is sent
     while let (Some(operation), Some(argument)) = (operations.next(), operations.next()) {
         now += Duration::from_millis(u64::from(argument) * 8);
         let track = usize::from(operation >> 3) % costs.len();
@@ -557,32 +557,31 @@ pub fn allocator(input: &[u8]) {
         };
         allocator.note_estimate(now, estimate);
         let allocation = allocator.allocate(now, estimate, &demands);
-        check_allocation(&demands, estimate.total_bps.max(trusted_bps), &allocation);
-        // What has just been raised may stay for a while, although the estimate falls.
-        trusted_bps = allocation.goal.allocated_bps * 112 / 100;
+        was_pausable |= demands.allows_pause; // what is paused stays so for a while
+        check_allocation(&demands, was_pausable, &allocation);
     }
 }
 
-fn check_allocation(demands: &Demands, most_bps: u64, allocation: &Allocation) {
+fn check_allocation(demands: &Demands, was_pausable: bool, allocation: &Allocation) {
     let wishes: Vec<&Demand> =
         demands.video.iter().filter(|demand| !demand.ladder.rungs().is_empty()).collect();
     assert_eq!(allocation.grants.len(), wishes.len());
     let goal = allocation.goal;
     let mut spent_bps = 0;
-    let mut can_be_lowered = false;
     for (wish, (id, grant)) in wishes.iter().zip(&allocation.grants) {
         assert_eq!(wish.down_track, *id);
-        let Grant::UpTo(layer) = grant else { continue };
+        let Grant::UpTo(layer) = grant else {
+            assert!(demands.allows_pause || was_pausable, "paused without leave");
+            continue;
+        };
         let rungs = wish.ladder.rungs();
         let Some(step) = rungs.iter().position(|rung| rung.layer == *layer) else {
             panic!("{layer:?} is no step of {rungs:?}")
         };
         spent_bps += rungs[step].rate_bps;
-        can_be_lowered |= step > 0;
     }
     let audio_bps = goal.allocated_bps - spent_bps;
     assert!(audio_bps >= demands.audio_bps, "audio comes first");
-    assert!(!can_be_lowered || goal.allocated_bps <= most_bps, "{allocation:?} of {most_bps}");
     assert!(goal.wanted_bps >= goal.allocated_bps && goal.next_bps >= goal.allocated_bps);
     assert_eq!(goal.next_bps == goal.allocated_bps, goal.wanted_bps == goal.allocated_bps, "{goal:?}");
 }

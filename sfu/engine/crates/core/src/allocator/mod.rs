@@ -108,6 +108,7 @@ impl Allocator {
     /// Notes an estimate that came; not every one is worth an allocation.
     pub fn note_estimate(&mut self, now: Instant, estimate: RateEstimate) {
         self.steady.observe(now, estimate.total_bps);
+        self.probation.note_estimate(now, estimate.total_bps);
         if estimate.is_congested {
             self.probation.note_congestion(now);
             self.last_resort.note_congestion(now);

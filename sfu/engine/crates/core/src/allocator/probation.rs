@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 /// Congestion that soon after a raise may be that of its key frame.
 const BURST: Duration = Duration::from_secs(1);
-/// Without congestion after that, the estimate has so long to come up again.
+/// Without congestion after that, the estimate is waited for as long as it grows, and so much longer.
 const TRUST: Duration = Duration::from_secs(8);
 /// Congestion with an estimate below this part of what is sent (percent) is a verdict in any case.
 const VERDICT_PERCENT: u64 = 50;
+/// What counts as growth, percent.
+const GROWTH_PERCENT: u64 = 105;
 /// What rates may vary by in the meantime, percent.
 const VARIATION_PERCENT: u64 = 112;
 
@@ -20,6 +22,8 @@ const VARIATION_PERCENT: u64 = 112;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Probation {
     raised_at: Option<Instant>,
+    /// When the estimate was seen to grow, and to what.
+    grown: Option<(Instant, u64)>,
     /// In the burst.
     was_congested: bool,
     /// After the burst.
@@ -37,6 +41,17 @@ impl Probation {
         self.raised_at = None;
     }
 
+    /// What the estimate is now.
+    pub(super) fn note_estimate(&mut self, now: Instant, estimate_bps: u64) {
+        let has_grown =
+            |base_bps: u64| estimate_bps.saturating_mul(100) >= base_bps.saturating_mul(GROWTH_PERCENT);
+        self.grown = match self.grown {
+            Some((at, base_bps)) if !has_grown(base_bps) => Some((at, base_bps.min(estimate_bps))),
+            Some(_) => Some((now, estimate_bps)),
+            None => self.raised_at.map(|at| (at, estimate_bps)),
+        };
+    }
+
     /// More was lost or queued than the path bears.
     pub(super) fn note_congestion(&mut self, now: Instant) {
         self.was_congested = true;
@@ -45,9 +60,12 @@ impl Probation {
 
     /// What may be spent on what is being sent already, bits per second.
     pub(super) fn bearable_bps(&self, now: Instant, estimate_bps: u64, sent_bps: u64) -> u64 {
-        let is_on = !self.is_over && self.raised_at.is_some_and(|at| now < at + TRUST);
+        let grew_at = self.grown.map(|(at, _)| at).max(self.raised_at);
+        let is_on = !self.is_over && self.raised_at.is_some() && grew_at.is_some_and(|at| now < at + TRUST);
         let is_near = estimate_bps.saturating_mul(100) >= sent_bps.saturating_mul(VERDICT_PERCENT);
-        if is_on && (is_near || !self.was_congested) {
+        if is_on && !self.was_congested {
+            u64::MAX
+        } else if is_on && is_near {
             estimate_bps.max(sent_bps.saturating_mul(VARIATION_PERCENT) / 100)
         } else {
             estimate_bps
@@ -66,7 +84,7 @@ mod tests {
         let mut probation = Probation::default();
         assert_eq!(probation.bearable_bps(start, 600, 1_000), 600);
         probation.begin(start);
-        assert_eq!(probation.bearable_bps(at(7_999), 10, 1_000), 1_120, "nothing speaks against it");
+        assert_eq!(probation.bearable_bps(at(7_999), 10, 1_000), u64::MAX, "nothing speaks against it");
         probation.note_congestion(at(900));
         assert_eq!(probation.bearable_bps(at(7_999), 600, 1_000), 1_120);
         assert_eq!(probation.bearable_bps(at(1_000), 2_000, 1_000), 2_000);
@@ -75,8 +93,23 @@ mod tests {
         probation.note_congestion(at(1_000));
         assert_eq!(probation.bearable_bps(at(1_001), 600, 1_000), 600);
         probation.begin(at(9_000));
-        assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), 1_120, "another raise, another chance");
+        assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), u64::MAX, "another raise, another chance");
         probation.end();
         assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), 600);
+    }
+    #[test]
+    fn an_estimate_that_grows_is_waited_for() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut probation = Probation::default();
+        probation.begin(start);
+        let mut bps = 100;
+        for second in 0..30 {
+            probation.note_estimate(at(second), bps);
+            assert_eq!(probation.bearable_bps(at(second), bps, 10_000), u64::MAX, "{second}");
+            bps = bps * 108 / 100;
+        }
+        assert_eq!(probation.bearable_bps(at(36), bps, 10_000), u64::MAX);
+        assert_eq!(probation.bearable_bps(at(38), bps, 10_000), bps, "it has stopped");
     }
 }
