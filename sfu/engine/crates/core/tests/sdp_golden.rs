@@ -47,6 +47,7 @@ fn publish_line(mid: &str, codec: &str) -> PublishLine {
         mid: mid.into(),
         up_track: UpTrackId(1),
         codec: Some(codec.into()),
+        codec_only: false,
         dtx: true,
         stereo: false,
         red: true,

@@ -30,6 +30,7 @@ fn publish_line(mime_type: &str) -> PublishLine {
         mid: "0".into(),
         up_track: UpTrackId(1),
         codec: Some(mime_type.into()),
+        codec_only: false,
         dtx: false,
         stereo: false,
         red: true,
@@ -315,6 +316,33 @@ fn the_encoder_starts_where_its_client_wants_it() {
             "a=fmtp:96 x-google-start-bitrate=405",
         ]
     );
+}
+
+#[test]
+fn a_client_that_does_not_heed_the_order_gets_one_codec() {
+    let text = lines(&[
+        "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99",
+        "a=mid:0",
+        "a=recvonly",
+        "a=rtpmap:96 VP8/90000",
+        "a=rtpmap:97 rtx/90000",
+        "a=fmtp:97 apt=96",
+        "a=rtpmap:98 VP9/90000",
+        "a=fmtp:98 profile-id=0",
+        "a=rtpmap:99 rtx/90000",
+        "a=fmtp:99 apt=98",
+    ]);
+    for (mime_type, codec_only, expected) in [
+        ("video/VP9", false, "98 99 96 97"),
+        ("video/VP9", true, "98 99"),
+        ("video/AV1", true, "96 97 98 99"), // another one is better than none
+    ] {
+        let publish = PublishLine { codec_only, ..publish_line(mime_type) };
+        let line = LocalLine { mid: "0", role: LineRole::Receiving(&publish), start_bitrates: &[] };
+        let answer = finish_description(&text, &[line], &[]);
+        assert!(answer.contains(&format!("m=video 9 UDP/TLS/RTP/SAVPF {expected}\r\n")), "{answer}");
+        assert_eq!(answer.contains("VP8"), expected.contains("96"), "{answer}");
+    }
 }
 
 #[test]

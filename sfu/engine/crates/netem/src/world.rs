@@ -277,6 +277,7 @@ impl World {
                     mid: line.mid.as_str().into(),
                     up_track,
                     codec: None,
+                    codec_only: false,
                     dtx: true,
                     stereo: false,
                     red: true,

@@ -247,7 +247,7 @@ fn payload_type_of_parameters(line: &str) -> Option<u8> {
 }
 
 /// Payload types with the publication's codec first, each primary followed by its RTX, without RED where the
-/// publication does not use it. Clients take the first codec of the answer.
+/// publication does not use it. Clients take the first codec of the answer; those that do not get no other.
 ///
 /// What we would not take of a client (further profiles of a codec) we do not offer either.
 fn order(formats: &Formats<'_>, role: Option<LineRole<'_>>) -> Vec<u8> {
@@ -268,6 +268,9 @@ fn order(formats: &Formats<'_>, role: Option<LineRole<'_>>) -> Vec<u8> {
         .copied()
         .filter(|listed| line.red || formats.codec_of(*listed) != Some(Codec::Red))
         .collect();
+    if line.codec_only && ordered.iter().any(|listed| !rank(*listed).0) {
+        ordered.retain(|listed| !rank(*listed).0);
+    }
     ordered.sort_by_key(|payload_type| rank(*payload_type));
     ordered
 }

@@ -50,6 +50,23 @@ impl Transport {
         Some(Format { payload_type, codec, params })
     }
 
+    /// What the peer takes on a line, in no order, each codec once, without RTX.
+    pub(crate) fn mime_types_on(&self, mid: Mid) -> Vec<&'static str> {
+        let negotiated = self.rtc.media(mid).map_or(&[][..], |media| media.remote_pts());
+        let params = self.rtc.codec_config().iter().filter(|params| negotiated.contains(&params.pt()));
+        let mut mime_types = Vec::with_capacity(negotiated.len());
+        for params in params {
+            // RED is a second payload type of its Opus.
+            let red = params.red().map(|_| Codec::Red);
+            for mime_type in red.into_iter().chain(codec_of(params)).map(Codec::mime_type) {
+                if !mime_types.contains(&mime_type) {
+                    mime_types.push(mime_type);
+                }
+            }
+        }
+        mime_types
+    }
+
     /// How a publisher's format goes out on a line of ours.
     pub(crate) fn send_format(&self, mid: Mid, format: &Format) -> SendFormat {
         let negotiated = self.rtc.media(mid).map_or(&[][..], |media| media.remote_pts());

@@ -81,7 +81,7 @@ impl Camera {
 /// Whether a down track was reported as bound.
 pub fn is_bound(world: &World, down_track: DownTrackId) -> bool {
     let bound =
-        |event: &Event| matches!(event, Event::DownTrackBound { down_track: id } if *id == down_track);
+        |event: &Event| matches!(event, Event::DownTrackBound { down_track: id, .. } if *id == down_track);
     world.events.iter().any(bound)
 }
 

@@ -78,6 +78,7 @@ impl Bench {
             mid: mid.into(),
             up_track: UP_TRACK.into(),
             codec: None,
+            codec_only: false,
             dtx: false,
             stereo: false,
             red: false,
