@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sfu.control.engine_port import (
@@ -236,6 +236,12 @@ class FakeEngine:
     def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
         """See `EnginePort`."""
         self.down_track_layers[effect.down_track] = (effect.max_spatial, effect.max_temporal)
+
+    def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
+        """See `EnginePort`."""
+        for transport in self.transports.values():
+            if down_track in transport.down_tracks:
+                transport.down_tracks[down_track] = replace(transport.down_tracks[down_track], up_track=up_track)
 
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
