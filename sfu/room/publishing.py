@@ -138,11 +138,21 @@ class Publishing:
                 backed.append((self._carry(participant, found, media), found))
         lines = tuple(line for publication in participant.publications.values() for line in publication.lines(sending))
         self._state.emit(AcceptOffer(participant.session.id, participant.transports.publisher, offer.offer_id, lines))
+        self._refuse_unusable(participant, offer)
         self._tell_started(participant, started)
         if (backed or ended) and not started:
             self._announcer.changed(participant)
         for publication, codec in backed:
             self._subscribing.codec_went_live(publication, codec)
+
+    def _refuse_unusable(self, participant: Participant, offer: OfferReceived) -> None:
+        """Lines without any codec that the room allows: what they were to carry is not published, and that is said."""
+        for media in offer.media:
+            for publication in list(participant.pending.values()):
+                is_named = publication.is_known_as(media.track_id) or publication.is_known_as(media.stream_id)
+                if media.sends and not media.mime_types and is_named:
+                    del participant.pending[publication.cid]
+                    self._state.send((participant,), TrackUnpublished(publication.sid))
 
     def _end_unsent(self, participant: Participant, sending: Mapping[str, OfferedMedia]) -> bool:
         """Ends what its line carries no more: publications, and backups of those that stay. Whether a backup ended."""
