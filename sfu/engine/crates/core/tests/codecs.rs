@@ -33,7 +33,7 @@ fn a_line_says_which_codecs_its_subscriber_takes() {
             found.sort_unstable();
             found
         });
-        assert_eq!(taken[0], ["video/H264", "video/VP8"], "{mode:?}");
+        assert_eq!(taken[0], ["video/H264", "video/H265", "video/VP8"], "{mode:?}");
         assert_eq!(taken[1], ["audio/opus", "audio/red"], "{mode:?}");
     }
 }
@@ -105,6 +105,66 @@ fn a_down_track_can_wait_for_an_up_track_that_nobody_has_published_yet() {
     Camera::new(alice, 1, None).film(&mut world, 30);
     world.run_for(SECOND);
     assert!(world.clients[bob.0].packets_of("TR_cam").len() > seen + 20);
+}
+
+#[test]
+fn a_change_of_codec_takes_another_payload_type_on_the_same_stream() {
+    let mut world = World::new(WorldConfig::default());
+    let (alice, bob) = (world.join_connected(Mode::Single), world.join_connected(Mode::Dual));
+    let ups = [(); 2].map(|()| world.publish(alice, MediaKind::Video, &[]));
+    let down_track = world.subscribe(bob, ups[0], MediaKind::Video, "TR_cam");
+    world.run_for(SECOND);
+    let mut first = Camera::new(alice, 0, None);
+    first.is_h265 = true;
+    first.film(&mut world, 30);
+    world.command(Command::MoveDownTrack { down_track, up_track: ups[1] });
+    Camera::new(alice, 1, None).film(&mut world, 30);
+    world.run_for(SECOND);
+    let packets = world.clients[bob.0].packets_of("TR_cam");
+    let mut payload_types: Vec<u8> = packets.iter().map(|packet| packet.payload_type).collect();
+    payload_types.dedup();
+    assert_eq!(payload_types.len(), 2);
+    assert!(packets.windows(2).all(|pair| pair[1].ssrc == pair[0].ssrc && pair[1].seq == pair[0].seq + 1));
+}
+
+#[test]
+fn h265_simulcast_switches_at_its_key_frames() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let mut world = World::new(WorldConfig::default());
+        let (alice, bob) = (world.join_connected(mode), world.join_connected(mode));
+        let camera = world.publish(alice, MediaKind::Video, &["q", "h", "f"]);
+        let down_track = world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+        world.run_for(SECOND);
+        let mut layers = ["q", "h", "f"].map(|rid| Camera::new(alice, 0, Some(rid)));
+        for (index, layer) in layers.iter_mut().enumerate() {
+            (layer.tag, layer.is_h265) = (index as u8, true);
+        }
+        let mut film = |world: &mut World, max_spatial: u8| {
+            world.command(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal: 255 });
+            for _ in 0..60 {
+                for layer in &mut layers {
+                    layer.shoot(world);
+                }
+                world.run_for(FRAME);
+            }
+        };
+        film(&mut world, 255);
+        film(&mut world, 0);
+        film(&mut world, 1);
+        world.run_for(SECOND);
+        let packets = world.clients[bob.0].packets_of("TR_cam");
+        let mut tags: Vec<u8> = packets.iter().map(|packet| packet.payload[TAG]).collect();
+        tags.dedup();
+        assert!(tags.ends_with(&[2, 0, 1]) && tags.len() <= 5, "{mode:?}: {tags:?}");
+        for pair in packets.windows(2) {
+            assert_eq!(pair[1].seq, pair[0].seq + 1, "{mode:?}");
+            let changes = pair[1].payload[TAG] != pair[0].payload[TAG];
+            assert!(!changes || pair[1].payload[0] >> 1 == 19, "{mode:?}: at an IDR picture");
+        }
+        let started = |event: &Event| matches!(event, Event::UpTrackStarted { mime_type: "video/H265", .. });
+        assert!(world.events.iter().any(started));
+        assert_eq!(world.shard.counters().dropped(DropReason::MalformedPayload), 0);
+    }
 }
 
 #[test]

@@ -137,6 +137,7 @@ fn keeps_one_payload_type_per_codec_and_its_rtx() {
     let constrained = h264(102, &format!("{MODE_1};profile-level-id=42e01f"));
     let baseline = h264(103, &format!("{MODE_1};profile-level-id=42001f"));
     let other_mode = h264(104, "packetization-mode=0;profile-level-id=42e01f");
+    let interleaved = h264(106, "packetization-mode=2;profile-level-id=42e01f");
     let bad_level = h264(105, &format!("{MODE_1};profile-level-id=42e0zz"));
     for (formats, attributes, expected, codecs) in [
         (
@@ -149,10 +150,22 @@ fn keeps_one_payload_type_per_codec_and_its_rtx() {
                 baseline.clone(),
                 other_mode.clone(),
             ],
-            "102",
+            "102 104",
             &["video/H264"][..],
         ),
-        ("103 104", vec![map(103, "H264"), map(104, "H264"), baseline, other_mode], "103", &["video/H264"]),
+        (
+            "103 104",
+            vec![map(103, "H264"), map(104, "H264"), baseline, other_mode.clone()],
+            "103 104",
+            &["video/H264"],
+        ),
+        (
+            "104 96",
+            vec![map(104, "H264"), map(96, "VP8"), other_mode],
+            "104 96",
+            &["video/H264", "video/VP8"],
+        ),
+        ("106 96", vec![map(106, "H264"), map(96, "VP8"), interleaved], "96", &["video/VP8"]),
         ("105 96", vec![map(105, "H264"), map(96, "vp8"), bad_level], "96", &["video/VP8"]),
         ("96 97", vec![map(96, "VP8"), map(97, "VP8")], "96", &["video/VP8"]),
         (
@@ -173,6 +186,29 @@ fn keeps_one_payload_type_per_codec_and_its_rtx() {
             vec![map(98, "VP9"), map(100, "VP9"), "a=fmtp:98 profile-id=2".into()],
             "100",
             &["video/VP9"],
+        ),
+        (
+            "98 96",
+            vec![map(98, "VP9"), map(96, "VP8"), "a=fmtp:98 profile-id=2".into()],
+            "98 96",
+            &["video/VP9", "video/VP8"],
+        ),
+        (
+            "98 96",
+            vec![map(98, "VP9"), map(96, "VP8"), "a=fmtp:98 profile-id=1".into()],
+            "96",
+            &["video/VP8"],
+        ),
+        (
+            "116 117",
+            vec![
+                map(116, "H265"),
+                map(117, "rtx"),
+                "a=fmtp:116 level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST".into(),
+                "a=fmtp:117 apt=116".into(),
+            ],
+            "116 117",
+            &["video/H265"],
         ),
         ("45", vec![map(45, "AV1"), "a=fmtp:45 level-idx=5; Profile=0 ;tier=0".into()], "45", &["video/AV1"]),
         ("96 45", vec![map(96, "VP8"), map(45, "AV1"), "a=fmtp:45 profile=1".into()], "96", &["video/VP8"]),
@@ -196,7 +232,7 @@ fn a_line_of_which_nothing_is_kept_names_no_codec() {
         "m=video 9 UDP/TLS/RTP/SAVPF 104 105",
         "a=mid:0",
         "a=rtpmap:104 H264/90000",
-        "a=fmtp:104 packetization-mode=0;profile-level-id=42e01f",
+        "a=fmtp:104 packetization-mode=2;profile-level-id=42e01f",
         "a=rtcp-fb:104 nack",
         "a=rtpmap:105 rtx/90000",
         "a=fmtp:105 apt=104",

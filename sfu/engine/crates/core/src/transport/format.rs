@@ -70,12 +70,11 @@ impl Transport {
     /// How a publisher's format goes out on a line of ours.
     pub(crate) fn send_format(&self, mid: Mid, format: &Format) -> SendFormat {
         let negotiated = self.rtc.media(mid).map_or(&[][..], |media| media.remote_pts());
-        let Some(ours) = self.rtc.codec_config().match_params(format.params) else {
-            return SendFormat::UNSUPPORTED;
-        };
-        if !negotiated.contains(&ours.pt()) {
-            return SendFormat::UNSUPPORTED;
-        }
+        let is_negotiated = |params: &&PayloadParams| negotiated.contains(&params.pt());
+        let same = self.rtc.codec_config().match_params(format.params).filter(is_negotiated);
+        let able =
+            || self.rtc.codec_config().iter().filter(is_negotiated).find(|params| is_able(params, format));
+        let Some(ours) = same.or_else(able) else { return SendFormat::UNSUPPORTED };
         let (shape, payload_type) = match (format.codec, ours.red()) {
             (Codec::Red, Some(red)) => (Shape::Same, red),
             (Codec::Red, None) => (Shape::Primary, ours.pt()),
@@ -83,6 +82,13 @@ impl Transport {
         };
         SendFormat { shape, payload_type: *payload_type, resend_type: ours.resend().map(|resend| *resend) }
     }
+}
+
+/// Whether a receiver of one H.264 format can take another: whoever reassembles pictures takes whole NAL units, too
+/// (RFC 6184 §6.2), and decoders take more profiles than descriptions name.
+fn is_able(receiver: &PayloadParams, format: &Format) -> bool {
+    let mode = receiver.spec().format.packetization_mode.unwrap_or(0);
+    format.codec == Codec::H264 && codec_of(receiver) == Some(Codec::H264) && mode == 1
 }
 
 fn codec_of(params: &PayloadParams) -> Option<Codec> {
