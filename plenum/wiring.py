@@ -35,6 +35,7 @@ def room_settings(config: Config) -> RoomSettings:
         token_refresh_s=config.plenum.token_refresh_interval,
         update_batch_bytes=room.update_batch_target_size,
         dynacast_pause_delay_s=config.video.dynacast_pause_delay,
+        codec_regression_threshold=config.video.codec_regression_threshold,
         speakers=SpeakerSettings(
             update_interval_ms=audio.update_interval,
             min_percentile=audio.min_percentile,

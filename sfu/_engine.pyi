@@ -155,6 +155,7 @@ class PublishLine:
         mid: str,
         up_track: int,
         codec: str | None = None,
+        codec_only: bool = False,
         dtx: bool = True,
         stereo: bool = False,
         red: bool = True,
@@ -237,11 +238,17 @@ class UpTrackStarted:
 class DownTrackBound:
     @property
     def down_track(self) -> int: ...
+    @property
+    def mime_types(self) -> list[str]:
+        """Codecs that the subscriber takes on that line, in no order, without RTX."""
 
 @final
 class DownTrackCodecUnsupported:
     @property
     def down_track(self) -> int: ...
+    @property
+    def up_track(self) -> int:
+        """Which it was fed by."""
 
 @final
 class AudioLevels:
@@ -376,6 +383,9 @@ class Engine:
     def enable_down_track(self, down_track: int, enabled: bool) -> None: ...
     def set_down_track_layers(self, down_track: int, max_spatial: int, max_temporal: int) -> None:
         """Limits what a subscription gets (everything at first); simulcast streams are spatial layers."""
+
+    def move_down_track(self, down_track: int, up_track: int) -> None:
+        """Feeds a down track by another up track (another codec), published or not yet, without negotiation."""
 
     def remove_down_track(self, down_track: int) -> None: ...
     def send_data(

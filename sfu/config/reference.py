@@ -314,7 +314,9 @@ class Video(Section):
     """Video layers."""
 
     dynacast_pause_delay: Duration = key("5s", "Wait before an unwatched layer is paused.")
-    codec_regression_threshold: Int = key(5, "Failures before a publisher falls back to another codec.", effect=False)
+    codec_regression_threshold: Int = key(
+        5, "Rooms smaller than that move to a backup codec as a whole once one client needs it; 0: all rooms."
+    )
     stream_tracker_manager: Tuning = key({}, "Tuning of the reference's layer detection; accepted whole.", effect=False)
 
 

@@ -283,6 +283,10 @@ class EngineClient:
             self._engine.set_down_track_layers, effect.down_track, effect.max_spatial, effect.max_temporal
         )
 
+    def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.move_down_track, down_track, up_track)
+
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
         self._routes.cut(down_track)
@@ -323,6 +327,7 @@ def _publish_line(line: PublishLine) -> _engine.PublishLine:
         mid=line.mid,
         up_track=line.up_track,
         codec=line.codec,
+        codec_only=line.codec_only,
         dtx=line.dtx,
         stereo=line.stereo,
         red=line.red,
@@ -373,12 +378,12 @@ def _started(event: _engine.UpTrackStarted) -> tuple[int, EngineTell]:
 
 def _bound(event: _engine.DownTrackBound) -> tuple[int, EngineTell]:
     down_track = DownTrackId(event.down_track)
-    return down_track, inputs.DownTrackBound(down_track)
+    return down_track, inputs.DownTrackBound(down_track, tuple(event.mime_types))
 
 
 def _unsupported(event: _engine.DownTrackCodecUnsupported) -> tuple[int, EngineTell]:
     down_track = DownTrackId(event.down_track)
-    return down_track, inputs.DownTrackCodecUnsupported(down_track)
+    return down_track, inputs.DownTrackCodecUnsupported(down_track, UpTrackId(event.up_track))
 
 
 def _levels(event: _engine.AudioLevels) -> tuple[int, EngineTell]:

@@ -37,6 +37,7 @@ __all__ = [
     "Effect",
     "Emit",
     "EnableDownTrack",
+    "MoveDownTrack",
     "MoveTransports",
     "MuteUpTrack",
     "OpenTransport",
@@ -205,6 +206,8 @@ class PublishLine:
     red: bool
     speaker: bool
     muted: bool
+    codec_only: bool = False
+    """The answer names no other: the client would not heed their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +267,17 @@ class SetDownTrackLayers:
     """0: the smallest picture. Simulcast streams count as spatial layers."""
     max_temporal: int
     """0: the fewest frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveDownTrack:
+    """Feed a subscription by another up track of its publication, without negotiation.
+
+    It begins with the next key frame there; the up track may be one that nobody has published yet.
+    """
+
+    down_track: DownTrackId
+    up_track: UpTrackId
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +414,7 @@ Effect = (
     | AddDownTrack
     | EnableDownTrack
     | SetDownTrackLayers
+    | MoveDownTrack
     | RemoveDownTrack
     | SendEngineData
     | Emit

@@ -369,13 +369,17 @@ class DownTrackBound:
     """A subscription is negotiated."""
 
     down_track: DownTrackId
+    mime_types: tuple[str, ...] = ()
+    """What the subscriber takes on that line; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownTrackCodecUnsupported:
-    """The subscriber cannot take the publication's codec."""
+    """The subscriber cannot take what the publication sends."""
 
     down_track: DownTrackId
+    up_track: UpTrackId | None = None
+    """What it was fed by then; `None`: what it is fed by now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ class Participant:
     queued: dict[str, deque[AddTrack]] = field(default_factory=dict)
     """Announcements that wait for the end of the live publication with the same client id."""
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
+    decodes: frozenset[str] | None = None
+    """Video codecs (MIME types) that it offers to take; `None`: not known (yet), as in dual mode."""
     resume_failure: ResumeFailure | None = None
     """What it asked its next resume to suffer."""
     _version: int = 1

@@ -85,6 +85,8 @@ class RoomSettings:
     """A peer that closed its transport has this long to say `leave`."""
     dynacast_pause_delay_s: float = 5.0
     """Wait before a publisher hears that a layer is watched no more."""
+    codec_regression_threshold: int = 5
+    """With fewer participants than that a publisher's choice of regression is taken; 0: with any number."""
     resume_wait_s: float = 1.0
     """How long a client that came back waits for the engine to say what arrived from it."""
     unnoticed_loss_s: float = 30.0

@@ -311,6 +311,7 @@ pub fn sdp_finish(input: &[u8]) {
         mid: "0".into(),
         up_track: UpTrackId(1),
         codec: Some("video/H264".into()),
+        codec_only: input.len().is_multiple_of(2),
         dtx: true,
         stereo: true,
         red: false,

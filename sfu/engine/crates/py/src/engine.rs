@@ -210,6 +210,10 @@ impl Engine {
         self.submit(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal })
     }
 
+    fn move_down_track(&self, down_track: u64, up_track: u64) -> Result<(), BindingError> {
+        self.submit(Command::MoveDownTrack { down_track: down_track.into(), up_track: up_track.into() })
+    }
+
     fn remove_down_track(&self, down_track: u64) -> Result<(), BindingError> {
         self.submit(Command::RemoveDownTrack { down_track: down_track.into() })
     }

@@ -70,6 +70,7 @@ fn every_command(now: Instant) -> Vec<Command> {
         mid,
         up_track: UpTrackId(1),
         codec: None,
+        codec_only: false,
         dtx: true,
         stereo: false,
         red: true,
