@@ -45,6 +45,7 @@ class JoinWish:
     single_peer_connection: bool
     auto_subscribe: bool
     adaptive_stream: bool = False
+    disable_ice_lite: bool = False
     reconnect: bool = False
     participant_sid: str = ""
     """Whose session is to go on, when it is to go on."""
@@ -88,6 +89,7 @@ def parse_query(query: Mapping[str, str], *, address: str, user_agent: str, stri
         single_peer_connection=False,
         auto_subscribe=not auto_subscribe or auto_subscribe in _TRUE,
         adaptive_stream=query.get("adaptive_stream", "") in _TRUE,
+        disable_ice_lite=query.get("disable_ice_lite", "") in _TRUE,
         reconnect=query.get("reconnect", "") in _TRUE,
         participant_sid=query.get("sid", ""),
         publish=query.get("publish", ""),
@@ -124,6 +126,7 @@ def parse_join_request(text: str, *, address: str, user_agent: str) -> JoinWish:
         # Absent means false here, for every setting: clients of this path say what they want.
         auto_subscribe=settings.auto_subscribe,
         adaptive_stream=settings.adaptive_stream,
+        disable_ice_lite=settings.disable_ice_lite,
         reconnect=request.reconnect,
         participant_sid=request.participant_sid,
         metadata=request.metadata,

@@ -204,6 +204,7 @@ class EngineClient:
     def open_transport(self, room: RoomId, effect: OpenTransport) -> None:
         """See `EnginePort`."""
         self._routes.adopt(effect.transport, effect.participant)
+        delay = effect.playout_delay
         self._commands.submit(
             self._engine.open_transport,
             effect.participant,
@@ -211,6 +212,8 @@ class EngineClient:
             effect.role,
             mime_types=effect.mime_types,
             tcp_only=effect.tcp_only and bool(self._engine.tcp_addresses),
+            ice_lite=False if effect.full_ice else None,
+            playout_delay_ms=None if delay is None else (delay.min_ms, delay.max_ms),
         )
 
     def close_transport(self, transport: TransportId) -> None:
@@ -271,6 +274,7 @@ class EngineClient:
             track_sid=effect.track_sid,
             stereo=effect.stereo,
             enabled=effect.enabled,
+            strip_trailer=effect.strip_trailer,
         )
 
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:

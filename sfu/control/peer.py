@@ -83,6 +83,7 @@ class PeerConnection:
         self._waiting_candidates: list[str] = []
         self._trickled = False
         self._tcp_only = opened.tcp_only and any(map(_is_tcp, port.candidates))
+        self._wants_candidates = port.wants_remote_candidates or opened.full_ice
         self._remote_ufrag = ""
         self._reachable = True
         self.connected = False
@@ -155,7 +156,7 @@ class PeerConnection:
 
     def addIceCandidate(self, candidate: RTCIceCandidate) -> None:
         """Takes a trickled candidate; before the remote description is known it waits."""
-        if not self._port.wants_remote_candidates:
+        if not self._wants_candidates:
             return
         if self._remote_known:
             self._port.add_remote_candidate(self.transport, candidate.candidate)

@@ -141,6 +141,8 @@ class Join:
     single_peer_connection: bool
     auto_subscribe: bool = True
     adaptive_stream: bool = False
+    full_ice: bool = False
+    """`disable_ice_lite`"""
     metadata: str = ""
     """Overrides the token's when not empty; the signalling edge has checked that it may."""
     attributes: Mapping[str, str] = field(default_factory=dict)

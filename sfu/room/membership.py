@@ -155,6 +155,7 @@ class Membership:
             auto_subscribe=join.auto_subscribe,
             adaptive_stream=join.adaptive_stream,
             single_peer_connection=join.single_peer_connection,
+            full_ice=join.full_ice,
         )
 
     def _add(self, participant: Participant) -> None:
@@ -214,6 +215,8 @@ class Membership:
                 role=role,
                 mime_types=self._state.enabled_codecs,
                 tcp_only=participant.identity in self._state.tcp_only,
+                full_ice=participant.full_ice,
+                playout_delay=self._state.settings.playout_delay,
             )
         )
 

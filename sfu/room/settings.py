@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Now", "RoomSettings", "SpeakerSettings"]
+__all__ = ["Now", "PlayoutDelay", "RoomSettings", "SpeakerSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,15 @@ class SpeakerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayoutDelay:
+    """At which delay subscribers are asked to play video (playout-delay header extension, protocol.md §4.1)."""
+
+    min_ms: int = 0
+    max_ms: int = 0
+    """0 beside a least one: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoomSettings:
     """Everything that is fixed when a room is made. Zero means no limit for `max_*`."""
 
@@ -68,6 +77,8 @@ class RoomSettings:
     """Bytes of UTF-8, as the reference counts."""
     region: str = ""
     """Told in `ParticipantInfo.region`."""
+    playout_delay: PlayoutDelay | None = None
+    """`None`: subscribers are asked for none."""
     join_timeout_s: float = 60.0
     """For reaching ACTIVE."""
     token_refresh_s: float = 300.0

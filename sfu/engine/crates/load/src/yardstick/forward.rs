@@ -105,6 +105,7 @@ impl Bench {
             track_sid: "TR_1".into(),
             stereo: false,
             enabled: true,
+            strip_trailer: false,
         })?;
         let answer = negotiate(&self.engine, id, &offer, Vec::new())?;
         association.take_answer(&answer)?;
