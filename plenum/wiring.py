@@ -33,6 +33,7 @@ def room_settings(config: Config) -> RoomSettings:
         max_name_length=limit.max_participant_name_length,
         region=config.region,
         playout_delay=PlayoutDelay(delay.min, delay.max) if delay.enabled else None,
+        answer_timeout_s=config.plenum.answer_timeout,
         token_refresh_s=config.plenum.token_refresh_interval,
         update_batch_bytes=room.update_batch_target_size,
         dynacast_pause_delay_s=config.video.dynacast_pause_delay,

@@ -164,6 +164,8 @@ class OpenTransport:
     """Check connectivity ourselves too, even where the server is otherwise an ICE-lite agent."""
     playout_delay: PlayoutDelay | None = None
     """What subscribers are asked for."""
+    answer_timeout_s: float = 15.0
+    """How long the client may take to answer an offer of ours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,7 @@ class Membership:
                 tcp_only=participant.identity in self._state.tcp_only,
                 full_ice=participant.full_ice,
                 playout_delay=self._state.settings.playout_delay,
+                answer_timeout_s=self._state.settings.answer_timeout_s,
             )
         )
 

@@ -81,6 +81,8 @@ class RoomSettings:
     """`None`: subscribers are asked for none."""
     join_timeout_s: float = 60.0
     """For reaching ACTIVE."""
+    answer_timeout_s: float = 15.0
+    """For answering an offer; a client that takes longer has lost its way (protocol.md §2.7)."""
     token_refresh_s: float = 300.0
     update_batch_s: float = 3.0
     """Joins and leaves of mere subscribers are gathered this long once there are many."""
