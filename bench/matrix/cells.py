@@ -78,7 +78,7 @@ ALL_CELLS = (
 )
 """Forty-five steady conditions and three events."""
 
-SMOKE_CELLS = (Cell(), Cell(5, 50), Cell(20, 0), Cell(2, 50, 1_000_000), *EVENTS[:2])
+SMOKE_CELLS = (Cell(), Cell(5, 50), Cell(20), Cell(0, 50, 1_000_000), *EVENTS[:2])
 """Six that a continuous integration runs."""
 
 _UNITS = {"loss": "loss_percent", "delay": "delay_ms", "rate": "rate_bps"}

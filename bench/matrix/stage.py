@@ -84,8 +84,11 @@ class Stage:
             options={"singlePeerConnection": JoinPath.V1.single},
         )
 
-    async def play(self, cell: Cell) -> dict[str, Any]:
-        """One run of a cell, as plain data; StageError when clients do not come as far as the condition."""
+    async def play(self, cell: Cell, *, measured_s: float | None = None, lines: int = HEIGHT) -> dict[str, Any]:
+        """One run of a cell, as plain data, shorter or longer than usual if so asked.
+
+        The condition begins when the picture has so many lines; StageError when clients do not come as far as that.
+        """
         await self._link.tell(both=_CLEAR)
         name = unique("bob")
         try:
@@ -94,12 +97,12 @@ class Stage:
                 await subscriber.run("e2e.matrix.measure()")
                 await subscriber.run(
                     "await e2e.matrix.settled(height, fps, ms)",
-                    height=HEIGHT,
-                    fps=CAMERA_FPS,
+                    height=lines,
+                    fps=CAMERA_FPS / 2,
                     ms=SETTLE_S * 1000,
                     timeout_s=SETTLE_S + 5,
                 )
-                run = await self._measure(cell, subscriber)
+                run = await self._measure(cell, subscriber, measured_s or cell.measured_s)
                 await self._link.tell(both=_CLEAR)  # else a page takes its time to leave
                 return run
         except (PageError, AssertionError) as error:
@@ -107,7 +110,7 @@ class Stage:
         finally:
             await self._link.tell(both=_CLEAR)
 
-    async def _measure(self, cell: Cell, subscriber: BrowserClient) -> dict[str, Any]:
+    async def _measure(self, cell: Cell, subscriber: BrowserClient, seconds: float) -> dict[str, Any]:
         publisher_before = await self._sending()
         del publisher_before["sent"], publisher_before["lag"]
         link_before = await self._link.counters()
@@ -116,7 +119,7 @@ class Stage:
         await self._link.tell(**cell.steps)
         if cell.event == "address":
             self._move()
-        await asyncio.sleep(cell.measured_s)
+        await asyncio.sleep(seconds)
         received = await subscriber.run("return e2e.matrix.received()", timeout_s=30)
         cpu_after, machine_after = self._cpu_s(), machine_time()
         link_after = await self._link.counters()
