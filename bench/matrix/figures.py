@@ -16,6 +16,7 @@ __all__ = ["CAMERA", "FIGURES", "Figure", "Figures", "figures_of", "reasons_not_
 CAMERA = "1280 × 720, 20 pictures a second"
 STALL_S = 0.5
 """A picture that stands for so long at the end is a freeze: WebRTC counts one only when it is over."""
+STEADY_S = 3
 STEADY_FPS = 10.0
 STEADY_CONCEALED = 0.1
 LAST_SENT_S = 2.0
@@ -65,8 +66,8 @@ class Figures:
     concealed_percent: float
     """Share of the sound that was invented for want of packets."""
     recovery_s: float
-    """From the end of the disturbance until a second with ten pictures and at most a tenth of the sound concealed; the
-    rest of the measurement when there was none."""
+    """From the end of the disturbance until three seconds in a row have ten pictures each and at most a tenth of the
+    sound concealed; the rest of the measurement when there were none."""
     reliable_percent: float
     """Reliable messages that arrived within the measurement, of those sent up to two seconds before its end."""
     lossy_percent: float
@@ -130,17 +131,22 @@ def _height(samples: list[Sample]) -> float:
 
 
 def _recovery_s(samples: list[Sample], since_ms: float) -> float:
-    for index, first in enumerate(samples):
+    for first in samples:
         # A second may begin just before the condition does: what that does not disturb is recovered at once.
-        if first["at"] < since_ms - 300:
-            continue
-        later = next((s for s in samples[index:] if s["at"] >= first["at"] + 1000), None)
-        if later is None:
-            break
-        fps = 1000 * (later["frames"] - first["frames"]) / (later["at"] - first["at"])
-        if fps >= STEADY_FPS and _concealed(first, later) <= STEADY_CONCEALED:
+        seconds = [first["at"] + 1000 * number for number in range(STEADY_S)]
+        if first["at"] >= since_ms - 300 and all(_is_steady(samples, begin) for begin in seconds):
             return max(0.0, first["at"] - since_ms) / 1000
     return max(0.0, samples[-1]["at"] - since_ms) / 1000
+
+
+def _is_steady(samples: list[Sample], begin_ms: float) -> bool:
+    """Whether that second has enough pictures and sound; false when it was not measured whole."""
+    first = next((s for s in samples if s["at"] >= begin_ms), None)
+    later = next((s for s in samples if s["at"] >= begin_ms + 1000), None)
+    if first is None or later is None:
+        return False
+    fps = 1000 * (later["frames"] - first["frames"]) / (later["at"] - first["at"])
+    return fps >= STEADY_FPS and _concealed(first, later) <= STEADY_CONCEALED
 
 
 def _delivered_percent(messages: list[tuple[float, float | None]], end_ms: float) -> float:

@@ -28,10 +28,10 @@ seconds are measured from there (sixteen from the beginning of a blackout, twent
 included.
 
 Each figure is the median of the runs that count. Not counted: runs in which a browser, the link or the machine was
-short of CPU. *Recovery* is the time from the end of the disturbance until a second with ten pictures and at most a
-tenth of the sound concealed. *Reliable* and *lossy* are the messages that arrived. CPU is of both browsers, and of the
-server, in percent of one core; it is not judged, since who is shown less needs less. Two values are equal within 10 %,
-or within what two runs of one server differ by anyway ({_NOISE}).
+short of CPU. *Recovery* is the time from the end of the disturbance until three seconds in a row have ten pictures each
+and at most a tenth of the sound concealed. *Reliable* and *lossy* are the messages that arrived. CPU is of both
+browsers, and of the server, in percent of one core; it is not judged, since who is shown less needs less. Two values
+are equal within 10 %, or within what two runs of one server differ by anyway ({_NOISE}).
 """
 
 

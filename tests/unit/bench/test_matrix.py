@@ -91,8 +91,13 @@ def test_recovery_counts_from_the_end_of_the_disturbance() -> None:
     rows = [row(at, max(0, at - 6_500) / 50) for at in range(0, 12_001, 250)]
     told = figures_of(run(rows, disturbed_s=5.0))
     assert told.recovery_s == pytest.approx(1.25, abs=0.3), "ten pictures within a second"
-    rows = [row(at, max(0, at - 11_800) / 50) for at in range(0, 12_001, 250)]
+    rows = [row(at, max(0, at - 9_800) / 50) for at in range(0, 12_001, 250)]
     assert figures_of(run(rows, disturbed_s=5.0)).recovery_s == 7, "not within the measurement"
+
+
+def test_a_good_second_alone_is_no_recovery() -> None:
+    rows = [row(at, (at if at < 2_000 else max(2_000, at - 4_000)) / 50) for at in range(-250, 14_001, 250)]
+    assert figures_of(run(rows)).recovery_s == pytest.approx(5.5, abs=0.3)
 
 
 def test_without_sound_there_is_no_recovery() -> None:
