@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use plenum_core::uptrack::PliThrottle;
 use plenum_core::{DataLimits, RateFeedback};
 
 /// Bounds of the ICE-TCP side: what strangers can make us hold.
@@ -60,12 +61,14 @@ pub struct EngineConfig {
     pub sctp_buffer_bytes: usize,
     /// By what the rate towards subscribers is estimated.
     pub rate_feedback: RateFeedback,
+    /// About how long a data track's packet may wait for a subscriber; zero: for as long as it takes.
+    pub data_track_latency: Duration,
     /// RFC 6464 level (−dBov) at or below which a packet counts as active.
     pub audio_active_level: u8,
     /// Interval of `Event::AudioLevels`.
     pub audio_update_interval: Duration,
     /// Least time between two key-frame requests for one stream.
-    pub pli_throttle: Duration,
+    pub pli_throttle: PliThrottle,
     /// What each participant may send in data.
     pub data_limits: DataLimits,
     /// Seed of every random choice that is not security relevant; `None`: from the system.
@@ -91,9 +94,10 @@ impl Default for EngineConfig {
             video_cache_packets: 300,
             sctp_buffer_bytes: 2 * 1024 * 1024,
             rate_feedback: RateFeedback::default(),
+            data_track_latency: Duration::from_millis(100),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
-            pli_throttle: Duration::from_millis(500),
+            pli_throttle: PliThrottle::default(),
             data_limits: DataLimits { messages_per_s: Some(1_000), bytes_per_s: Some(5_000_000) },
             seed: None,
             tcp_limits: TcpLimits::default(),

@@ -85,7 +85,8 @@ impl Shard {
                 && let Some(binding) = down.binding.as_mut().filter(|binding| !binding.has_reported_codec)
             {
                 binding.has_reported_codec = true;
-                self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id });
+                self.events
+                    .push_back(Event::DownTrackCodecUnsupported { down_track: down.id, up_track: up.id });
             }
             if forwarded.has_new_deadline {
                 self.timers.schedule(
@@ -110,10 +111,11 @@ impl Shard {
     /// A line was negotiated: packets flow from now on, video from its next key frame, which is asked for.
     pub(super) fn bind_down_track(&mut self, now: Instant, line: BoundLine) {
         let Some(down) = self.tables.downs.get(line.down) else { return };
-        let (up, kind, is_enabled, is_paused, limit, id) =
-            (down.up, down.kind, down.is_enabled, down.is_paused, down.limit(), down.id);
-        let subscriber = down.transport;
-        let transport = self.transports.get(down.transport);
+        let (up, kind, is_enabled, strips_trailer, id) =
+            (down.up, down.kind, down.is_enabled, down.strips_trailer, down.id);
+        let (is_paused, limit) = (down.is_paused, down.limit());
+        let transport_index = down.transport;
+        let transport = self.transports.get(transport_index);
         let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.stream));
         let format = self.tables.ups.get(up).and_then(|up| up.formats.first());
         let mut track = DownTrack::new(DownTrackConfig {
@@ -131,16 +133,26 @@ impl Shard {
             stream: line.stream,
             track,
             formats: Vec::new(),
+            strips_trailer,
             has_reported_codec: false,
         };
         self.tables.bind_down(line.down, binding);
-        self.events.push_back(Event::DownTrackBound { down_track: id });
-        self.note_demand(now, subscriber, up, line.down);
+        let mime_types =
+            self.transports.get(transport_index).map(|transport| transport.mime_types_on(line.mid));
+        self.events
+            .push_back(Event::DownTrackBound { down_track: id, mime_types: mime_types.unwrap_or_default() });
+        self.note_demand(now, transport_index, up, line.down);
     }
 
     /// What a subscriber wants of a track has changed. Where not everything can be sent, the allocation decides which
     /// key frame is needed.
-    fn note_demand(&mut self, now: Instant, subscriber: TransportIndex, up: UpIndex, down: DownIndex) {
+    pub(super) fn note_demand(
+        &mut self,
+        now: Instant,
+        subscriber: TransportIndex,
+        up: UpIndex,
+        down: DownIndex,
+    ) {
         if !self.want_allocation(subscriber) {
             self.request_wanted_key_frame(now, up, down);
         }
@@ -176,6 +188,14 @@ impl Shard {
             if let Some(up) = self.tables.downs.get(down).map(|entry| entry.up) {
                 self.request_wanted_key_frame(now, up, down);
             }
+        }
+    }
+
+    /// The subscriber turned down every format of the down track's line.
+    pub(super) fn report_unsupported(&mut self, index: DownIndex) {
+        let Some(down) = self.tables.downs.get(index) else { return };
+        if let Some(up_track) = self.tables.ups.get(down.up).map(|up| up.id) {
+            self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id, up_track });
         }
     }
 
@@ -328,7 +348,11 @@ impl Binding {
             self.formats.resize(index + 1, None);
         }
         let Some(format) = formats.get(index) else { return };
-        self.formats[index] = Some(transport.send_format(self.mid, format));
+        let mut send_format = transport.send_format(self.mid, format);
+        if self.strips_trailer && send_format.shape == Shape::Same {
+            send_format.shape = Shape::Bare;
+        }
+        self.formats[index] = Some(send_format);
         transport.set_stream_clock(self.stream, format.codec.clock_rate_hz());
     }
 
@@ -349,7 +373,11 @@ fn outgoing<'a>(
         // Cut out once for all who need it.
         gathered.primary = red::primary(&gathered.payload).map(Arc::from);
     }
+    if send_format.shape == Shape::Bare {
+        gathered.find_bare();
+    }
     let payload = match send_format.shape {
+        Shape::Bare => gathered.bare(),
         Shape::Same => &gathered.payload,
         Shape::Primary => gathered.primary.as_ref()?,
         Shape::Unsupported => return None,

@@ -10,6 +10,7 @@ mod header;
 mod history;
 mod ntp;
 mod patch;
+mod playout;
 mod rate;
 mod srtp;
 mod stream;
@@ -23,6 +24,7 @@ use str0m::media::Mid;
 
 pub use ntp::TimeOfDay;
 pub(crate) use patch::Patch;
+pub use playout::PlayoutLimits;
 pub(super) use srtp::Keying;
 pub(crate) use stream::{OutgoingPacket, Ssrcs};
 
@@ -249,6 +251,7 @@ impl Transport {
                 history_packets,
                 clock_rate_hz: codec.clock_rate_hz(),
                 time_of_day: self.sending.time_of_day,
+                playout: self.playout.filter(|_| kind == MediaKind::Video),
                 first_resend_seq,
             },
         );

@@ -13,6 +13,7 @@ use super::header::{Elements, ExtensionIds, Hop, Numbers, write_header};
 use super::history::{History, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
+use super::playout::{PlayoutDelay, PlayoutLimits};
 use super::srtp::{SrtpError, SrtpSession};
 use crate::command::MediaKind;
 use crate::estimator::Losses;
@@ -111,6 +112,8 @@ pub(super) struct StreamConfig {
     pub(super) history_packets: usize,
     pub(super) clock_rate_hz: u32,
     pub(super) time_of_day: TimeOfDay,
+    /// Limits of the delay at which the peer is asked to play it; `None`: it is not asked.
+    pub(super) playout: Option<PlayoutLimits>,
     /// First extended sequence number of the retransmissions (random).
     pub(super) first_resend_seq: u16,
 }
@@ -138,6 +141,7 @@ pub(super) struct SendStream {
     /// Packets and payload bytes at the peer's last report.
     at_peer_report: (u32, u32),
     resend_seq: u64,
+    playout: Option<PlayoutDelay>,
     history: History,
 }
 
@@ -161,6 +165,7 @@ impl SendStream {
             packets_at_report: 0,
             at_peer_report: (0, 0),
             resend_seq: u64::from(config.first_resend_seq),
+            playout: config.playout.map(|limits| PlayoutDelay::new(now, limits)),
             history: History::new(now, config.history_packets),
         }
     }
@@ -205,6 +210,12 @@ impl SendStream {
         session.protect_rtp(out, start, header_bytes, ssrc, seq).inspect_err(|_| out.truncate(start))
     }
 
+    /// The extensions of a packet as this subscriber gets it.
+    fn lay_out(&mut self, packet: &OutgoingPacket<'_>) -> Elements {
+        let playout_delay = self.playout.as_mut().and_then(|delay| delay.value_for(packet.seq));
+        self.ids.elements(packet.values, playout_delay, packet.descriptor)
+    }
+
     /// Appends a packet to `out`.
     ///
     /// # Errors
@@ -216,7 +227,7 @@ impl SendStream {
         out: &mut Vec<u8>,
         packet: &OutgoingPacket<'_>,
     ) -> Result<(), SrtpError> {
-        let elements = self.ids.elements(packet.values, packet.descriptor);
+        let elements = self.lay_out(packet);
         let numbers = Numbers {
             payload_type: packet.payload_type,
             marker: packet.marker,
@@ -248,7 +259,7 @@ impl SendStream {
     }
 
     /// Keeps a packet that is to leave later, by [`Self::write_held`].
-    pub(super) fn hold(&self, now: Instant, packet: &OutgoingPacket<'_>) -> HeldPacket {
+    pub(super) fn hold(&mut self, now: Instant, packet: &OutgoingPacket<'_>) -> HeldPacket {
         HeldPacket {
             payload_type: packet.payload_type,
             resend_type: packet.resend_type,
@@ -260,7 +271,7 @@ impl SendStream {
                 marker: packet.marker,
                 payload: Arc::clone(packet.payload),
                 patch: packet.patch,
-                elements: self.ids.elements(packet.values, packet.descriptor),
+                elements: self.lay_out(packet),
                 sent_at: now,
             },
         }
@@ -403,7 +414,13 @@ impl SendStream {
 
     /// The peer says how the stream arrives. Gives the round-trip time when it can be told.
     pub(super) fn note_report(&mut self, now: Instant, block: ReportBlock) -> Option<Duration> {
-        self.is_known |= block.ssrc == self.ssrcs.media;
+        if block.ssrc == self.ssrcs.media {
+            self.is_known = true;
+            if let Some(playout) = &mut self.playout {
+                let jitter = Duration::from_secs(block.jitter.into()) / self.clock_rate_hz.max(1);
+                playout.note_report(now, block.highest_seq, jitter);
+            }
+        }
         if block.last_report == 0 {
             return None;
         }

@@ -85,6 +85,7 @@ impl Bench {
             ids: ExtensionIds::default(),
             history_packets: 300,
             clock_rate_hz: 90_000,
+            playout: None,
             time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH + Duration::from_secs(1_000)),
             first_resend_seq: 500,
         };
@@ -225,8 +226,14 @@ fn padding_is_a_packet_again_or_nothing_and_never_under_a_number_twice() {
 #[test]
 fn losses_are_those_since_the_report_before() {
     let mut bench = Bench::new(Some(RESEND));
-    let block =
-        |ssrc, fraction_lost| ReportBlock { ssrc, fraction_lost, last_report: 0, delay: Duration::ZERO };
+    let block = |ssrc, fraction_lost| ReportBlock {
+        ssrc,
+        fraction_lost,
+        last_report: 0,
+        highest_seq: 0,
+        jitter: 0,
+        delay: Duration::ZERO,
+    };
     for seq in 1..=100 {
         bench.send(seq, &[0; 100], Patch::NONE);
     }
@@ -288,6 +295,8 @@ fn the_round_trip_time_is_told_from_the_peer_s_report() {
         ssrc: MEDIA,
         fraction_lost: 0,
         last_report,
+        highest_seq: 7,
+        jitter: 0,
         delay: Duration::from_millis(200),
     };
     bench.now += Duration::from_millis(250);
