@@ -188,7 +188,7 @@ fn on_a_steady_link_layers_stand_still_and_sound_is_whole() {
 #[test]
 fn what_matters_most_gets_the_better_picture() {
     let mut scene = Scene::new(1, Mode::Single, 2);
-    scene.set_link(1_000);
+    scene.set_link(850);
     for first in [1, 0] {
         for (down, priority) in [(scene.downs[first], 1), (scene.downs[1 - first], 2)] {
             scene.world.command(Command::SetDownTrackPriority { down_track: down, priority });
