@@ -42,6 +42,9 @@ class Plenum(Section):
         "Data that one participant may send a second, bytes, averaged over two seconds; messages to more than eight "
         "receivers count several times. Above it the sender is slowed down, and nothing reliable is lost. 0: no limit.",
     )
+    answer_timeout: Duration = key(
+        "15s", "How long a connected client may take to answer an offer; then it is told to begin anew."
+    )
     token_refresh_interval: Duration = key("5m", "Time between fresh tokens sent to connected clients.")
     tls_cert: str = key("", "Certificate (PEM) for HTTPS and WSS on port; empty: a proxy in front does TLS.")
     tls_key: str = key("", "Its key.")

@@ -107,9 +107,9 @@ class TurnServer(Section):
 class PliThrottle(Section):
     """Least time between two key-frame requests to a publisher."""
 
-    low_quality: Duration = key("500ms", "For the lowest layer; Plenum uses it for every layer.")
-    mid_quality: AnyDuration = key("1s", "For the middle layer.", effect=False)
-    high_quality: AnyDuration = key("1s", "For the highest layer.", effect=False)
+    low_quality: Duration = key("500ms", "For the lowest layer, and for tracks of one layer.")
+    mid_quality: Duration = key("1s", "For the middle layer.")
+    high_quality: Duration = key("1s", "For the highest layer.")
 
 
 class StreamAllocator(Section):
@@ -258,9 +258,9 @@ class CodecSpec(Section):
 class PlayoutDelay(Section):
     """Playout delay that subscribers are asked for."""
 
-    enabled: bool = key(False, "Ask for it.", effect=False)
-    min: Int = key(0, "Least, milliseconds.", effect=False)
-    max: Int = key(0, "Most, milliseconds.", effect=False)
+    enabled: bool = key(False, "Ask for it.")
+    min: UInt = key(0, "Least, milliseconds; at most 40950.")
+    max: UInt = key(0, "Most, milliseconds; 0: ten seconds.")
 
 
 ALL_CODECS = (
@@ -316,7 +316,9 @@ class Video(Section):
     """Video layers."""
 
     dynacast_pause_delay: Duration = key("5s", "Wait before an unwatched layer is paused.")
-    codec_regression_threshold: Int = key(5, "Failures before a publisher falls back to another codec.", effect=False)
+    codec_regression_threshold: Int = key(
+        5, "Rooms smaller than that move to a backup codec as a whole once one client needs it; 0: all rooms."
+    )
     stream_tracker_manager: Tuning = key({}, "Tuning of the reference's layer detection; accepted whole.", effect=False)
 
 

@@ -217,6 +217,7 @@ class EngineClient:
     def open_transport(self, room: RoomId, effect: OpenTransport) -> None:
         """See `EnginePort`."""
         self._routes.adopt(effect.transport, effect.participant)
+        delay = effect.playout_delay
         self._commands.submit(
             self._engine.open_transport,
             effect.participant,
@@ -224,6 +225,8 @@ class EngineClient:
             effect.role,
             mime_types=effect.mime_types,
             tcp_only=effect.tcp_only and bool(self._engine.tcp_addresses),
+            ice_lite=False if effect.full_ice else None,
+            playout_delay_ms=None if delay is None else (delay.min_ms, delay.max_ms),
         )
 
     def close_transport(self, transport: TransportId) -> None:
@@ -284,6 +287,7 @@ class EngineClient:
             track_sid=effect.track_sid,
             stereo=effect.stereo,
             enabled=effect.enabled,
+            strip_trailer=effect.strip_trailer,
         )
 
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:
@@ -295,6 +299,10 @@ class EngineClient:
         self._commands.submit(
             self._engine.set_down_track_layers, effect.down_track, effect.max_spatial, effect.max_temporal
         )
+
+    def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.move_down_track, down_track, up_track)
 
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
@@ -363,6 +371,7 @@ def _publish_line(line: PublishLine) -> _engine.PublishLine:
         mid=line.mid,
         up_track=line.up_track,
         codec=line.codec,
+        codec_only=line.codec_only,
         dtx=line.dtx,
         stereo=line.stereo,
         red=line.red,
@@ -413,12 +422,12 @@ def _started(event: _engine.UpTrackStarted) -> tuple[int, EngineTell]:
 
 def _bound(event: _engine.DownTrackBound) -> tuple[int, EngineTell]:
     down_track = DownTrackId(event.down_track)
-    return down_track, inputs.DownTrackBound(down_track)
+    return down_track, inputs.DownTrackBound(down_track, tuple(event.mime_types))
 
 
 def _unsupported(event: _engine.DownTrackCodecUnsupported) -> tuple[int, EngineTell]:
     down_track = DownTrackId(event.down_track)
-    return down_track, inputs.DownTrackCodecUnsupported(down_track)
+    return down_track, inputs.DownTrackCodecUnsupported(down_track, UpTrackId(event.up_track))
 
 
 def _levels(event: _engine.AudioLevels) -> tuple[int, EngineTell]:

@@ -222,6 +222,9 @@ class EnginePort(Protocol):
     def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
         """Limits what a subscription gets."""
 
+    def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
+        """Feeds a subscription by another up track, which may not be published yet; no negotiation."""
+
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """Ends a subscription."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from sfu.room.enums import DisconnectReason, TrackType
     from sfu.room.messages import Leave, Message
+    from sfu.room.settings import PlayoutDelay
     from sfu.room.views import ParticipantView, RoomView, TrackView
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Effect",
     "Emit",
     "EnableDownTrack",
+    "MoveDownTrack",
     "MoveTransports",
     "MuteUpTrack",
     "OpenTransport",
@@ -166,6 +168,12 @@ class OpenTransport:
     """The room's codecs; empty: all."""
     tcp_only: bool = False
     """Offer no UDP candidates; without any TCP candidate this says nothing."""
+    full_ice: bool = False
+    """Check connectivity ourselves too, even where the server is otherwise an ICE-lite agent."""
+    playout_delay: PlayoutDelay | None = None
+    """What subscribers are asked for."""
+    answer_timeout_s: float = 15.0
+    """How long the client may take to answer an offer of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +220,8 @@ class PublishLine:
     red: bool
     speaker: bool
     muted: bool
+    codec_only: bool = False
+    """The answer names no other: the client would not heed their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +262,8 @@ class AddDownTrack:
     track_sid: TrackSid
     stereo: bool
     enabled: bool
+    strip_trailer: bool = False
+    """Cut packet trailers off: the subscriber does not know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +283,17 @@ class SetDownTrackLayers:
     """0: the smallest picture. Simulcast streams count as spatial layers."""
     max_temporal: int
     """0: the fewest frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveDownTrack:
+    """Feed a subscription by another up track of its publication, without negotiation.
+
+    It begins with the next key frame there; the up track may be one that nobody has published yet.
+    """
+
+    down_track: DownTrackId
+    up_track: UpTrackId
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +473,7 @@ Effect = (
     | AddDownTrack
     | EnableDownTrack
     | SetDownTrackLayers
+    | MoveDownTrack
     | RemoveDownTrack
     | AddDataUpTrack
     | CloseDataUpTrack

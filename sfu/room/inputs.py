@@ -149,6 +149,8 @@ class Join:
     auto_subscribe_data: bool = False
     """The same for data tracks."""
     adaptive_stream: bool = False
+    full_ice: bool = False
+    """`disable_ice_lite`"""
     metadata: str = ""
     """Overrides the token's when not empty; the signalling edge has checked that it may."""
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -443,13 +445,17 @@ class DownTrackBound:
     """A subscription is negotiated."""
 
     down_track: DownTrackId
+    mime_types: tuple[str, ...] = ()
+    """What the subscriber takes on that line; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownTrackCodecUnsupported:
-    """The subscriber cannot take the publication's codec."""
+    """The subscriber cannot take what the publication sends."""
 
     down_track: DownTrackId
+    up_track: UpTrackId | None = None
+    """What it was fed by then; `None`: what it is fed by now."""
 
 
 @dataclass(frozen=True, slots=True)

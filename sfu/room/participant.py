@@ -66,6 +66,8 @@ class Participant:
     adaptive_stream: bool = False
     """It tells the size in which it shows each track; until then it gets the smallest."""
     single_peer_connection: bool = False
+    full_ice: bool = False
+    """It wants no ICE-lite agent."""
     state: ParticipantState = ParticipantState.JOINED
     is_publisher: bool = False
     was_active: bool = False
@@ -78,6 +80,8 @@ class Participant:
     queued: dict[str, deque[AddTrack]] = field(default_factory=dict)
     """Announcements that wait for the end of the live publication with the same client id."""
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
+    decodes: frozenset[str] | None = None
+    """Video codecs (MIME types) that it offers to take; `None`: not known (yet), as in dual mode."""
     data_publications: dict[TrackSid, DataPublication] = field(default_factory=dict)
     data_subscriptions: dict[TrackSid, DataSubscription] = field(default_factory=dict)
     last_data_handle: int = field(default_factory=lambda: secrets.randbelow(256))

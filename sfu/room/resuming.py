@@ -181,6 +181,9 @@ class Resuming:
         for publication in participant.pending.values():
             self._state.send((participant,), TrackPublished(publication.cid, publication.view))
         for publication in participant.publications.values():
+            for codec in publication.codecs:
+                if codec.expected:
+                    self._state.send((participant,), TrackPublished(codec.cid, publication.view))
             if publication.muted_by_server:
                 self._state.send((participant,), Mute(publication.sid, muted=True))
 

@@ -301,11 +301,11 @@ class Room:
             case UpTrackStarted():
                 parts.publishing.media_started(event.up_track, event.mime_type)
             case DownTrackBound():
-                subscription = parts.subscribing.bound(event.down_track)
+                subscription = parts.subscribing.bound(event.down_track, event.mime_types)
                 if subscription is not None:
                     parts.speakers.tell_newcomer(subscription)
             case DownTrackCodecUnsupported():
-                parts.subscribing.codec_unsupported(event.down_track)
+                parts.subscribing.codec_unsupported(event.down_track, event.up_track)
             case AudioLevelsMeasured():
                 parts.speakers.measured(event.levels)
             case _:

@@ -94,6 +94,10 @@ class FakeEngine:
         self.data_down_tracks: dict[DataDownTrackId, AddDataDownTrack] = {}
         self.sent_data: list[tuple[RoomId, bytes, bool, Sequence[ParticipantId] | None]] = []
         self.answers_offers = True
+        self.offered: tuple[str, ...] = ("video/VP8", "video/H264")
+        """Codecs on every video line that clients offer from now on."""
+        self.taken: tuple[str, ...] = ()
+        """Codecs that clients say they take from now on; empty: they say nothing."""
         self.last_sequence = 0
         self.replayed: list[tuple[ParticipantId, tuple[tuple[ParticipantSid, int], ...]]] = []
         self._tells: deque[tuple[RoomId, EngineTell]] = deque()
@@ -134,9 +138,8 @@ class FakeEngine:
         del mime_types
         if not sdp.startswith("v=0"):
             raise DescriptionRefused("not a session description")
-        return _Parsed(
-            tuple(_media(section) for section in sdp.split("m=")[1:] if section[:5] in {"audio", "video"}), sdp
-        )
+        sections = [section for section in sdp.split("m=")[1:] if section[:5] in {"audio", "video"}]
+        return _Parsed(tuple(_media(section, self.offered) for section in sections), sdp)
 
     def add_participant(self, room: RoomId, effect: AddEngineParticipant) -> None:
         """See `EnginePort`."""
@@ -185,7 +188,7 @@ class FakeEngine:
         )}  # fmt: skip
         self._tell(transport, AnswerReady(transport, request, f"v=0\r\na=mid:0\r\nanswer to {request}", mids))
         for down_track in tuple(state.down_tracks)[: len(mids)]:
-            self._tell(transport, inputs.DownTrackBound(down_track))
+            self._tell(transport, inputs.DownTrackBound(down_track, self.taken))
 
     def accept_answer(self, transport: TransportId, request: RequestId, sdp: str) -> None:
         """See `EnginePort`."""
@@ -193,7 +196,7 @@ class FakeEngine:
         if request == state.requests[-1]:
             state.answers.append(sdp)
             for down_track in state.down_tracks:
-                self._tell(transport, inputs.DownTrackBound(down_track))
+                self._tell(transport, inputs.DownTrackBound(down_track, self.taken))
 
     def add_remote_candidate(self, transport: TransportId, candidate: str) -> None:
         """See `EnginePort`."""
@@ -241,6 +244,12 @@ class FakeEngine:
     def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
         """See `EnginePort`."""
         self.down_track_layers[effect.down_track] = (effect.max_spatial, effect.max_temporal)
+
+    def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
+        """See `EnginePort`."""
+        for transport in self.transports.values():
+            if down_track in transport.down_tracks:
+                transport.down_tracks[down_track] = replace(transport.down_tracks[down_track], up_track=up_track)
 
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
@@ -310,7 +319,7 @@ def make_offer(*lines: tuple[str, str, str]) -> str:
     return f"v=0\r\n{sections}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:data\r\n"
 
 
-def _media(section: str) -> inputs.OfferedMedia:
+def _media(section: str, video: tuple[str, ...]) -> inputs.OfferedMedia:
     mid = re.search(r"a=mid:(\S+)", section)
     msid = re.search(r"a=msid:(\S+) (\S*)", section)
     return inputs.OfferedMedia(
@@ -319,5 +328,5 @@ def _media(section: str) -> inputs.OfferedMedia:
         sends="a=sendonly" in section or "a=sendrecv" in section,
         stream_id=msid.group(1) if msid else "",
         track_id=msid.group(2) if msid else "",
-        mime_types=("audio/opus",) if section.startswith("audio") else ("video/VP8", "video/H264"),
+        mime_types=("audio/opus",) if section.startswith("audio") else video,
     )

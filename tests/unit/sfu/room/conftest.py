@@ -34,6 +34,7 @@ class Ledger:
         self.greeted: set[SessionId] = set()
         self.participants: dict[int, set[TransportId]] = {}
         self.up_tracks: set[int] = set()
+        self.closed_up_tracks: set[int] = set()
         self.down_tracks: dict[DownTrackId, tuple[TransportId, int]] = {}
         self.data_up_tracks: dict[int, fx.AddDataUpTrack] = {}
         self.data_down_tracks: dict[int, fx.AddDataDownTrack] = {}
@@ -113,12 +114,17 @@ class Ledger:
                 assert effect.up_track in self.up_tracks
             case fx.CloseUpTrack():
                 self.up_tracks.remove(effect.up_track)
+                self.closed_up_tracks.add(effect.up_track)
                 assert effect.up_track not in {up_track for _, up_track in self.down_tracks.values()}
             case fx.AddDownTrack():
                 assert effect.transport in self.transports
-                assert effect.up_track in self.up_tracks
+                assert effect.up_track not in self.closed_up_tracks, "a backup may be still to come, but not be gone"
                 assert effect.down_track not in self.down_tracks
                 self.down_tracks[effect.down_track] = (effect.transport, effect.up_track)
+            case fx.MoveDownTrack():
+                transport, before = self.down_tracks[effect.down_track]
+                assert effect.up_track not in self.closed_up_tracks | {before}
+                self.down_tracks[effect.down_track] = (transport, effect.up_track)
             case fx.EnableDownTrack() | fx.SetDownTrackLayers():
                 assert effect.down_track in self.down_tracks
             case fx.RemoveDownTrack():

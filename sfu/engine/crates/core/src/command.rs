@@ -65,6 +65,8 @@ pub struct PublishLine {
     pub up_track: UpTrackId,
     /// Codec to put first in the answer, as a MIME type (`video/VP8`); `None` leaves the order alone.
     pub codec: Option<Box<str>>,
+    /// The answer names no other video codec: the client does not heed their order.
+    pub codec_only: bool,
     /// `a=fmtp` of Opus gets `usedtx=1`.
     pub dtx: bool,
     /// `a=fmtp` of Opus gets `stereo=1;maxaveragebitrate=510000`.
@@ -178,6 +180,8 @@ pub enum Command {
         stereo: bool,
         /// False: bound, but no packet is sent (`UpdateTrackSettings.disabled`).
         enabled: bool,
+        /// The publisher ends frames with a packet trailer that this subscriber does not know: it is cut off.
+        strip_trailer: bool,
     },
     /// Switches forwarding on or off without negotiation.
     EnableDownTrack {
@@ -195,6 +199,14 @@ pub enum Command {
         max_spatial: u8,
         /// Highest temporal layer, 0 the fewest frames.
         max_temporal: u8,
+    },
+    /// Feeds a down track by another up track (another codec of the same publication) from its next key frame on, without
+    /// negotiation: line, SSRC and numbers go on.
+    MoveDownTrack {
+        /// Which.
+        down_track: DownTrackId,
+        /// Source from now on; it may be one that nobody has published yet.
+        up_track: UpTrackId,
     },
     /// Ends a subscription: stops at once, frees the m-line.
     RemoveDownTrack {

@@ -51,5 +51,5 @@ pub use output::{Path, Transmit, Transmits};
 pub use shard::{Shard, ShardConfig};
 pub use stats::Counters;
 pub use transport::{
-    Certificate, CertificateError, LocalCandidate, TimeOfDay, TransportOptions, TransportSeed,
+    Certificate, CertificateError, LocalCandidate, PlayoutLimits, TimeOfDay, TransportOptions, TransportSeed,
 };

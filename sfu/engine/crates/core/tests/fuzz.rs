@@ -100,6 +100,10 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         ]
         .map(unhex)
         .to_vec(),
+        "packet_trailer" => vec![
+            [&[4, 0x10, 1, 2, 3, 0xff ^ 5][..], b"LKTS"].concat(),
+            [&[6, 0x78, 0, 2, 0x67, 1, 0, 7, 0x65, 9, 0xff ^ 5][..], b"LKTS"].concat(),
+        ],
         "red" => vec![vec![0xef, 0x0f, 0x00, 2, 0x6f, 9, 9, 1, 2], vec![0x6f, 1, 2, 3]],
         "payload" => {
             ["0490e092340780010203", "05780002674200026865", "06a8010000ff", "07180a", "08400142014401"]
@@ -237,6 +241,7 @@ macro_rules! replays {
 replays! {
     fuzz_payload => "payload",
     fuzz_red => "red",
+    fuzz_packet_trailer => "packet_trailer",
     fuzz_rtcp => "rtcp",
     fuzz_dependency_descriptor => "dependency_descriptor",
     fuzz_data_packet => "data_packet",

@@ -12,7 +12,7 @@ use str0m::config::DtlsCert;
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequestKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive, TcpType, Transmit};
-use str0m::rtp::{ExtensionValues, RtpWrite};
+use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 /// Which signalling path a client joins by.
@@ -43,6 +43,8 @@ pub struct Received {
     pub marker: bool,
     /// Payload.
     pub payload: Arc<[u8]>,
+    /// Header extensions.
+    pub extensions: ExtensionValues,
 }
 
 /// A line on which a client sends.
@@ -126,8 +128,10 @@ impl PeerConnection {
             .clear_codecs()
             .enable_opus(true, true)
             .enable_vp8(true)
-            .enable_h264(true);
+            .enable_h264(true)
+            .enable_h265(true);
         let extensions = builder.extension_map();
+        extensions.set(5, str0m::rtp::Extension::PlayoutDelay);
         extensions.set(6, str0m::rtp::Extension::AbsoluteCaptureTime);
         let mut rtc = builder.build(now);
         let candidate = if tcp {
@@ -229,6 +233,8 @@ impl PeerConnection {
             extensions.voice_activity = Some(true);
         }
         extensions.rid = rid.map(Rid::from);
+        extensions.abs_capture_time =
+            packet.capture_time.map(|capture_time| AbsCaptureTime { capture_time, clock_offset: None });
         stream.write_rtp(
             RtpWrite::new(
                 Pt::from(packet.payload_type),
@@ -306,6 +312,7 @@ pub(crate) struct OutPacket {
     pub(crate) marker: bool,
     pub(crate) nackable: bool,
     pub(crate) audio_level: Option<i8>,
+    pub(crate) capture_time: Option<SystemTime>,
     pub(crate) first_seq: u64,
     pub(crate) payload: Arc<[u8]>,
 }
@@ -390,6 +397,7 @@ impl Client {
                     payload_type: *packet.header.payload_type,
                     marker: packet.header.marker,
                     payload: packet.payload,
+                    extensions: packet.header.ext_vals,
                 });
             }
             Event::KeyframeRequest(request) => {
