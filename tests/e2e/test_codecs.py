@@ -25,7 +25,8 @@ _PREFER_REGRESSION, _SIMULCAST = 0, 1
 
 _LIMIT = """
     const wanted = RTCRtpReceiver.getCapabilities('video').codecs
-        .filter(({ mimeType }) => codecs.includes(mimeType) || mimeType === 'video/rtx');
+        .filter(({ mimeType, sdpFmtpLine }) => mimeType === 'video/rtx'
+            || (codecs.includes(mimeType) && (sdpFmtpLine ?? '').includes(formats)));
     for (const name of ['createOffer', 'createAnswer']) {
         const original = RTCPeerConnection.prototype[name];
         RTCPeerConnection.prototype[name] = function (...args) {
@@ -67,9 +68,9 @@ async def _decodes(client: BrowserClient, codec: str, *, timeout_s: float = 30.0
 
 
 async def _join_limited(
-    client: BrowserClient, endpoint: Endpoint, room: str, path: JoinPath, codecs: Sequence[str]
+    client: BrowserClient, endpoint: Endpoint, room: str, path: JoinPath, codecs: Sequence[str], *, formats: str = ""
 ) -> None:
-    await client.run(_LIMIT, codecs=list(codecs))
+    await client.run(_LIMIT, codecs=list(codecs), formats=formats)
     await client.join(endpoint, endpoint.token(client.identity, room), path)
 
 
@@ -143,6 +144,29 @@ async def test_a_small_room_moves_to_the_backup(endpoint: Endpoint, path: JoinPa
             )
         assert_bars((await bob.see("alice"))["bars"])
         await _decodes(bob, "video/VP8")
+
+
+async def test_h264_in_both_packetisation_modes(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """What is sent in single units (mode 0) all can take; what is split (mode 1) those of mode 0 cannot."""
+    room = unique("modes")
+    h264, modes = ["video/H264"], ["packetization-mode=0", "packetization-mode=1"]
+    async with (
+        chromium.page("alice") as alice,
+        chromium.page("bob") as bob,
+        chromium.client(endpoint, "carol", room, path) as carol,
+    ):
+        await _join_limited(alice, endpoint, room, path, h264, formats=modes[0])
+        await _join_limited(bob, endpoint, room, path, h264, formats=modes[0])
+        await alice.publish_bars(videoCodec="h264")
+        for watcher in (bob, carol):
+            assert_bars((await watcher.see("alice"))["bars"])
+        ((mime, parameters),) = await alice.run("return e2e.codecs('outbound-rtp', 'video')")
+        assert mime == "video/H264"
+        assert modes[0] in parameters
+        sid = await carol.publish_bars(videoCodec="h264")
+        failed = await bob.journal.wait("trackSubscriptionFailed", timeout_s=20)
+        assert failed.args[0] == sid
+        assert failed.args[2] == models.SubscriptionError.SE_CODEC_UNSUPPORTED
 
 
 _H265_OFFER = """v=0

@@ -298,6 +298,18 @@ def test_a_single_mode_client_says_what_it_takes_before_anything_is_sent(stage: 
     assert _asked(alice) == [{"vp9": (), "vp8": _ALL}]
 
 
+def test_what_a_device_shall_not_use_is_not_sent_to_it(stage: Stage) -> None:
+    alice, bob, carol = stage.active("alice"), stage.active("bob", browser="Safari"), stage.active("carol")
+    codecs = (inputs.CodecOffered("av1", "cam"), inputs.CodecOffered("vp8"))
+    track = alice.announce("cam", TrackSource.CAMERA, codecs=codecs)
+    offered = ("video/AV1", "video/VP8")
+    alice.add_line("cam", TrackType.VIDEO, mime_types=offered)
+    alice.offer()
+    for client in (bob, carol):
+        _bind(stage, client, offered)
+    assert (_codec(stage, bob, track.sid), _codec(stage, carol, track.sid)) == ("video/VP8", "video/AV1")
+
+
 def test_the_word_of_the_engine_counts_more_than_descriptions(stage: Stage) -> None:
     """Another profile of the same codec, say: descriptions agree, and yet nothing can be sent."""
     alice, bob = stage.active("alice"), stage.active("bob")
