@@ -300,4 +300,5 @@ def _media(section: str, video: tuple[str, ...]) -> inputs.OfferedMedia:
         stream_id=msid.group(1) if msid else "",
         track_id=msid.group(2) if msid else "",
         mime_types=("audio/opus",) if section.startswith("audio") else video,
+        receives="a=recvonly" in section or "a=sendrecv" in section,
     )

@@ -288,14 +288,26 @@ def test_who_can_take_no_codec_is_told_once(stage: Stage) -> None:
 
 
 def test_a_single_mode_client_says_what_it_takes_before_anything_is_sent(stage: Stage) -> None:
-    alice, bob, carol = stage.active("alice"), stage.active("bob"), stage.active("carol")
-    for client, mime_types in ((bob, ("video/H264",)), (carol, _PLAIN)):
-        client.add_line("", TrackType.VIDEO, sends=False, mime_types=mime_types)
-        client.offer()
+    alice, carol = stage.active("alice"), stage.active("carol")
+    carol.add_line("", TrackType.VIDEO, sends=False, receives=True, mime_types=_PLAIN)
+    carol.offer()
     track = _publish(alice)
-    assert [type(message) for message in bob.got(messages.SubscriptionResponse)] == [messages.SubscriptionResponse]
     assert _codec(stage, carol, track.sid) == "video/VP8"
     assert _asked(alice) == [{"vp9": (), "vp8": _ALL}]
+
+
+@pytest.mark.parametrize("receives", [True, False])
+def test_only_its_line_says_for_certain_that_a_client_can_take_nothing(stage: Stage, receives: bool) -> None:
+    """Other lines of an offer may have been trimmed, such as those on which it published once."""
+    alice, bob = stage.active("alice"), stage.active("bob")
+    bob.add_line("", TrackType.VIDEO, sends=False, receives=receives, mime_types=("video/H264",))
+    bob.offer()
+    track = _publish(alice)
+    assert _codec(stage, bob, track.sid) == "video/VP9"
+    _bind(stage, bob, _EVERYTHING)
+    bob.offer()
+    assert _codec(stage, bob, track.sid) == "video/VP9"
+    assert not bob.got(messages.SubscriptionResponse)
 
 
 def test_what_a_device_shall_not_use_is_not_sent_to_it(stage: Stage) -> None:
