@@ -28,7 +28,17 @@ from sfu.control.engine_port import (
     ShardFailed,
 )
 from sfu.control.engine_routes import RouteTable
-from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RequestId, RoomId, TransportId, UpTrackId
+from sfu.ids import (
+    DataDownTrackId,
+    DataUpTrackId,
+    DownTrackId,
+    ParticipantId,
+    ParticipantSid,
+    RequestId,
+    RoomId,
+    TransportId,
+    UpTrackId,
+)
 from sfu.room import inputs
 from sfu.room.enums import TrackType
 
@@ -36,10 +46,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sfu.room.effects import (
+        AddDataDownTrack,
+        AddDataUpTrack,
         AddDownTrack,
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDataDownTrackRate,
         SetDownTrackLayers,
         UpdateEngineParticipant,
     )
@@ -291,6 +304,33 @@ class EngineClient:
         """See `EnginePort`."""
         self._routes.cut(down_track)
         self._commands.submit(self._engine.remove_down_track, down_track)
+
+    def add_data_up_track(self, effect: AddDataUpTrack) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.add_data_up_track, effect.data_up_track, effect.participant, effect.handle)
+
+    def close_data_up_track(self, data_up_track: DataUpTrackId) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.close_data_up_track, data_up_track)
+
+    def add_data_down_track(self, effect: AddDataDownTrack) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(
+            self._engine.add_data_down_track,
+            effect.data_down_track,
+            effect.data_up_track,
+            effect.participant,
+            effect.handle,
+            frames_per_s=effect.frames_per_s,
+        )
+
+    def set_data_down_track_rate(self, effect: SetDataDownTrackRate) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.set_data_down_track_rate, effect.data_down_track, effect.frames_per_s)
+
+    def remove_data_down_track(self, data_down_track: DataDownTrackId) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.remove_data_down_track, data_down_track)
 
     def send_data(
         self, room: RoomId, payload: bytes, *, reliable: bool, destinations: Sequence[ParticipantId] | None

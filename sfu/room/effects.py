@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from auth.grants import Claims
     from sfu.errors import SfuError
     from sfu.ids import (
+        DataDownTrackId,
+        DataUpTrackId,
         DownTrackId,
         ParticipantId,
         ParticipantSid,
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AcceptOffer",
+    "AddDataDownTrack",
+    "AddDataUpTrack",
     "AddDownTrack",
     "AddEngineParticipant",
     "AskLastSequence",
+    "CloseDataUpTrack",
     "CloseSession",
     "CloseTransport",
     "CloseUpTrack",
@@ -47,6 +52,7 @@ __all__ = [
     "ParticipantResumed",
     "PublishLine",
     "RefreshToken",
+    "RemoveDataDownTrack",
     "RemoveDownTrack",
     "RemoveEngineParticipant",
     "ReplayData",
@@ -57,6 +63,7 @@ __all__ = [
     "RoomStarted",
     "Send",
     "SendEngineData",
+    "SetDataDownTrackRate",
     "SetDownTrackLayers",
     "TrackPublishedEvent",
     "TrackUnpublishedEvent",
@@ -288,6 +295,49 @@ class RemoveDownTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class AddDataUpTrack:
+    """A participant publishes a data track: what it sends under `handle` is forwarded."""
+
+    data_up_track: DataUpTrackId
+    participant: ParticipantId
+    handle: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDataUpTrack:
+    """The data track ended."""
+
+    data_up_track: DataUpTrackId
+
+
+@dataclass(frozen=True, slots=True)
+class AddDataDownTrack:
+    """Forward a data track to a participant, under a handle of this subscriber."""
+
+    data_down_track: DataDownTrackId
+    data_up_track: DataUpTrackId
+    participant: ParticipantId
+    handle: int
+    frames_per_s: int | None
+    """About that many at most; `None`: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetDataDownTrackRate:
+    """Changes how many frames of a data track a subscriber gets."""
+
+    data_down_track: DataDownTrackId
+    frames_per_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDataDownTrack:
+    """End of a subscription of a data track."""
+
+    data_down_track: DataDownTrackId
+
+
+@dataclass(frozen=True, slots=True)
 class SendEngineData:
     """User data that originates at the server; the shell encodes it as `livekit.DataPacket`."""
 
@@ -416,6 +466,11 @@ Effect = (
     | SetDownTrackLayers
     | MoveDownTrack
     | RemoveDownTrack
+    | AddDataUpTrack
+    | CloseDataUpTrack
+    | AddDataDownTrack
+    | SetDataDownTrackRate
+    | RemoveDataDownTrack
     | SendEngineData
     | Emit
 )

@@ -30,12 +30,15 @@ from sfu.room.enums import TrackType
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RoomId, UpTrackId
+    from sfu.ids import DataDownTrackId, DataUpTrackId, DownTrackId, ParticipantId, ParticipantSid, RoomId, UpTrackId
     from sfu.room.effects import (
+        AddDataDownTrack,
+        AddDataUpTrack,
         AddDownTrack,
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDataDownTrackRate,
         SetDownTrackLayers,
         UpdateEngineParticipant,
     )
@@ -87,6 +90,8 @@ class FakeEngine:
         self.down_track_enabled: dict[DownTrackId, bool] = {}
         self.down_track_layers: dict[DownTrackId, tuple[int, int]] = {}
         """`(max_spatial, max_temporal)` of those that were limited."""
+        self.data_up_tracks: dict[DataUpTrackId, AddDataUpTrack] = {}
+        self.data_down_tracks: dict[DataDownTrackId, AddDataDownTrack] = {}
         self.sent_data: list[tuple[RoomId, bytes, bool, Sequence[ParticipantId] | None]] = []
         self.answers_offers = True
         self.offered: tuple[str, ...] = ("video/VP8", "video/H264")
@@ -252,6 +257,30 @@ class FakeEngine:
         self.down_track_layers.pop(down_track, None)
         for transport in self.transports.values():
             transport.down_tracks.pop(down_track, None)
+
+    def add_data_up_track(self, effect: AddDataUpTrack) -> None:
+        """See `EnginePort`."""
+        assert effect.participant in self.participants
+        self.data_up_tracks[effect.data_up_track] = effect
+
+    def close_data_up_track(self, data_up_track: DataUpTrackId) -> None:
+        """See `EnginePort`."""
+        del self.data_up_tracks[data_up_track]
+
+    def add_data_down_track(self, effect: AddDataDownTrack) -> None:
+        """See `EnginePort`."""
+        assert effect.data_up_track in self.data_up_tracks
+        assert effect.participant in self.participants
+        self.data_down_tracks[effect.data_down_track] = effect
+
+    def set_data_down_track_rate(self, effect: SetDataDownTrackRate) -> None:
+        """See `EnginePort`."""
+        known = self.data_down_tracks[effect.data_down_track]
+        self.data_down_tracks[effect.data_down_track] = replace(known, frames_per_s=effect.frames_per_s)
+
+    def remove_data_down_track(self, data_down_track: DataDownTrackId) -> None:
+        """See `EnginePort`."""
+        del self.data_down_tracks[data_down_track]
 
     def send_data(
         self, room: RoomId, payload: bytes, *, reliable: bool, destinations: Sequence[ParticipantId] | None

@@ -7,6 +7,8 @@
 //! Up tracks and down tracks meet here and nowhere else. The fan-out walks `UpEntry::links`, which holds slab indices,
 //! so the packet path hashes nothing of ours.
 
+mod data_tracks;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +27,7 @@ use crate::rtp::dependency::Layer;
 use crate::timer::Scheduled;
 use crate::transport::{DescriptorBytes, DownIndex, Format, SendFormat, SendIndex, UpIndex};
 use crate::uptrack::{AudioWindow, UpTrack};
+use data_tracks::DataTracks;
 
 /// Index of a room in its shard.
 pub(crate) type RoomIndex = usize;
@@ -165,6 +168,7 @@ pub(crate) struct Tables {
     pub(crate) participants: Slab<Participant>,
     pub(crate) ups: Slab<UpEntry>,
     pub(crate) downs: Slab<DownEntry>,
+    pub(crate) data_tracks: DataTracks,
     pub(crate) room_index: FxHashMap<RoomId, RoomIndex>,
     pub(crate) participant_index: FxHashMap<ParticipantId, ParticipantIndex>,
     pub(crate) up_index: FxHashMap<UpTrackId, UpIndex>,
@@ -215,6 +219,7 @@ impl Tables {
     pub(crate) fn remove_participant(&mut self, index: ParticipantIndex) {
         let Some(participant) = self.participants.try_remove(index) else { return };
         self.participant_index.remove(&participant.id);
+        self.data_tracks.forget_participant(index);
         let Some(room) = self.rooms.get_mut(participant.room) else {
             return self.note_slip("participant without room");
         };
@@ -383,6 +388,7 @@ impl Tables {
             && self.participants.is_empty()
             && self.ups.is_empty()
             && self.downs.is_empty()
+            && self.data_tracks.is_empty()
             && self.room_index.is_empty()
             && self.participant_index.is_empty()
             && self.up_index.is_empty()

@@ -121,6 +121,7 @@ impl World {
             ice_lite: config.ice_lite,
             video_cache_packets: 300,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
+            data_track_latency: Duration::from_millis(100),
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().expect("a certificate"),
         };

@@ -137,7 +137,8 @@ impl Shard {
                     shard.events.push_back(Event::Snapshot { request, json: transport.snapshot() });
                 }
             }),
-            _ => false, // the rest is carried out above
+            // The rest is carried out above.
+            other => self.carry_out_on_data_track(&other),
         }
     }
 

@@ -31,6 +31,7 @@ fn options() -> TransportOptions {
         ice_lite: true,
         video_cache_packets: 10,
         sctp_buffer_bytes: 100_000,
+        data_track_latency: Duration::ZERO,
         codecs: CodecPolicy::default(),
         certificate: Certificate::generate().unwrap(),
     }
