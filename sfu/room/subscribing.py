@@ -198,12 +198,13 @@ class Subscribing:
             for subscription in list(subscriber.subscriptions.values()):
                 self._choose_codec(subscription)
 
-    def codec_went_live(self, publication: Publication, codec: PublishedCodec) -> None:
-        """A backup has come: those who wait for it have it; all others move to it where regression is wanted."""
+    def codec_started(self, publication: Publication, codec: PublishedCodec) -> None:
+        """Media of a codec has come. Of a backup: where regression is wanted, all move to it; until now they had better
+        not, for they would have had nothing meanwhile."""
         threshold = self._state.settings.codec_regression_threshold
         if codec is publication.regression_target(len(self._state.participants), threshold):
             publication.regressed = True
-        self.codecs_changed(publication)
+            self.codecs_changed(publication)
 
     def codec_ended(self, publication: Publication, codec: PublishedCodec) -> None:
         """A backup is no more: its subscribers fall back, or wait for it to come again."""

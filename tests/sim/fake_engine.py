@@ -114,6 +114,10 @@ class FakeEngine:
         self._tell(transport, inputs.TransportFailed(transport, reason))
         del self.transports[transport]
 
+    def start(self, up_track: UpTrackId, mime_type: str) -> None:
+        """Media of an up track comes."""
+        self._tell(self.up_tracks[up_track], inputs.UpTrackStarted(up_track, mime_type))
+
     def fail_shard(self) -> None:
         """Everything is lost."""
         for room in tuple(self.consumers):
