@@ -10,7 +10,8 @@ from livekit import rtc as sdk_rtc
 from livekit.protocol import models, rtc
 
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
-from tests.e2e.support.media import assert_bars, publish_bars
+from tests.e2e.support.journal import eventually
+from tests.e2e.support.media import assert_bars, publish_bars, see
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import ServerSpec, started
 from tests.e2e.support.wire_client import wire
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from tests.e2e.support.browser import Browser, BrowserClient
+
+SERVER = ServerSpec(config={"video": {"dynacast_pause_delay": "1s"}})
 
 _PREFER_REGRESSION, _SIMULCAST = 0, 1
 """`BackupCodecPolicy`."""
@@ -67,6 +70,18 @@ async def _decodes(client: BrowserClient, codec: str, *, timeout_s: float = 30.0
     return found
 
 
+async def _sdk_decodes(track: sdk_rtc.Track, codec: str) -> None:
+    """Wait until what an SDK client gets comes in this codec, and look at it."""
+
+    async def comes() -> bool:
+        stats = await track.get_stats()
+        codecs = {s.codec.rtc.id: s.codec.codec.mime_type for s in stats if s.HasField("codec")}
+        return codec in {codecs.get(s.inbound_rtp.stream.codec_id) for s in stats if s.HasField("inbound_rtp")}
+
+    await eventually(comes, f"{codec} at the SDK", timeout_s=30)
+    assert_bars((await see(track)).bars)
+
+
 async def _join_limited(
     client: BrowserClient, endpoint: Endpoint, room: str, path: JoinPath, codecs: Sequence[str], *, formats: str = ""
 ) -> None:
@@ -110,13 +125,16 @@ async def test_who_cannot_decode_a_codec_gets_the_backup(
 
 
 async def test_a_small_room_moves_to_the_backup(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
-    """VID15: in a room of three all are on the backup once one needs it, without negotiation, and stay there."""
+    """VID15: in a room of four all are on the backup once one needs it, without negotiation, and stay there."""
     room = unique("regress")
     async with (
         chromium.client(endpoint, "alice", room, path) as alice,
         chromium.client(endpoint, "bob", room, path) as bob,
+        sdk(endpoint, "dave", room, path) as dave,
     ):
         await _publish(alice, "vp9", "vp8", _PREFER_REGRESSION)
+        track = await dave.subscribed("alice")
+        await _sdk_decodes(track, "video/VP9")
         await bob.see("alice")
         before = await _decodes(bob, "video/VP9")
         async with chromium.page("carol") as carol:
@@ -126,6 +144,8 @@ async def test_a_small_room_moves_to_the_backup(endpoint: Endpoint, path: JoinPa
             assert after["ssrc"] == before["ssrc"], "its line goes on"
             assert after["frames"] > before["frames"]
             assert after["freezes"] - before["freezes"] <= 1
+            await _sdk_decodes(track, "video/VP8")
+            assert not dave.journal.seen("track_unsubscribed")
             await alice.run(
                 """const bytes = async () => {
                     const all = await e2e.stats('codec');
