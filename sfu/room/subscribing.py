@@ -190,7 +190,8 @@ class Subscribing:
     # ------------------------------------------------------------ codecs
 
     def codecs_offered(self, subscriber: Participant, media: Iterable[OfferedMedia]) -> None:
-        """A client offers to receive: that says which codecs it takes (single mode; else its answers do)."""
+        """A client offers to receive: that says which codecs it takes (single mode; else its answers do). Known before
+        the answer, it need not show a track that it cannot play."""
         receiving = [line for line in media if line.type is TrackType.VIDEO and line.receives and not line.sends]
         taken = frozenset(mime for line in receiving for mime in line.mime_types)
         if taken and subscriber.single_peer_connection and subscriber.decodes != taken:
@@ -336,15 +337,8 @@ class Subscribing:
 
 
 def _best_codec(subscription: Subscription, publication: Publication) -> PublishedCodec | None:
-    """The first codec in the publication's order that the subscriber takes.
-
-    That it takes none is certain only once it has a line; until then it is given one.
-    """
-    ordered = publication.codecs_in_order()
-    best = next((codec for codec in ordered if subscription.takes(codec)), None)
-    if best is None and subscription.decodes is None:
-        return next((codec for codec in ordered if codec.mime_type not in subscription.refused), None)
-    return best
+    """The first codec in the publication's order that the subscriber takes."""
+    return next((codec for codec in publication.codecs_in_order() if subscription.takes(codec)), None)
 
 
 def _first_wish(participant: Participant) -> LayerWish:

@@ -297,19 +297,28 @@ def test_who_can_take_no_codec_is_told_once(stage: Stage) -> None:
 
 
 def test_a_single_mode_client_says_what_it_takes_before_anything_is_sent(stage: Stage) -> None:
-    alice, carol = stage.active("alice"), stage.active("carol")
-    carol.add_line("", TrackType.VIDEO, sends=False, receives=True, mime_types=_PLAIN)
-    carol.offer()
+    alice, bob, carol = stage.active("alice"), stage.active("bob"), stage.active("carol")
+    for client, mime_types in ((bob, ("video/H264",)), (carol, _PLAIN)):
+        client.add_line("", TrackType.VIDEO, sends=False, receives=True, mime_types=mime_types)
+        client.offer()
     track = _publish(alice)
+    assert [type(message) for message in bob.got(messages.SubscriptionResponse)] == [messages.SubscriptionResponse]
     assert _codec(stage, carol, track.sid) == "video/VP8"
     assert _asked(alice) == [{"vp9": (), "vp8": _ALL}]
 
 
-@pytest.mark.parametrize("receives", [True, False])
-def test_only_its_line_says_for_certain_that_a_client_can_take_nothing(stage: Stage, receives: bool) -> None:
-    """Other lines of an offer may have been trimmed, such as those on which it published once."""
+def test_an_offer_that_comes_after_the_track_says_it_before_its_answer(stage: Stage) -> None:
     alice, bob = stage.active("alice"), stage.active("bob")
-    bob.add_line("", TrackType.VIDEO, sends=False, receives=receives, mime_types=("video/H264",))
+    _publish(alice)
+    bob.add_line("", TrackType.VIDEO, sends=False, receives=True, mime_types=("video/H264",))
+    kinds = [type(effect) for effect in bob.offer()]
+    assert kinds.index(fx.RemoveDownTrack) < kinds.index(fx.AcceptOffer)
+
+
+def test_lines_that_receive_nothing_say_nothing(stage: Stage) -> None:
+    """Those on which a client has published may name fewer codecs."""
+    alice, bob = stage.active("alice"), stage.active("bob")
+    bob.add_line("", TrackType.VIDEO, sends=False, mime_types=("video/H264",))
     bob.offer()
     track = _publish(alice)
     assert _codec(stage, bob, track.sid) == "video/VP9"

@@ -325,7 +325,7 @@ class RoomMachine(RuleBasedStateMachine):
             publication, codec = subscription.publication, subscription.codec
             assert publication is not None
             assert codec in publication.codecs
-            assert subscription.takes(codec) or subscription.decodes is None
+            assert subscription.takes(codec)
             assert subscription.down_track is not None
             assert self.stage.ledger.down_tracks[subscription.down_track][1] == codec.up_track
 
