@@ -16,8 +16,9 @@ use str0m::Input;
 use str0m::config::DtlsCert;
 use str0m::crypto::from_feature_flags;
 
-use crate::client::{Client, MediaLine, Mode, OutPacket, PeerConnection};
+use crate::client::{Client, MediaLine, Mode, OutPacket, PeerConnection, Ways};
 use crate::link::{Link, LinkConfig, Packet};
+use crate::raw::RawExtensions;
 
 /// Index of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +43,8 @@ pub struct WorldConfig {
     pub tcp: bool,
     /// Unacknowledged data per transport.
     pub sctp_buffer_bytes: usize,
+    /// Clients choose the bytes of header extensions; only in single mode.
+    pub raw_extensions: bool,
 }
 
 impl Default for WorldConfig {
@@ -63,6 +66,7 @@ impl Default for WorldConfig {
             first_lines: (3, 3),
             tcp: false,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            raw_extensions: false,
         }
     }
 }
@@ -128,6 +132,7 @@ impl World {
             video_cache_packets: 300,
             playout: config.playout,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
+            data_track_latency: Duration::from_millis(100),
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().expect("a certificate"),
         };
@@ -193,8 +198,9 @@ impl World {
             let transport = TransportId(self.fresh_id());
             let port = u16::try_from(1_000 + id.0 * 2 + index).expect("few clients");
             let address = SocketAddr::from(([198, 51, 100, 7], port));
+            let ways = Ways { tcp: self.config.tcp, raw_extensions: self.config.raw_extensions };
             let connection =
-                PeerConnection::new(self.now, transport, address, &self.client_certificate, self.config.tcp);
+                PeerConnection::new(self.now, transport, address, &self.client_certificate, ways);
             self.clients[id.0].connections.push(connection);
             self.open_as(participant, transport, *role);
         }
@@ -286,6 +292,7 @@ impl World {
                     mid: line.mid.as_str().into(),
                     up_track,
                     codec: None,
+                    codec_only: false,
                     dtx: true,
                     stereo: false,
                     red: true,
@@ -294,6 +301,13 @@ impl World {
                 };
                 self.ups.insert((id, line.mid.clone()), publish);
             }
+        }
+    }
+
+    /// What the extensions of a client's next packets hold; nothing in a world without raw extensions.
+    pub fn set_raw_extensions(&mut self, client: ClientId, values: RawExtensions) {
+        if let Some(raw) = &mut self.clients[client.0].publisher().raw {
+            *raw = values;
         }
     }
 
@@ -319,6 +333,19 @@ impl World {
         payload: &[u8],
     ) {
         let payload_type = self.clients[client.0].publisher().payload_type(str0m::format::Codec::Vp8);
+        self.send(client, line, rid, payload_type, timestamp, payload);
+    }
+
+    /// Sends one packet of H.265 video on a client's line.
+    pub fn send_h265(
+        &mut self,
+        client: ClientId,
+        line: usize,
+        rid: Option<&str>,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
+        let payload_type = self.clients[client.0].publisher().payload_type(str0m::format::Codec::H265);
         self.send(client, line, rid, payload_type, timestamp, payload);
     }
 
