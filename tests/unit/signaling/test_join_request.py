@@ -47,7 +47,7 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
     request = rtc.JoinRequest(
         client_info=models.ClientInfo(sdk=models.ClientInfo.SDK.REACT_NATIVE, version="2.1", protocol=16, os="ios"),
         connection_settings=rtc.ConnectionSettings(
-            auto_subscribe=True, adaptive_stream=True, auto_subscribe_data_track=True
+            auto_subscribe=True, adaptive_stream=True, disable_ice_lite=True, auto_subscribe_data_track=True
         ),
         metadata="m",
         participant_attributes={"a": "1"},
@@ -58,6 +58,7 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
     assert wish.single_peer_connection
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (True, True, False)
     assert wish.auto_subscribe_data
+    assert wish.disable_ice_lite
     assert (wish.metadata, dict(wish.attributes)) == ("m", {"a": "1"})
     assert [track.cid for track in wish.add_tracks] == ["c"]
     assert wish.offer is not None
@@ -117,6 +118,7 @@ def test_parameters_of_the_older_path() -> None:
             "adaptive_stream": "true",
             "auto_subscribe_data_track": "1",
             "reconnect": "1",
+            "disable_ice_lite": "1",
             "publish": "screen",
             "attributes": attributes,
             "protocol": "16",
@@ -127,6 +129,7 @@ def test_parameters_of_the_older_path() -> None:
     assert not wish.single_peer_connection
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (False, True, True)
     assert wish.auto_subscribe_data
+    assert wish.disable_ice_lite
     assert (wish.publish, dict(wish.attributes)) == ("screen", {"a": "ü"})
     assert (wish.client.sdk, wish.client.protocol, wish.client.capabilities) == ("swift", 16, (1,))
 
@@ -134,6 +137,7 @@ def test_parameters_of_the_older_path() -> None:
 def test_defaults_of_the_older_path() -> None:
     wish = ask({"protocol": "many", "sdk": "toaster"})
     assert wish.auto_subscribe
+    assert not wish.disable_ice_lite
     assert (wish.client.protocol, wish.client.sdk) == (0, "unknown")
 
 

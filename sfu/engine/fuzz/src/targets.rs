@@ -32,6 +32,11 @@ use str0m::Rtc;
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::MediaKind as Kind;
 
+#[path = "call.rs"]
+mod call;
+
+pub use call::call;
+
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -53,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     ("datagram", datagram),
     ("down_track", down_track),
     ("up_track", up_track),
+    ("call", call),
 ];
 
 /// Payload descriptor of every codec; the first byte picks the codec.

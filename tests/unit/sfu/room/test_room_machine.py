@@ -266,6 +266,12 @@ class RoomMachine(RuleBasedStateMachine):
         else:
             self.stage.bind_all()
 
+    @rule(pick=_PICK, mime_type=st.sampled_from(["video/VP8", "video/VP9", "audio/opus"]))
+    def start(self, pick: int, mime_type: str) -> None:
+        up_tracks = list(self.stage.room._state.up_tracks)
+        if up_tracks:
+            self.stage.do(inputs.UpTrackStarted(up_tracks[pick % len(up_tracks)], mime_type))
+
     @rule(loud=_MAYBE)
     def hear(self, loud: bool) -> None:
         up_tracks = list(self.stage.room._state.up_tracks) if loud else []

@@ -16,8 +16,9 @@ use str0m::Input;
 use str0m::config::DtlsCert;
 use str0m::crypto::from_feature_flags;
 
-use crate::client::{Client, MediaLine, Mode, OutPacket, PeerConnection};
+use crate::client::{Client, MediaLine, Mode, OutPacket, PeerConnection, Ways};
 use crate::link::{Link, LinkConfig, Packet};
+use crate::raw::RawExtensions;
 
 /// Index of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +43,8 @@ pub struct WorldConfig {
     pub tcp: bool,
     /// Unacknowledged data per transport.
     pub sctp_buffer_bytes: usize,
+    /// Clients choose the bytes of header extensions; only in single mode.
+    pub raw_extensions: bool,
 }
 
 impl Default for WorldConfig {
@@ -63,6 +66,7 @@ impl Default for WorldConfig {
             first_lines: (3, 3),
             tcp: false,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            raw_extensions: false,
         }
     }
 }
@@ -194,8 +198,9 @@ impl World {
             let transport = TransportId(self.fresh_id());
             let port = u16::try_from(1_000 + id.0 * 2 + index).expect("few clients");
             let address = SocketAddr::from(([198, 51, 100, 7], port));
+            let ways = Ways { tcp: self.config.tcp, raw_extensions: self.config.raw_extensions };
             let connection =
-                PeerConnection::new(self.now, transport, address, &self.client_certificate, self.config.tcp);
+                PeerConnection::new(self.now, transport, address, &self.client_certificate, ways);
             self.clients[id.0].connections.push(connection);
             self.open_as(participant, transport, *role);
         }
@@ -296,6 +301,13 @@ impl World {
                 };
                 self.ups.insert((id, line.mid.clone()), publish);
             }
+        }
+    }
+
+    /// What the extensions of a client's next packets hold; nothing in a world without raw extensions.
+    pub fn set_raw_extensions(&mut self, client: ClientId, values: RawExtensions) {
+        if let Some(raw) = &mut self.clients[client.0].publisher().raw {
+            *raw = values;
         }
     }
 
