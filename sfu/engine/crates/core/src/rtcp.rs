@@ -47,6 +47,10 @@ pub struct ReportBlock {
     pub ssrc: u32,
     /// Middle 32 bits of the NTP time of our last sender report; 0: none.
     pub last_report: u32,
+    /// Highest sequence number received, with the receiver's count of its cycles in the upper half.
+    pub highest_seq: u32,
+    /// Jitter between arrivals, in units of the RTP clock.
+    pub jitter: u32,
     /// Time since that report arrived.
     pub delay: Duration,
 }
@@ -99,13 +103,13 @@ fn read_packet(packet: &[u8], found: &mut Vec<Feedback>) {
 
 fn read_blocks(blocks: &[u8], count: u8, found: &mut Vec<Feedback>) {
     for block in blocks.chunks_exact(REPORT_BLOCK_BYTES).take(usize::from(count)) {
-        let (Some(ssrc), Some(last_report), Some(delay)) =
-            (u32_at(block, 0), u32_at(block, 16), u32_at(block, 20))
+        let &[Some(ssrc), _, Some(highest_seq), Some(jitter), Some(last_report), Some(delay)] =
+            &[0, 4, 8, 12, 16, 20].map(|at| u32_at(block, at))
         else {
             continue;
         };
         let delay = Duration::from_secs(u64::from(delay)) / 65_536;
-        found.push(Feedback::Report(ReportBlock { ssrc, last_report, delay }));
+        found.push(Feedback::Report(ReportBlock { ssrc, last_report, highest_seq, jitter, delay }));
     }
 }
 
@@ -206,7 +210,13 @@ mod tests {
         .concat();
         let report = |ssrc| {
             let delay = Duration::from_millis(1_500);
-            Feedback::Report(ReportBlock { ssrc, last_report: 0x1234_5678, delay })
+            Feedback::Report(ReportBlock {
+                ssrc,
+                last_report: 0x1234_5678,
+                highest_seq: 77,
+                jitter: 3,
+                delay,
+            })
         };
         assert_eq!(
             read_feedback(&compound),

@@ -6,6 +6,7 @@
 
 mod commands;
 mod data;
+mod data_tracks;
 mod fanout;
 mod media;
 mod signals;
@@ -29,6 +30,7 @@ use crate::room::{ParticipantIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
 use crate::transport::{Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
+use crate::uptrack::PliThrottle;
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
 const FLUSH_ROUNDS: usize = 3;
@@ -47,7 +49,7 @@ pub struct ShardConfig {
     /// Interval of `Event::AudioLevels`.
     pub audio_update_interval: Duration,
     /// Least time between two key-frame requests for one stream.
-    pub pli_throttle: Duration,
+    pub pli_throttle: PliThrottle,
     /// The time of day, for reports to peers.
     pub time_of_day: TimeOfDay,
     /// What each participant may send in data.
@@ -90,6 +92,8 @@ pub struct Shard {
     transmits: Transmits,
     events: VecDeque<Event>,
     signals: Vec<(TransportIndex, Signal)>,
+    /// The data track packet that is being forwarded, with the present subscriber's handle.
+    track_packet: Vec<u8>,
 }
 
 impl Shard {
@@ -117,6 +121,7 @@ impl Shard {
             transmits: Transmits::default(),
             events: VecDeque::new(),
             signals: Vec::new(),
+            track_packet: Vec::new(),
         }
     }
 

@@ -176,10 +176,13 @@ macro_rules! replays {
 replays! {
     fuzz_payload => "payload",
     fuzz_red => "red",
+    fuzz_packet_trailer => "packet_trailer",
     fuzz_rtcp => "rtcp",
     fuzz_dependency_descriptor => "dependency_descriptor",
     fuzz_data_packet => "data_packet",
     fuzz_data_queue => "data_queue",
+    fuzz_data_track => "data_track",
+    fuzz_data_pace => "data_pace",
     fuzz_sdp_offer => "sdp_offer",
     fuzz_sdp_negotiation => "sdp_negotiation",
     fuzz_sdp_answer => "sdp_answer",

@@ -12,7 +12,7 @@ use str0m::config::DtlsCert;
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequestKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive, TcpType, Transmit};
-use str0m::rtp::{ExtensionValues, RtpWrite};
+use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use crate::raw::{RawExtensions, replace_extensions, to_client, to_server};
@@ -45,6 +45,8 @@ pub struct Received {
     pub marker: bool,
     /// Payload.
     pub payload: Arc<[u8]>,
+    /// Header extensions.
+    pub extensions: ExtensionValues,
 }
 
 /// A line on which a client sends.
@@ -140,8 +142,10 @@ impl PeerConnection {
             .clear_codecs()
             .enable_opus(true, true)
             .enable_vp8(true)
-            .enable_h264(true);
+            .enable_h264(true)
+            .enable_h265(true);
         let extensions = builder.extension_map();
+        extensions.set(5, str0m::rtp::Extension::PlayoutDelay);
         extensions.set(6, str0m::rtp::Extension::AbsoluteCaptureTime);
         if raw_extensions {
             replace_extensions(extensions);
@@ -251,6 +255,8 @@ impl PeerConnection {
             extensions.voice_activity = Some(true);
         }
         extensions.rid = rid.map(Rid::from);
+        extensions.abs_capture_time =
+            packet.capture_time.map(|capture_time| AbsCaptureTime { capture_time, clock_offset: None });
         stream.write_rtp(
             RtpWrite::new(
                 Pt::from(packet.payload_type),
@@ -328,6 +334,7 @@ pub(crate) struct OutPacket {
     pub(crate) marker: bool,
     pub(crate) nackable: bool,
     pub(crate) audio_level: Option<i8>,
+    pub(crate) capture_time: Option<SystemTime>,
     pub(crate) first_seq: u64,
     pub(crate) payload: Arc<[u8]>,
 }
@@ -412,6 +419,7 @@ impl Client {
                     payload_type: *packet.header.payload_type,
                     marker: packet.header.marker,
                     payload: packet.payload,
+                    extensions: packet.header.ext_vals,
                 });
             }
             Event::KeyframeRequest(request) => {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use plenum_core::sdp::{CodecPolicy, Direction, RemoteOffer};
+use plenum_core::uptrack::PliThrottle;
 use plenum_core::{
     Carrier, Certificate, Command, DataKind, DataLimits, DataProfile, Datagram, DownTrackId, Event,
-    LocalCandidate, MediaKind, ParticipantId, Path, PublishLine, RequestId, RoomId, Shard, ShardConfig,
-    TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
+    LocalCandidate, MediaKind, ParticipantId, Path, PlayoutLimits, PublishLine, RequestId, RoomId, Shard,
+    ShardConfig, TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
 };
 use str0m::Input;
 use str0m::config::DtlsCert;
@@ -30,6 +31,8 @@ pub struct WorldConfig {
     pub seed: u64,
     /// Server answers connectivity checks only.
     pub ice_lite: bool,
+    /// Delay at which subscribers are asked to play video.
+    pub playout: Option<PlayoutLimits>,
     /// Behaviour of every link at first.
     pub link: LinkConfig,
     /// The shard's settings.
@@ -49,13 +52,14 @@ impl Default for WorldConfig {
         Self {
             seed: 1,
             ice_lite: true,
+            playout: None,
             link: LinkConfig::default(),
             shard: ShardConfig {
                 index: 0,
                 gather: Duration::from_millis(3),
                 audio_active_level: 35,
                 audio_update_interval: Duration::from_millis(400),
-                pli_throttle: Duration::from_millis(500),
+                pli_throttle: PliThrottle::default(),
                 time_of_day: TimeOfDay::new(start_of_time(), SystemTime::UNIX_EPOCH),
                 data_limits: DataLimits::default(),
             },
@@ -104,6 +108,8 @@ pub struct World {
     pub uplinks: Vec<Link<Carried>>,
     /// Links from the server to clients.
     pub downlinks: Vec<Link<Carried>>,
+    /// Which time of day publishers give their packets as that of their capture.
+    pub capture_time: Option<SystemTime>,
     config: WorldConfig,
     options: TransportOptions,
     client_certificate: DtlsCert,
@@ -124,7 +130,9 @@ impl World {
             candidates: vec![LocalCandidate { local: server, advertised: Vec::new(), tcp: config.tcp }],
             ice_lite: config.ice_lite,
             video_cache_packets: 300,
+            playout: config.playout,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
+            data_track_latency: Duration::from_millis(100),
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().expect("a certificate"),
         };
@@ -132,6 +140,7 @@ impl World {
             now,
             shard: Shard::new(config.shard.clone(), config.seed, now),
             clients: Vec::new(),
+            capture_time: None,
             events: Vec::new(),
             uplinks: Vec::new(),
             downlinks: Vec::new(),
@@ -246,6 +255,7 @@ impl World {
             track_sid: track.into(),
             stereo: false,
             enabled: true,
+            strip_trailer: false,
         });
         down_track
     }
@@ -282,6 +292,7 @@ impl World {
                     mid: line.mid.as_str().into(),
                     up_track,
                     codec: None,
+                    codec_only: false,
                     dtx: true,
                     stereo: false,
                     red: true,
@@ -325,6 +336,19 @@ impl World {
         self.send(client, line, rid, payload_type, timestamp, payload);
     }
 
+    /// Sends one packet of H.265 video on a client's line.
+    pub fn send_h265(
+        &mut self,
+        client: ClientId,
+        line: usize,
+        rid: Option<&str>,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
+        let payload_type = self.clients[client.0].publisher().payload_type(str0m::format::Codec::H265);
+        self.send(client, line, rid, payload_type, timestamp, payload);
+    }
+
     fn send(
         &mut self,
         id: ClientId,
@@ -344,6 +368,7 @@ impl World {
             marker: true,
             nackable: is_video,
             audio_level: (!is_video).then_some(-20),
+            capture_time: self.capture_time,
             first_seq: 100 + 1_000 * line as u64,
             payload: payload.into(),
         };

@@ -85,7 +85,8 @@ impl Shard {
                 && let Some(binding) = down.binding.as_mut().filter(|binding| !binding.has_reported_codec)
             {
                 binding.has_reported_codec = true;
-                self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id });
+                self.events
+                    .push_back(Event::DownTrackCodecUnsupported { down_track: down.id, up_track: up.id });
             }
             if forwarded.has_new_deadline {
                 self.timers.schedule(
@@ -107,9 +108,10 @@ impl Shard {
     /// A line was negotiated: packets flow from now on, video from its next key frame, which is asked for.
     pub(super) fn bind_down_track(&mut self, now: Instant, line: BoundLine) {
         let Some(down) = self.tables.downs.get(line.down) else { return };
-        let (up, kind, is_enabled, max_layer, id) =
-            (down.up, down.kind, down.is_enabled, down.max_layer, down.id);
-        let transport = self.transports.get(down.transport);
+        let (up, kind, is_enabled, max_layer, strips_trailer, id) =
+            (down.up, down.kind, down.is_enabled, down.max_layer, down.strips_trailer, down.id);
+        let transport_index = down.transport;
+        let transport = self.transports.get(transport_index);
         let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.stream));
         let format = self.tables.ups.get(up).and_then(|up| up.formats.first());
         let mut track = DownTrack::new(DownTrackConfig {
@@ -126,10 +128,14 @@ impl Shard {
             stream: line.stream,
             track,
             formats: Vec::new(),
+            strips_trailer,
             has_reported_codec: false,
         };
         self.tables.bind_down(line.down, binding);
-        self.events.push_back(Event::DownTrackBound { down_track: id });
+        let mime_types =
+            self.transports.get(transport_index).map(|transport| transport.mime_types_on(line.mid));
+        self.events
+            .push_back(Event::DownTrackBound { down_track: id, mime_types: mime_types.unwrap_or_default() });
         self.request_wanted_key_frame(now, up, line.down);
     }
 
@@ -165,7 +171,15 @@ impl Shard {
         }
     }
 
-    fn request_wanted_key_frame(&mut self, now: Instant, up: UpIndex, down: DownIndex) {
+    /// The subscriber turned down every format of the down track's line.
+    pub(super) fn report_unsupported(&mut self, index: DownIndex) {
+        let Some(down) = self.tables.downs.get(index) else { return };
+        if let Some(up_track) = self.tables.ups.get(down.up).map(|up| up.id) {
+            self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id, up_track });
+        }
+    }
+
+    pub(super) fn request_wanted_key_frame(&mut self, now: Instant, up: UpIndex, down: DownIndex) {
         let transport = self.tables.downs.get(down).and_then(|down| self.transports.get(down.transport));
         if !transport.is_some_and(Transport::is_connected) {
             return; // a key frame now would be lost, and the next one would have to wait for the throttle
@@ -314,7 +328,11 @@ impl Binding {
             self.formats.resize(index + 1, None);
         }
         let Some(format) = formats.get(index) else { return };
-        self.formats[index] = Some(transport.send_format(self.mid, format));
+        let mut send_format = transport.send_format(self.mid, format);
+        if self.strips_trailer && send_format.shape == Shape::Same {
+            send_format.shape = Shape::Bare;
+        }
+        self.formats[index] = Some(send_format);
         transport.set_stream_clock(self.stream, format.codec.clock_rate_hz());
     }
 
@@ -335,7 +353,11 @@ fn outgoing<'a>(
         // Cut out once for all who need it.
         gathered.primary = red::primary(&gathered.payload).map(Arc::from);
     }
+    if send_format.shape == Shape::Bare {
+        gathered.find_bare();
+    }
     let payload = match send_format.shape {
+        Shape::Bare => gathered.bare(),
         Shape::Same => &gathered.payload,
         Shape::Primary => gathered.primary.as_ref()?,
         Shape::Unsupported => return None,

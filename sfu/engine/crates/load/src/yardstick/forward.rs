@@ -131,6 +131,7 @@ impl Bench {
             mid: publisher.mid_of(track).map(|mid| mid.to_string()).unwrap_or_default().into(),
             up_track: up_track.into(),
             codec: None,
+            codec_only: false,
             dtx: false,
             stereo: false,
             red: false,
@@ -165,6 +166,7 @@ impl Bench {
                 track_sid: format!("TR_{up_track}").into(),
                 stereo: false,
                 enabled: true,
+                strip_trailer: false,
             })?;
         }
         let answer = negotiate(&self.engine, id, &offer, Vec::new())?;
