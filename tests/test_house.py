@@ -269,7 +269,9 @@ def test_the_table_of_end_to_end_tests_is_true() -> None:
 
 
 def test_no_path_of_a_machine_is_committed() -> None:
-    plain = [name for name in tracked() if Path(name).suffix in TEXT_SUFFIXES or "." not in Path(name).name]
+    # Inputs of the fuzzer are bytes.
+    texts = [name for name in tracked() if "/regressions/" not in name]
+    plain = [name for name in texts if Path(name).suffix in TEXT_SUFFIXES or "." not in Path(name).name]
     found = [
         f"{name}:{number} {line.strip()[:80]}"
         for name in plain
