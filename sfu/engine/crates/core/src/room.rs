@@ -21,6 +21,7 @@ use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
+use crate::quality::{Quality, Scorer};
 use crate::rtp::dependency::Layer;
 use crate::timer::Scheduled;
 use crate::transport::{DescriptorBytes, DownIndex, Format, SendFormat, SendIndex, UpIndex};
@@ -37,6 +38,9 @@ pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) participants: Vec<ParticipantIndex>,
     pub(crate) nonces: NonceRing,
+    /// When its connections were rated last; `None` while it has no media.
+    pub(crate) rated_at: Option<Instant>,
+    pub(crate) rating_scheduled: Scheduled,
 }
 
 /// A participant as the packet path knows it.
@@ -55,6 +59,8 @@ pub(crate) struct Participant {
     pub(crate) sent: SentRing,
     /// When that is looked through for what is too old.
     pub(crate) sent_scheduled: Scheduled,
+    /// How its connection was rated last.
+    pub(crate) quality: Quality,
 }
 
 /// A packet of an up track that waits for the next flush.
@@ -114,6 +120,9 @@ pub(crate) struct UpEntry {
     pub(crate) unbound: u32,
     pub(crate) pending: Vec<Gathered>,
     pub(crate) scheduled: Scheduled,
+    pub(crate) scorer: Scorer,
+    /// Highest spatial layer in the last rated window.
+    pub(crate) top_layer: Option<u8>,
 }
 
 impl UpEntry {
@@ -140,6 +149,8 @@ pub(crate) struct DownEntry {
     pub(crate) transport: TransportIndex,
     pub(crate) kind: MediaKind,
     pub(crate) is_enabled: bool,
+    /// Nothing is sent for want of bandwidth.
+    pub(crate) is_paused: bool,
     /// Most that it may get.
     pub(crate) max_layer: Layer,
     pub(crate) binding: Option<Binding>,
@@ -156,6 +167,7 @@ pub(crate) struct Binding {
     /// By index of `UpEntry::formats`; filled when first needed.
     pub(crate) formats: Vec<Option<SendFormat>>,
     pub(crate) has_reported_codec: bool,
+    pub(crate) scorer: Scorer,
 }
 
 /// All tables.
@@ -196,6 +208,7 @@ impl Tables {
             joined_at: now,
             sent: SentRing::default(),
             sent_scheduled: Scheduled::default(),
+            quality: Quality::Excellent,
         });
         match self.rooms.get_mut(room) {
             Some(room) => room.participants.push(index),
@@ -207,7 +220,13 @@ impl Tables {
 
     fn room_or_insert(&mut self, id: RoomId) -> RoomIndex {
         *self.room_index.entry(id).or_insert_with(|| {
-            self.rooms.insert(Room { id, participants: Vec::new(), nonces: NonceRing::default() })
+            self.rooms.insert(Room {
+                id,
+                participants: Vec::new(),
+                nonces: NonceRing::default(),
+                rated_at: None,
+                rating_scheduled: Scheduled::default(),
+            })
         })
     }
 
@@ -246,6 +265,8 @@ impl Tables {
                 unbound: 0,
                 pending: Vec::new(),
                 scheduled: Scheduled::default(),
+                scorer: Scorer::default(),
+                top_layer: None,
             })
         })
     }
@@ -377,6 +398,7 @@ mod tests {
             transport: 0,
             kind: MediaKind::Video,
             is_enabled: true,
+            is_paused: false,
             max_layer: Layer::MAX,
             binding: None,
         };
@@ -398,6 +420,7 @@ mod tests {
             track: DownTrack::new(config),
             formats: Vec::new(),
             has_reported_codec: false,
+            scorer: Scorer::default(),
         }
     }
 

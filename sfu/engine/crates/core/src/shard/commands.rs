@@ -312,6 +312,7 @@ impl Shard {
             transport,
             kind: wish.kind,
             is_enabled: wish.enabled,
+            is_paused: false,
             max_layer: Layer::MAX,
             binding: None,
         };

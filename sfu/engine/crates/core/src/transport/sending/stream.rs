@@ -13,6 +13,7 @@ use super::header::{ExtensionIds, Hop, Numbers, write_header};
 use super::history::{History, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
+use super::reception::{Received, Reception};
 use super::srtp::{SrtpError, SrtpSession};
 use crate::rtcp::{ReportBlock, SenderReport};
 
@@ -87,6 +88,7 @@ pub(super) struct SendStream {
     packets_at_report: u32,
     resend_seq: u64,
     history: History,
+    reception: Reception,
 }
 
 impl SendStream {
@@ -107,6 +109,7 @@ impl SendStream {
             packets_at_report: 0,
             resend_seq: u64::from(config.first_resend_seq),
             history: History::new(now, config.history_packets),
+            reception: Reception::default(),
         }
     }
 
@@ -170,6 +173,7 @@ impl SendStream {
 
     #[expect(clippy::cast_possible_truncation, reason = "both counts wrap at 32 bits (RFC 3550 §6.4.1)")]
     fn count(&mut self, now: Instant, packet: &OutgoingPacket<'_>) {
+        self.reception.note_sent(packet.seq);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
         self.last = Some((packet.timestamp, packet.captured_at));
@@ -210,12 +214,20 @@ impl SendStream {
 
     /// The peer says how the stream arrives. Gives the round-trip time when it can be told.
     pub(super) fn note_report(&mut self, now: Instant, block: ReportBlock) -> Option<Duration> {
-        self.is_known |= block.ssrc == self.ssrcs.media;
+        if block.ssrc == self.ssrcs.media {
+            self.is_known = true;
+            self.reception.note_report(block);
+        }
         if block.last_report == 0 {
             return None;
         }
         let since = ntp::middle(self.time_of_day.ntp_at(now)).wrapping_sub(block.last_report);
         (Duration::from_secs(u64::from(since)) / 65_536).checked_sub(block.delay)
+    }
+
+    /// How it has arrived since the last call.
+    pub(super) fn take_received(&mut self) -> Received {
+        self.reception.take()
     }
 
     /// When the next report is due.
