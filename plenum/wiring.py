@@ -34,6 +34,7 @@ def room_settings(config: Config) -> RoomSettings:
         region=config.region,
         token_refresh_s=config.plenum.token_refresh_interval,
         update_batch_bytes=room.update_batch_target_size,
+        quality_interval_s=config.plenum.connection_quality_interval,
         dynacast_pause_delay_s=config.video.dynacast_pause_delay,
         speakers=SpeakerSettings(
             update_interval_ms=audio.update_interval,
@@ -82,6 +83,7 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         video_cache_packets=rtc.packet_buffer_size_video,
         audio_active_level=audio.active_level,
         audio_update_interval_ms=audio.update_interval,
+        quality_interval_ms=round(config.plenum.connection_quality_interval * 1000),
         pli_throttle_ms=round(rtc.pli_throttle.low_quality * 1000),
         data_messages_per_s=config.plenum.data_messages_per_s,
         data_bytes_per_s=config.plenum.data_bytes_per_s,

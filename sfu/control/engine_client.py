@@ -30,7 +30,7 @@ from sfu.control.engine_port import (
 from sfu.control.engine_routes import RouteTable
 from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RequestId, RoomId, TransportId, UpTrackId
 from sfu.room import inputs
-from sfu.room.enums import TrackType
+from sfu.room.enums import ConnectionQuality, TrackType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -388,6 +388,14 @@ def _levels(event: _engine.AudioLevels) -> tuple[int, EngineTell]:
     return event.room, inputs.AudioLevelsMeasured(tuple(levels))
 
 
+def _qualities(event: _engine.QualityChanged) -> tuple[int, EngineTell]:
+    ratings = (
+        inputs.QualityRating(ParticipantId(participant), ConnectionQuality[quality.upper()], score)
+        for participant, quality, score in event.changed
+    )
+    return event.room, inputs.QualityChanged(tuple(ratings))
+
+
 def _shard_failed(event: _engine.ShardFailed) -> tuple[int, EngineTell]:
     return 0, ShardFailed(event.shard)
 
@@ -404,5 +412,6 @@ _TRANSLATE: dict[type, Callable[[Any], tuple[int, EngineTell]]] = {
     _engine.DownTrackBound: _bound,
     _engine.DownTrackCodecUnsupported: _unsupported,
     _engine.AudioLevels: _levels,
+    _engine.QualityChanged: _qualities,
     _engine.ShardFailed: _shard_failed,
 }

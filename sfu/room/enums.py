@@ -6,6 +6,7 @@ import enum
 
 __all__ = [
     "AudioFeature",
+    "ConnectionQuality",
     "DisconnectReason",
     "LeaveAction",
     "ParticipantKind",
@@ -45,6 +46,15 @@ class VideoQuality(enum.IntEnum):
     MEDIUM = 1
     HIGH = 2
     OFF = 3
+
+
+class ConnectionQuality(enum.IntEnum):
+    """`livekit.ConnectionQuality`."""
+
+    POOR = 0
+    GOOD = 1
+    EXCELLENT = 2
+    LOST = 3
 
 
 class ParticipantState(enum.IntEnum):

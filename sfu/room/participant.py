@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from auth.grants import Claims
     from sfu.ids import ParticipantId, ParticipantSid, SessionId, TrackSid, TransportId
     from sfu.room.inputs import AddTrack
+    from sfu.room.messages import QualityView
     from sfu.room.publication import Publication
     from sfu.room.session import Session
     from sfu.room.subscription import Subscription
@@ -74,6 +75,8 @@ class Participant:
     queued: dict[str, deque[AddTrack]] = field(default_factory=dict)
     """Announcements that wait for the end of the live publication with the same client id."""
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
+    quality: QualityView | None = None
+    """How its connection is, as told last; `None`: nothing told yet."""
     resume_failure: ResumeFailure | None = None
     """What it asked its next resume to suffer."""
     _version: int = 1

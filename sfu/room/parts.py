@@ -14,6 +14,7 @@ from sfu.room.dynacast import Dynacast
 from sfu.room.membership import Membership
 from sfu.room.permitting import Permitting
 from sfu.room.publishing import Publishing
+from sfu.room.quality import Qualities
 from sfu.room.resuming import Resuming, ResumingParts
 from sfu.room.simulating import Simulating
 from sfu.room.speakers import Speakers
@@ -36,6 +37,7 @@ class Parts:
     membership: Membership
     permitting: Permitting
     speakers: Speakers
+    qualities: Qualities
     dynacast: Dynacast
     resuming: Resuming
     simulating: Simulating
@@ -47,6 +49,7 @@ def assemble(state: RoomState) -> Parts:
     dynacast = Dynacast(state)
     subscribing = Subscribing(state, dynacast)
     speakers = Speakers(state)
+    qualities = Qualities(state)
     publishing = Publishing(state, announcer, subscribing, speakers, dynacast)
     membership = Membership(state, announcer, publishing, subscribing)
     return Parts(
@@ -57,7 +60,8 @@ def assemble(state: RoomState) -> Parts:
         membership=membership,
         permitting=Permitting(state, announcer, publishing, subscribing, membership),
         speakers=speakers,
+        qualities=qualities,
         dynacast=dynacast,
-        resuming=Resuming(state, ResumingParts(announcer, subscribing, speakers, dynacast, membership)),
+        resuming=Resuming(state, ResumingParts(announcer, subscribing, speakers, qualities, dynacast, membership)),
         simulating=Simulating(state, membership),
     )

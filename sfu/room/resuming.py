@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sfu.room.inputs import Resume, SyncState
     from sfu.room.membership import Membership
     from sfu.room.participant import Participant
+    from sfu.room.quality import Qualities
     from sfu.room.speakers import Speakers
     from sfu.room.state import RoomState
     from sfu.room.subscribing import Subscribing
@@ -49,6 +50,7 @@ class ResumingParts:
     announcer: Announcer
     subscribing: Subscribing
     speakers: Speakers
+    qualities: Qualities
     dynacast: Dynacast
     membership: Membership
 
@@ -160,6 +162,7 @@ class Resuming:
         state.send((participant,), RoomUpdate(state.view()))
         self._tell_permissions(participant)
         parts.speakers.tell_returned(participant)
+        parts.qualities.tell_returned(participant)
         parts.dynacast.remind(participant)
         state.refresh_token(participant)
         subscriber = participant.transports.subscriber

@@ -24,12 +24,12 @@ impl EngineConfig {
         signature = (
         *, udp, tcp = Vec::new(), advertised = Vec::new(), advertise_internal = false, ice_lite = true,
         gather_ms = 3.0, socket_buffer_bytes = 8 * 1024 * 1024, video_cache_packets = 300,
-        sctp_buffer_bytes = 2 * 1024 * 1024, audio_active_level = 35, audio_update_interval_ms = 400,
+        sctp_buffer_bytes = 2 * 1024 * 1024, audio_active_level = 35, audio_update_interval_ms = 400, quality_interval_ms = 5000,
         pli_throttle_ms = 500, data_messages_per_s = 1000, data_bytes_per_s = 5_000_000, seed = None
         ),
         text_signature = "(*, udp, tcp=(), advertised=(), advertise_internal=False, ice_lite=True, gather_ms=3.0, \
             socket_buffer_bytes=8388608, video_cache_packets=300, sctp_buffer_bytes=2097152, audio_active_level=35, \
-            audio_update_interval_ms=400, pli_throttle_ms=500, data_messages_per_s=1000, data_bytes_per_s=5000000, \
+            audio_update_interval_ms=400, quality_interval_ms=5000, pli_throttle_ms=500, data_messages_per_s=1000, data_bytes_per_s=5000000, \
             seed=None)"
     )]
     #[expect(clippy::too_many_arguments)] // keyword arguments of Python
@@ -45,6 +45,7 @@ impl EngineConfig {
         sctp_buffer_bytes: usize,
         audio_active_level: u8,
         audio_update_interval_ms: u64,
+        quality_interval_ms: u64,
         pli_throttle_ms: u64,
         data_messages_per_s: u64,
         data_bytes_per_s: u64,
@@ -56,6 +57,8 @@ impl EngineConfig {
         require(audio_active_level <= 127, "audio_active_level", "0 to 127 (-dBov)")?;
         let is_interval = (1..=LONGEST_MS).contains(&audio_update_interval_ms);
         require(is_interval, "audio_update_interval_ms", "1 to 60000")?;
+        let is_interval = (1..=LONGEST_MS).contains(&quality_interval_ms);
+        require(is_interval, "quality_interval_ms", "1 to 60000")?;
         require(pli_throttle_ms <= LONGEST_MS, "pli_throttle_ms", "0 to 60000")?;
         let has_room = sctp_buffer_bytes >= LEAST_SCTP_BUFFER_BYTES;
         require(has_room, "sctp_buffer_bytes", "at least 262144")?;
@@ -71,6 +74,7 @@ impl EngineConfig {
             sctp_buffer_bytes,
             audio_active_level,
             audio_update_interval: Duration::from_millis(audio_update_interval_ms),
+            quality_interval: Duration::from_millis(quality_interval_ms),
             pli_throttle: Duration::from_millis(pli_throttle_ms),
             data_limits: DataLimits {
                 messages_per_s: limit(data_messages_per_s, "data_messages_per_s")?,
