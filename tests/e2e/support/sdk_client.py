@@ -41,6 +41,7 @@ _EVENTS = [
     "participant_permissions_changed",
     "data_received",
     "sip_dtmf_received",
+    "connection_quality_changed",
     "connection_state_changed",
     "connected",
     "disconnected",
