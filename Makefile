@@ -9,6 +9,8 @@ UV := $(BIN)/uv
 STAMPS := .make
 ENGINE := sfu/engine
 PYTEST := $(BIN)/pytest
+# End-to-end tests mostly wait: two processes share them, file by file.
+BESIDE := -n 2 --dist loadfile
 
 RUST_SOURCES := $(shell find $(ENGINE) -path $(ENGINE)/target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
@@ -96,7 +98,7 @@ check: $(STAMPS)/engine $(STAMPS)/dev-packages $(STAMPS)/web-packages
 test: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages $(STAMPS)/netem check
 	cd $(ENGINE) && cargo test --locked --workspace --quiet
 	cd web && npm test --silent
-	$(PYTEST) tests
+	$(PYTEST) $(BESIDE) tests
 
 unit: build $(STAMPS)/dev-packages
 	cd $(ENGINE) && cargo test --locked --workspace --quiet
@@ -106,7 +108,7 @@ sim: build $(STAMPS)/dev-packages
 	$(PYTEST) tests/sim tests/binding
 
 e2e: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages $(STAMPS)/netem
-	$(PYTEST) tests/e2e
+	$(PYTEST) $(BESIDE) tests/e2e
 
 $(STAMPS)/test-packages: Makefile
 	@mkdir -p $(STAMPS)

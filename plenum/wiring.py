@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sfu.control.engine_client import EngineConfig
-from sfu.room.settings import RoomSettings, SpeakerSettings
+from sfu.room.settings import DataSettings, RoomSettings, SpeakerSettings
 from signaling.admission import NameLimits
 from signaling.limits import SignalLimits
 
@@ -36,6 +36,14 @@ def room_settings(config: Config) -> RoomSettings:
         update_batch_bytes=room.update_batch_target_size,
         quality_interval_s=config.plenum.connection_quality_interval,
         dynacast_pause_delay_s=config.video.dynacast_pause_delay,
+        codec_regression_threshold=config.video.codec_regression_threshold,
+        data=DataSettings(
+            tracks_enabled=config.enable_data_tracks,
+            max_custom_encoding_bytes=limit.max_data_track_custom_encoding_length,
+            blobs_enabled=config.enable_participant_data_blob,
+            max_blob_key_bytes=limit.max_data_blob_key_length,
+            max_blobs_bytes=limit.max_data_blobs_size,
+        ),
         speakers=SpeakerSettings(
             update_interval_ms=audio.update_interval,
             min_percentile=audio.min_percentile,
@@ -81,6 +89,7 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         ice_lite=rtc.use_ice_lite,
         gather_ms=rtc.batch_io.max_flush_interval * 1000,
         video_cache_packets=rtc.packet_buffer_size_video,
+        data_track_latency_ms=round(rtc.datachannel_data_track_target_latency * 1000),
         audio_active_level=audio.active_level,
         audio_update_interval_ms=audio.update_interval,
         quality_interval_ms=round(config.plenum.connection_quality_interval * 1000),

@@ -69,6 +69,7 @@ class EngineConfig:
         socket_buffer_bytes: int = 8 * 1024 * 1024,
         video_cache_packets: int = 300,
         sctp_buffer_bytes: int = 2 * 1024 * 1024,
+        data_track_latency_ms: int = 100,
         audio_active_level: int = 35,
         audio_update_interval_ms: int = 400,
         quality_interval_ms: int = 5000,
@@ -89,6 +90,8 @@ class EngineConfig:
             socket_buffer_bytes: `SO_RCVBUF` and `SO_SNDBUF` asked for.
             video_cache_packets: Packets kept for retransmission per sending video stream.
             sctp_buffer_bytes: Unacknowledged data per transport before its data queue grows; at least 256 kB.
+            data_track_latency_ms: About how long a data track's frame may wait for a subscriber, at most a minute;
+                0: for as long as it takes.
             audio_active_level: RFC 6464 level (−dBov) at or below which a packet counts as active.
             audio_update_interval_ms: Interval of `AudioLevels`, at most a minute.
             quality_interval_ms: Length of the windows by which connections are rated, at most a minute.
@@ -159,6 +162,7 @@ class PublishLine:
         mid: str,
         up_track: int,
         codec: str | None = None,
+        codec_only: bool = False,
         dtx: bool = True,
         stereo: bool = False,
         red: bool = True,
@@ -241,11 +245,17 @@ class UpTrackStarted:
 class DownTrackBound:
     @property
     def down_track(self) -> int: ...
+    @property
+    def mime_types(self) -> list[str]:
+        """Codecs that the subscriber takes on that line, in no order, without RTX."""
 
 @final
 class DownTrackCodecUnsupported:
     @property
     def down_track(self) -> int: ...
+    @property
+    def up_track(self) -> int:
+        """Which it was fed by."""
 
 @final
 class AudioLevels:
@@ -391,7 +401,27 @@ class Engine:
     def set_down_track_layers(self, down_track: int, max_spatial: int, max_temporal: int) -> None:
         """Limits what a subscription gets (everything at first); simulcast streams are spatial layers."""
 
+    def move_down_track(self, down_track: int, up_track: int) -> None:
+        """Feeds a down track by another up track (another codec), published or not yet, without negotiation."""
+
     def remove_down_track(self, down_track: int) -> None: ...
+    def add_data_up_track(self, data_up_track: int, participant: int, handle: int) -> None:
+        """Forwards what the participant sends on `_data_track` under `handle`, its own name for the track."""
+
+    def close_data_up_track(self, data_up_track: int) -> None: ...
+    def add_data_down_track(
+        self,
+        data_down_track: int,
+        data_up_track: int,
+        participant: int,
+        handle: int,
+        *,
+        frames_per_s: int | None = None,
+    ) -> None:
+        """Forwards a data track to a participant, whose packets name it `handle`; `frames_per_s`: at most so many."""
+
+    def set_data_down_track_rate(self, data_down_track: int, frames_per_s: int | None) -> None: ...
+    def remove_data_down_track(self, data_down_track: int) -> None: ...
     def send_data(
         self, room: int, kind: _DataKind, payload: bytes, destinations: Sequence[int] | None = None
     ) -> None: ...

@@ -44,6 +44,8 @@ class JoinWish:
     client: ClientDescription
     single_peer_connection: bool
     auto_subscribe: bool
+    auto_subscribe_data: bool = False
+    """The same for data tracks; both paths take silence for no."""
     adaptive_stream: bool = False
     reconnect: bool = False
     participant_sid: str = ""
@@ -87,6 +89,7 @@ def parse_query(query: Mapping[str, str], *, address: str, user_agent: str, stri
         client=describe_client(said, user_agent),
         single_peer_connection=False,
         auto_subscribe=not auto_subscribe or auto_subscribe in _TRUE,
+        auto_subscribe_data=query.get("auto_subscribe_data_track", "") in _TRUE,
         adaptive_stream=query.get("adaptive_stream", "") in _TRUE,
         reconnect=query.get("reconnect", "") in _TRUE,
         participant_sid=query.get("sid", ""),
@@ -123,6 +126,7 @@ def parse_join_request(text: str, *, address: str, user_agent: str) -> JoinWish:
         single_peer_connection=True,
         # Absent means false here, for every setting: clients of this path say what they want.
         auto_subscribe=settings.auto_subscribe,
+        auto_subscribe_data=settings.auto_subscribe_data_track,
         adaptive_stream=settings.adaptive_stream,
         reconnect=request.reconnect,
         participant_sid=request.participant_sid,

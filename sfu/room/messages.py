@@ -23,11 +23,17 @@ if TYPE_CHECKING:
         SubscriptionError,
         VideoQuality,
     )
-    from sfu.room.views import ParticipantView, RoomView, TrackView
+    from sfu.room.views import BlobKeyView, DataTrackView, ParticipantView, RoomView, TrackView
 
 __all__ = [
     "Answer",
     "ConnectionQualityUpdate",
+    "DataBlobFound",
+    "DataBlobStored",
+    "DataTrackHandle",
+    "DataTrackHandles",
+    "DataTrackPublished",
+    "DataTrackUnpublished",
     "Joined",
     "Leave",
     "MediaSectionsRequirement",
@@ -279,6 +285,53 @@ class PongResponse:
     timestamp_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class DataTrackPublished:
+    """`publish_data_track_response`."""
+
+    track: DataTrackView
+
+
+@dataclass(frozen=True, slots=True)
+class DataTrackUnpublished:
+    """`unpublish_data_track_response`: the client asked for it, or the server did it by itself."""
+
+    track: DataTrackView
+
+
+@dataclass(frozen=True, slots=True)
+class DataTrackHandle:
+    """Which data track a handle stands for at a subscriber."""
+
+    publisher_identity: str
+    publisher_sid: ParticipantSid
+    track_sid: TrackSid
+
+
+@dataclass(frozen=True, slots=True)
+class DataTrackHandles:
+    """`data_track_subscriber_handles`: all of the subscriber's handles."""
+
+    handles: Mapping[int, DataTrackHandle]
+
+
+@dataclass(frozen=True, slots=True)
+class DataBlobStored:
+    """`store_data_blob_response`."""
+
+    request_id: int
+    key: BlobKeyView
+
+
+@dataclass(frozen=True, slots=True)
+class DataBlobFound:
+    """`get_data_blob_response`."""
+
+    request_id: int
+    key: BlobKeyView
+    contents: bytes
+
+
 Message = (
     Joined
     | Reconnected
@@ -300,6 +353,11 @@ Message = (
     | RequestResponse
     | RefreshedToken
     | MediaSectionsRequirement
+    | DataTrackPublished
+    | DataTrackUnpublished
+    | DataTrackHandles
+    | DataBlobStored
+    | DataBlobFound
     | Pong
     | PongResponse
 )

@@ -5,6 +5,7 @@ Owns the participant's state and its `ParticipantInfo`. Never sends and never re
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
     from auth.grants import Claims
     from sfu.ids import ParticipantId, ParticipantSid, SessionId, TrackSid, TransportId
+    from sfu.room.data_publication import DataPublication, DataSubscription
     from sfu.room.inputs import AddTrack
     from sfu.room.messages import QualityView
     from sfu.room.publication import Publication
     from sfu.room.session import Session
     from sfu.room.subscription import Subscription
+    from sfu.room.views import BlobKeyView
 
 __all__ = ["Participant", "Transports"]
 
@@ -60,6 +63,7 @@ class Participant:
     region: str = ""
     kind_details: tuple[int, ...] = ()
     auto_subscribe: bool = True
+    auto_subscribe_data: bool = False
     adaptive_stream: bool = False
     """It tells the size in which it shows each track; until then it gets the smallest."""
     single_peer_connection: bool = False
@@ -77,6 +81,15 @@ class Participant:
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
     quality: QualityView | None = None
     """How its connection is, as told last; `None`: nothing told yet."""
+    decodes: frozenset[str] | None = None
+    """Video codecs (MIME types) that it offers to take; `None`: not known (yet), as in dual mode."""
+    data_publications: dict[TrackSid, DataPublication] = field(default_factory=dict)
+    data_subscriptions: dict[TrackSid, DataSubscription] = field(default_factory=dict)
+    last_data_handle: int = field(default_factory=lambda: secrets.randbelow(256))
+    """The next subscription of a data track gets the next one that is free."""
+    was_told_handles: bool = False
+    """It knows of handles, though perhaps of none any more."""
+    data_blobs: dict[BlobKeyView, bytes] = field(default_factory=dict)
     resume_failure: ResumeFailure | None = None
     """What it asked its next resume to suffer."""
     _version: int = 1
@@ -129,6 +142,7 @@ class Participant:
                 metadata=self.metadata,
                 attributes=dict(self.attributes),
                 tracks=tuple(publication.view for publication in self.publications.values()),
+                data_tracks=tuple(publication.view for publication in self.data_publications.values()),
                 permission=self.permission,
                 joined_at_ms=self.joined_at_ms,
                 region=self.region,

@@ -6,8 +6,14 @@ Owns the values that are fixed when a room is made. Never reads a configuration 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Now", "RoomSettings", "SpeakerSettings"]
+from sfu.room.permissions import utf8_bytes
+
+if TYPE_CHECKING:
+    from sfu.room.views import EncodingView
+
+__all__ = ["DataSettings", "Now", "RoomSettings", "SpeakerSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,31 @@ class SpeakerSettings:
     """Share of the window, in percent, that must be active."""
     smooth_intervals: int = 2
     """Windows over which the level is smoothed; 0 and 1: not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings:
+    """Data tracks and data blobs (protocol.md §2.11). Zero means no limit for what the configuration can set."""
+
+    tracks_enabled: bool = True
+    max_tracks: int = 256
+    """Of one participant: each is told to everybody with every change of the participant."""
+    max_custom_encoding_bytes: int = 32
+    blobs_enabled: bool = False
+    max_blob_key_bytes: int = 256
+    max_blobs_bytes: int = 64_000
+    """Keys and contents of one participant's blobs together."""
+
+    def takes_encoding(self, encoding: EncodingView | None) -> bool:
+        """Whether an encoding's own name, if it has one, is of a length that is allowed."""
+        if encoding is None or encoding.custom is None:
+            return True
+        length = utf8_bytes(encoding.custom)
+        return length > 0 and not 0 < self.max_custom_encoding_bytes < length
+
+    def takes_blob_key(self, length: int) -> bool:
+        """Whether a key of so many bytes is allowed."""
+        return length > 0 and not 0 < self.max_blob_key_bytes < length
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +118,8 @@ class RoomSettings:
     """Length of the windows by which connections are rated."""
     dynacast_pause_delay_s: float = 5.0
     """Wait before a publisher hears that a layer is watched no more."""
+    codec_regression_threshold: int = 5
+    """With fewer participants than that a publisher's choice of regression is taken; 0: with any number."""
     resume_wait_s: float = 1.0
     """How long a client that came back waits for the engine to say what arrived from it."""
     unnoticed_loss_s: float = 30.0
@@ -96,3 +129,4 @@ class RoomSettings:
     max_unknown_tracks: int = 512
     """Unknown tracks that one participant may desire at once."""
     speakers: SpeakerSettings = SpeakerSettings()
+    data: DataSettings = DataSettings()

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from livekit import rtc
 
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
@@ -16,6 +17,8 @@ from tests.e2e.support.sdk_client import sdk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.alone
 
 FPS = 20
 RATE_HZ = 48_000

@@ -7,7 +7,10 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
-use plenum_core::data::{DataQueue, Envelope, NonceRing, Pushed, SequenceFilter, restamp, wrap_raw};
+use plenum_core::data::{
+    ChannelPace, DataQueue, Envelope, FrameGate, NonceRing, Pushed, SequenceFilter, TrackHeader, restamp,
+    set_handle, wrap_raw,
+};
 use plenum_core::downtrack::{DownTrack, DownTrackConfig, LayerFacts, Packet};
 use plenum_core::layers::{MAX_STREAMS, StreamIndex, StreamSet};
 use plenum_core::rtcp::{Feedback, read_feedback};
@@ -22,8 +25,8 @@ use plenum_core::sdp::{
 };
 use plenum_core::uptrack::{UpTrack, UpTrackConfig};
 use plenum_core::{
-    Carrier, DataKind, DataProfile, Datagram, LocalCandidate, MediaKind, PublishLine, Shard, ShardConfig,
-    TimeOfDay, UpTrackId,
+    Carrier, DataKind, DataProfile, Datagram, DropReason, LocalCandidate, MediaKind, PublishLine, Shard,
+    ShardConfig, TimeOfDay, UpTrackId,
 };
 use str0m::Rtc;
 use str0m::change::{SdpAnswer, SdpOffer};
@@ -40,6 +43,8 @@ pub const TARGETS: &[Target] = &[
     ("dependency_descriptor", dependency_descriptor),
     ("data_packet", data_packet),
     ("data_queue", data_queue),
+    ("data_track", data_track),
+    ("data_pace", data_pace),
     ("sdp_offer", sdp_offer),
     ("sdp_negotiation", sdp_negotiation),
     ("sdp_answer", sdp_answer),
@@ -171,6 +176,70 @@ pub fn data_queue(input: &[u8]) {
             (queue.is_empty(), queue.front().map(|front| &**front)),
             (model.is_empty(), model.front().map(|front| &**front))
         );
+    }
+}
+
+/// A data track packet keeps all but its handle, and a frame passes or falls as a whole whatever its packets say.
+///
+/// The first byte is the rate, the second how often the channel refuses; then one packet for each 16 bytes.
+pub fn data_track(input: &[u8]) {
+    if let Ok(header) = TrackHeader::parse(input) {
+        let mut rewritten = input.to_vec();
+        set_handle(&mut rewritten, !header.handle | 1);
+        let renamed = TrackHeader { handle: !header.handle | 1, ..header };
+        assert_eq!(TrackHeader::parse(&rewritten), Ok(renamed));
+        set_handle(&mut rewritten, header.handle);
+        assert_eq!(rewritten, input);
+    }
+    let [rate, refusals, packets @ ..] = input else { return };
+    let mut gate = FrameGate::new(Some(u32::from(*rate)));
+    let mut now = Instant::now();
+    let mut last: Option<(u16, bool)> = None;
+    for packet in packets.chunks(16) {
+        let Ok(header) = TrackHeader::parse(packet) else { continue };
+        now += Duration::from_millis(u64::from(header.handle & 0xff));
+        let mut was_asked = false;
+        let passes = gate
+            .admit(now, &header, || {
+                was_asked = true;
+                if header.frame % 256 < u16::from(*refusals) {
+                    Err(DropReason::DataTrackCongested)
+                } else {
+                    Ok(())
+                }
+            })
+            .is_ok();
+        if let Some((frame, passed)) = last
+            && frame == header.frame
+            && !header.starts_frame
+        {
+            assert_eq!((passes, was_asked), (passed, false), "half a frame");
+        }
+        last = Some((header.frame, passes));
+    }
+}
+
+/// The pace of a channel counts what is held as it is, whatever is said, and a channel that holds nothing takes a frame.
+pub fn data_pace(input: &[u8]) {
+    let mut now = Instant::now();
+    let mut pace = ChannelPace::new(now, Duration::from_millis(100));
+    let mut held = std::collections::VecDeque::new();
+    for step in input.chunks_exact(3) {
+        let [what, amount, pause] = [step[0], step[1], step[2]].map(usize::from);
+        now += Duration::from_millis((pause * pause) as u64);
+        if what & 1 == 0 {
+            let bytes = amount << (what & 6);
+            if pace.may_begin(bytes) {
+                pace.note_written(now, bytes);
+                held.push_back(bytes);
+            } else {
+                assert!(pace.held_bytes() > 0, "a frame was refused by an idle channel");
+            }
+        } else {
+            held.drain(..amount.min(held.len()));
+            pace.note_held(now, if amount == 255 { usize::MAX } else { held.iter().sum() });
+            assert!(pace.held_bytes() >= held.iter().sum::<usize>() as u64);
+        }
     }
 }
 
@@ -311,6 +380,7 @@ pub fn sdp_finish(input: &[u8]) {
         mid: "0".into(),
         up_track: UpTrackId(1),
         codec: Some("video/H264".into()),
+        codec_only: input.len().is_multiple_of(2),
         dtx: true,
         stereo: true,
         red: false,

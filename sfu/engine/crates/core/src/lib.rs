@@ -44,7 +44,9 @@ pub use command::{Command, DataKind, DataProfile, MediaKind, PublishLine, Transp
 pub use data::DataLimits;
 pub use drop_reason::DropReason;
 pub use event::{AudioLevel, Event, LogLevel, ParticipantQuality, TransportFailure};
-pub use ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
+pub use ids::{
+    DataDownTrackId, DataUpTrackId, DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId,
+};
 pub use input::{Carrier, Datagram};
 pub use output::{Path, Transmit, Transmits};
 pub use quality::Quality;

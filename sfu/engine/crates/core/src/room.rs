@@ -7,6 +7,8 @@
 //! Up tracks and down tracks meet here and nowhere else. The fan-out walks `UpEntry::links`, which holds slab indices,
 //! so the packet path hashes nothing of ours.
 
+mod data_tracks;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +28,7 @@ use crate::rtp::dependency::Layer;
 use crate::timer::Scheduled;
 use crate::transport::{DescriptorBytes, DownIndex, Format, SendFormat, SendIndex, UpIndex};
 use crate::uptrack::{AudioWindow, UpTrack};
+use data_tracks::DataTracks;
 
 /// Index of a room in its shard.
 pub(crate) type RoomIndex = usize;
@@ -177,6 +180,7 @@ pub(crate) struct Tables {
     pub(crate) participants: Slab<Participant>,
     pub(crate) ups: Slab<UpEntry>,
     pub(crate) downs: Slab<DownEntry>,
+    pub(crate) data_tracks: DataTracks,
     pub(crate) room_index: FxHashMap<RoomId, RoomIndex>,
     pub(crate) participant_index: FxHashMap<ParticipantId, ParticipantIndex>,
     pub(crate) up_index: FxHashMap<UpTrackId, UpIndex>,
@@ -234,6 +238,7 @@ impl Tables {
     pub(crate) fn remove_participant(&mut self, index: ParticipantIndex) {
         let Some(participant) = self.participants.try_remove(index) else { return };
         self.participant_index.remove(&participant.id);
+        self.data_tracks.forget_participant(index);
         let Some(room) = self.rooms.get_mut(participant.room) else {
             return self.note_slip("participant without room");
         };
@@ -318,23 +323,53 @@ impl Tables {
         }
     }
 
+    /// Feeds a down track by another up track from now on; its line and its numbers go on.
+    pub(crate) fn move_down(&mut self, index: DownIndex, to: UpIndex) {
+        let Some(down) = self.downs.get_mut(index) else { return };
+        if down.up == to || !self.ups.contains(to) {
+            return;
+        }
+        let from = std::mem::replace(&mut down.up, to);
+        let link = Link { down: index, transport: down.transport };
+        let is_bound = down.binding.is_some();
+        if let Some(binding) = &mut down.binding {
+            binding.formats.clear();
+            binding.has_reported_codec = false;
+            binding.track.restart();
+        }
+        if let Some(up) = self.ups.get_mut(to) {
+            up.downs.push(index);
+            if is_bound {
+                up.links.push(link);
+            } else {
+                up.unbound += 1;
+            }
+        }
+        self.leave_up(from, index, is_bound);
+    }
+
+    /// Takes a down track off the lists of an up track, which goes with the last one when it was never published.
+    fn leave_up(&mut self, from: UpIndex, index: DownIndex, is_bound: bool) {
+        let Some(up) = self.ups.get_mut(from) else {
+            return self.note_slip("down track removed from no up track");
+        };
+        up.downs.retain(|other| *other != index);
+        up.links.retain(|link| link.down != index);
+        let was_counted = is_bound || up.take_unbound();
+        if up.origin.is_none() && up.downs.is_empty() {
+            self.remove_up(from);
+        }
+        if !was_counted {
+            self.note_slip("up track with too few waiting down tracks");
+        }
+    }
+
     /// Forgets a down track, and a never published up track with its last one.
     pub(crate) fn remove_down(&mut self, index: DownIndex) -> Option<DownEntry> {
         self.unbind_down(index);
         let down = self.downs.try_remove(index)?;
         self.down_index.remove(&down.id);
-        let Some(up) = self.ups.get_mut(down.up) else {
-            self.note_slip("down track removed from no up track");
-            return Some(down);
-        };
-        up.downs.retain(|other| *other != index);
-        let was_counted = up.take_unbound();
-        if up.origin.is_none() && up.downs.is_empty() {
-            self.remove_up(down.up);
-        }
-        if !was_counted {
-            self.note_slip("up track with too few waiting down tracks");
-        }
+        self.leave_up(down.up, index, false);
         Some(down)
     }
 
@@ -374,6 +409,7 @@ impl Tables {
             && self.participants.is_empty()
             && self.ups.is_empty()
             && self.downs.is_empty()
+            && self.data_tracks.is_empty()
             && self.room_index.is_empty()
             && self.participant_index.is_empty()
             && self.up_index.is_empty()

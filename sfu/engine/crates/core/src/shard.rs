@@ -6,6 +6,7 @@
 
 mod commands;
 mod data;
+mod data_tracks;
 mod fanout;
 mod media;
 mod rating;
@@ -94,6 +95,8 @@ pub struct Shard {
     transmits: Transmits,
     events: VecDeque<Event>,
     signals: Vec<(TransportIndex, Signal)>,
+    /// The data track packet that is being forwarded, with the present subscriber's handle.
+    track_packet: Vec<u8>,
 }
 
 impl Shard {
@@ -121,6 +124,7 @@ impl Shard {
             transmits: Transmits::default(),
             events: VecDeque::new(),
             signals: Vec::new(),
+            track_packet: Vec::new(),
         }
     }
 

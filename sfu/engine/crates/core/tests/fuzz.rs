@@ -87,6 +87,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             unhex("16feff0000000000000000005a0100004e"),
             unhex("80e00001000000010000000112345678"),
         ],
+        "data_track" => vec![
+            unhex("180001020003000400000005aabb"),
+            unhex("1c00000100000001000000050001010a50415f313233343536373800"),
+            unhex(&format!("1e05{}", "18000014000000010000000500000000".repeat(20))),
+        ],
         "rtcp" => [
             "81c900070000000900000005010000050000004d000000031234567800018000",
             "81cd0003000000090000000500078001",
@@ -236,6 +241,8 @@ replays! {
     fuzz_dependency_descriptor => "dependency_descriptor",
     fuzz_data_packet => "data_packet",
     fuzz_data_queue => "data_queue",
+    fuzz_data_track => "data_track",
+    fuzz_data_pace => "data_pace",
     fuzz_sdp_offer => "sdp_offer",
     fuzz_sdp_negotiation => "sdp_negotiation",
     fuzz_sdp_answer => "sdp_answer",

@@ -58,6 +58,8 @@ pub struct EngineConfig {
     pub video_cache_packets: usize,
     /// Unacknowledged data per transport before its data queue grows.
     pub sctp_buffer_bytes: usize,
+    /// About how long a data track's packet may wait for a subscriber; zero: for as long as it takes.
+    pub data_track_latency: Duration,
     /// RFC 6464 level (−dBov) at or below which a packet counts as active.
     pub audio_active_level: u8,
     /// Interval of `Event::AudioLevels`.
@@ -90,6 +92,7 @@ impl Default for EngineConfig {
             socket_buffer_bytes: 8 * 1024 * 1024,
             video_cache_packets: 300,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            data_track_latency: Duration::from_millis(100),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
             quality_interval: Duration::from_secs(5),

@@ -193,6 +193,7 @@ fn transport_options(
         ice_lite: config.ice_lite,
         video_cache_packets: config.video_cache_packets,
         sctp_buffer_bytes: config.sctp_buffer_bytes,
+        data_track_latency: config.data_track_latency,
         codecs: CodecPolicy::default(),
         certificate: Certificate::generate()?,
     })

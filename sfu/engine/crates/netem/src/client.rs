@@ -126,7 +126,8 @@ impl PeerConnection {
             .clear_codecs()
             .enable_opus(true, true)
             .enable_vp8(true)
-            .enable_h264(true);
+            .enable_h264(true)
+            .enable_h265(true);
         let extensions = builder.extension_map();
         extensions.set(6, str0m::rtp::Extension::AbsoluteCaptureTime);
         let mut rtc = builder.build(now);

@@ -122,6 +122,7 @@ impl World {
             ice_lite: config.ice_lite,
             video_cache_packets: 300,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
+            data_track_latency: Duration::from_millis(100),
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().expect("a certificate"),
         };
@@ -278,6 +279,7 @@ impl World {
                     mid: line.mid.as_str().into(),
                     up_track,
                     codec: None,
+                    codec_only: false,
                     dtx: true,
                     stereo: false,
                     red: true,
@@ -311,6 +313,19 @@ impl World {
         payload: &[u8],
     ) {
         let payload_type = self.clients[client.0].publisher().payload_type(str0m::format::Codec::Vp8);
+        self.send(client, line, rid, payload_type, timestamp, payload);
+    }
+
+    /// Sends one packet of H.265 video on a client's line.
+    pub fn send_h265(
+        &mut self,
+        client: ClientId,
+        line: usize,
+        rid: Option<&str>,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
+        let payload_type = self.clients[client.0].publisher().payload_type(str0m::format::Codec::H265);
         self.send(client, line, rid, payload_type, timestamp, payload);
     }
 

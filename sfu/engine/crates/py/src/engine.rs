@@ -210,8 +210,60 @@ impl Engine {
         self.submit(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal })
     }
 
+    fn move_down_track(&self, down_track: u64, up_track: u64) -> Result<(), BindingError> {
+        self.submit(Command::MoveDownTrack { down_track: down_track.into(), up_track: up_track.into() })
+    }
+
     fn remove_down_track(&self, down_track: u64) -> Result<(), BindingError> {
         self.submit(Command::RemoveDownTrack { down_track: down_track.into() })
+    }
+
+    fn add_data_up_track(
+        &self,
+        data_up_track: u64,
+        participant: u64,
+        handle: u16,
+    ) -> Result<(), BindingError> {
+        self.submit(Command::AddDataUpTrack {
+            data_up_track: data_up_track.into(),
+            participant: participant.into(),
+            handle,
+        })
+    }
+
+    fn close_data_up_track(&self, data_up_track: u64) -> Result<(), BindingError> {
+        self.submit(Command::CloseDataUpTrack { data_up_track: data_up_track.into() })
+    }
+
+    #[pyo3(signature = (data_down_track, data_up_track, participant, handle, *, frames_per_s = None))]
+    fn add_data_down_track(
+        &self,
+        data_down_track: u64,
+        data_up_track: u64,
+        participant: u64,
+        handle: u16,
+        frames_per_s: Option<u32>,
+    ) -> Result<(), BindingError> {
+        self.submit(Command::AddDataDownTrack {
+            data_down_track: data_down_track.into(),
+            data_up_track: data_up_track.into(),
+            participant: participant.into(),
+            handle,
+            frames_per_s,
+        })
+    }
+
+    fn set_data_down_track_rate(
+        &self,
+        data_down_track: u64,
+        frames_per_s: Option<u32>,
+    ) -> Result<(), BindingError> {
+        let data_down_track = data_down_track.into();
+        self.submit(Command::SetDataDownTrackRate { data_down_track, frames_per_s })
+    }
+
+    fn remove_data_down_track(&self, data_down_track: u64) -> Result<(), BindingError> {
+        self.submit(Command::RemoveDataDownTrack { data_down_track: data_down_track.into() })
     }
 
     #[pyo3(signature = (room, kind, payload, destinations = None))]

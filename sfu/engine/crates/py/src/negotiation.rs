@@ -78,13 +78,14 @@ impl PublishLine {
 impl PublishLine {
     #[new]
     #[pyo3(signature = (
-        *, mid, up_track, codec = None, dtx = true, stereo = false, red = true, speaker = false, muted = false
+        *, mid, up_track, codec = None, codec_only = false, dtx = true, stereo = false, red = true, speaker = false, muted = false
     ))]
     #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keyword arguments of Python
     fn new(
         mid: String,
         up_track: u64,
         codec: Option<String>,
+        codec_only: bool,
         dtx: bool,
         stereo: bool,
         red: bool,
@@ -95,6 +96,7 @@ impl PublishLine {
             mid: mid.into(),
             up_track: UpTrackId(up_track),
             codec: codec.map(String::into_boxed_str),
+            codec_only,
             dtx,
             stereo,
             red,

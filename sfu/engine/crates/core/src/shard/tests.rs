@@ -32,6 +32,7 @@ fn options() -> TransportOptions {
         ice_lite: true,
         video_cache_packets: 10,
         sctp_buffer_bytes: 100_000,
+        data_track_latency: Duration::ZERO,
         codecs: CodecPolicy::default(),
         certificate: Certificate::generate().unwrap(),
     }
@@ -71,6 +72,7 @@ fn every_command(now: Instant) -> Vec<Command> {
         mid,
         up_track: UpTrackId(1),
         codec: None,
+        codec_only: false,
         dtx: true,
         stereo: false,
         red: true,

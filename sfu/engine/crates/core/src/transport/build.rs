@@ -44,6 +44,8 @@ pub struct TransportOptions {
     pub video_cache_packets: usize,
     /// Unacknowledged data per transport before its data queue grows.
     pub sctp_buffer_bytes: usize,
+    /// About how long a data track's packet may wait for a subscriber; zero: for as long as it takes.
+    pub data_track_latency: Duration,
     /// Codecs of the room.
     pub codecs: CodecPolicy,
     /// The process's certificate.
