@@ -46,6 +46,9 @@ class Plenum(Section):
         "Data that one participant may send a second, bytes, averaged over two seconds; messages to more than eight "
         "receivers count several times. Above it the sender is slowed down, and nothing reliable is lost. 0: no limit.",
     )
+    answer_timeout: Duration = key(
+        "15s", "How long a connected client may take to answer an offer; then it is told to begin anew."
+    )
     token_refresh_interval: Duration = key("5m", "Time between fresh tokens sent to connected clients.")
     connection_quality_interval: Annotated[Duration, Field(ge=0.5, le=60)] = key(
         "5s", "Length of the windows by which connections are rated and clients told; 500ms to 1m."

@@ -217,6 +217,7 @@ class EngineClient:
     def open_transport(self, room: RoomId, effect: OpenTransport) -> None:
         """See `EnginePort`."""
         self._routes.adopt(effect.transport, effect.participant)
+        delay = effect.playout_delay
         self._commands.submit(
             self._engine.open_transport,
             effect.participant,
@@ -224,6 +225,8 @@ class EngineClient:
             effect.role,
             mime_types=effect.mime_types,
             tcp_only=effect.tcp_only and bool(self._engine.tcp_addresses),
+            ice_lite=False if effect.full_ice else None,
+            playout_delay_ms=None if delay is None else (delay.min_ms, delay.max_ms),
         )
 
     def close_transport(self, transport: TransportId) -> None:
@@ -284,6 +287,7 @@ class EngineClient:
             track_sid=effect.track_sid,
             stereo=effect.stereo,
             enabled=effect.enabled,
+            strip_trailer=effect.strip_trailer,
         )
 
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:

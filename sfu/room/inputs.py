@@ -151,6 +151,8 @@ class Join:
     auto_subscribe_data: bool = False
     """The same for data tracks."""
     adaptive_stream: bool = False
+    full_ice: bool = False
+    """`disable_ice_lite`"""
     metadata: str = ""
     """Overrides the token's when not empty; the signalling edge has checked that it may."""
     attributes: Mapping[str, str] = field(default_factory=dict)

@@ -67,6 +67,8 @@ class Participant:
     adaptive_stream: bool = False
     """It tells the size in which it shows each track; until then it gets the smallest."""
     single_peer_connection: bool = False
+    full_ice: bool = False
+    """It wants no ICE-lite agent."""
     state: ParticipantState = ParticipantState.JOINED
     is_publisher: bool = False
     was_active: bool = False

@@ -53,5 +53,5 @@ pub use quality::Quality;
 pub use shard::{Shard, ShardConfig};
 pub use stats::{Counters, RatingCounts};
 pub use transport::{
-    Certificate, CertificateError, LocalCandidate, TimeOfDay, TransportOptions, TransportSeed,
+    Certificate, CertificateError, LocalCandidate, PlayoutLimits, TimeOfDay, TransportOptions, TransportSeed,
 };

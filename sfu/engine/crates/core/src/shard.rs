@@ -31,6 +31,7 @@ use crate::room::{ParticipantIndex, RoomIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
 use crate::transport::{Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
+use crate::uptrack::PliThrottle;
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
 const FLUSH_ROUNDS: usize = 3;
@@ -51,7 +52,7 @@ pub struct ShardConfig {
     /// Length of the windows by which connections are rated.
     pub quality_interval: Duration,
     /// Least time between two key-frame requests for one stream.
-    pub pli_throttle: Duration,
+    pub pli_throttle: PliThrottle,
     /// The time of day, for reports to peers.
     pub time_of_day: TimeOfDay,
     /// What each participant may send in data.

@@ -13,6 +13,7 @@ use super::header::{ExtensionIds, Hop, Numbers, write_header};
 use super::history::{History, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
+use super::playout::{PlayoutDelay, PlayoutLimits};
 use super::reception::{Received, Reception};
 use super::srtp::{SrtpError, SrtpSession};
 use crate::rtcp::{ReportBlock, SenderReport};
@@ -64,6 +65,8 @@ pub(super) struct StreamConfig {
     pub(super) history_packets: usize,
     pub(super) clock_rate_hz: u32,
     pub(super) time_of_day: TimeOfDay,
+    /// Limits of the delay at which the peer is asked to play it; `None`: it is not asked.
+    pub(super) playout: Option<PlayoutLimits>,
     /// First extended sequence number of the retransmissions (random).
     pub(super) first_resend_seq: u16,
 }
@@ -87,6 +90,7 @@ pub(super) struct SendStream {
     reports: u32,
     packets_at_report: u32,
     resend_seq: u64,
+    playout: Option<PlayoutDelay>,
     history: History,
     reception: Reception,
 }
@@ -108,6 +112,7 @@ impl SendStream {
             reports: 0,
             packets_at_report: 0,
             resend_seq: u64::from(config.first_resend_seq),
+            playout: config.playout.map(|limits| PlayoutDelay::new(now, limits)),
             history: History::new(now, config.history_packets),
             reception: Reception::default(),
         }
@@ -139,7 +144,8 @@ impl SendStream {
         out: &mut Vec<u8>,
         packet: &OutgoingPacket<'_>,
     ) -> Result<(), SrtpError> {
-        let elements = self.ids.elements(packet.values, packet.descriptor);
+        let playout_delay = self.playout.as_mut().and_then(|delay| delay.value_for(packet.seq));
+        let elements = self.ids.elements(packet.values, playout_delay, packet.descriptor);
         let numbers = Numbers {
             payload_type: packet.payload_type,
             marker: packet.marker,
@@ -217,6 +223,10 @@ impl SendStream {
         if block.ssrc == self.ssrcs.media {
             self.is_known = true;
             self.reception.note_report(block);
+            if let Some(playout) = &mut self.playout {
+                let jitter = Duration::from_secs(block.jitter.into()) / self.clock_rate_hz.max(1);
+                playout.note_report(now, block.highest_seq, jitter);
+            }
         }
         if block.last_report == 0 {
             return None;
