@@ -57,8 +57,8 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
     wish = read(wrap(request, packed=packed, padded=padded))
     assert wish.single_peer_connection
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (True, True, False)
-    assert wish.auto_subscribe_data
     assert wish.disable_ice_lite
+    assert wish.auto_subscribe_data
     assert (wish.metadata, dict(wish.attributes)) == ("m", {"a": "1"})
     assert [track.cid for track in wish.add_tracks] == ["c"]
     assert wish.offer is not None
@@ -128,8 +128,8 @@ def test_parameters_of_the_older_path() -> None:
     )
     assert not wish.single_peer_connection
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (False, True, True)
-    assert wish.auto_subscribe_data
     assert wish.disable_ice_lite
+    assert wish.auto_subscribe_data
     assert (wish.publish, dict(wish.attributes)) == ("screen", {"a": "ü"})
     assert (wish.client.sdk, wish.client.protocol, wish.client.capabilities) == ("swift", 16, (1,))
 
