@@ -363,6 +363,7 @@ def _offered(line: _engine.OfferedMedia) -> inputs.OfferedMedia:
         track_id=line.track_id,
         rids=tuple(line.rids),
         mime_types=tuple(line.mime_types),
+        receives=line.direction in {"recvonly", "sendrecv"},
     )
 
 

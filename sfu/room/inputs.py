@@ -237,6 +237,8 @@ class OfferedMedia:
     track_id: str = ""
     rids: tuple[str, ...] = ()
     mime_types: tuple[str, ...] = ()
+    receives: bool = False
+    """`recvonly` or `sendrecv`."""
 
 
 @dataclass(frozen=True, slots=True)

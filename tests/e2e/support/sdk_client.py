@@ -40,6 +40,8 @@ _EVENTS = [
     "participant_attributes_changed",
     "participant_permissions_changed",
     "data_received",
+    "data_track_published",
+    "data_track_unpublished",
     "sip_dtmf_received",
     "connection_state_changed",
     "connected",
