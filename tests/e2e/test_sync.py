@@ -127,7 +127,7 @@ async def _switch(client: SdkClient, journal: Journal) -> None:
 
 @pytest.mark.parametrize("switching", [False, True], ids=["one layer", "switching layers"])
 async def test_a_flash_and_a_beep_arrive_together(endpoint: Endpoint, path: JoinPath, *, switching: bool) -> None:
-    """Each flash has its beep within 200 ms of it, before or after; VID11: within 400 when layers change behind each."""
+    """Each flash has its beep within 200 ms, before or after; VID11: within 400 when layers change behind each."""
     room = unique("sync")
     async with (
         sdk(endpoint, "alice", room, path) as alice,
