@@ -43,6 +43,7 @@ _EVENTS = [
     "data_track_published",
     "data_track_unpublished",
     "sip_dtmf_received",
+    "connection_quality_changed",
     "connection_state_changed",
     "connected",
     "disconnected",

@@ -20,6 +20,7 @@ from sfu.room import messages as msg
 from sfu.room.devices import DisabledCodecs
 from sfu.room.effects import SendEngineData
 from sfu.room.enums import (
+    ConnectionQuality,
     DisconnectReason,
     LeaveAction,
     ParticipantKind,
@@ -140,6 +141,9 @@ MESSAGES: dict[str, msg.Message] = {
     "leave": msg.Leave(DisconnectReason.STATE_MISMATCH, LeaveAction.RECONNECT),
     "mute": msg.Mute(TrackSid("TR_1"), muted=True),
     "speakers_changed": msg.SpeakersChanged((msg.SpeakerView(ParticipantSid("PA_1"), 0.5, True),)),
+    "connection_quality": msg.ConnectionQualityUpdate(
+        (msg.QualityView(ParticipantSid("PA_1"), ConnectionQuality.LOST, 1.5),)
+    ),
     "room_update": msg.RoomUpdate(ROOM),
     "subscribed_quality_update": msg.SubscribedQualityUpdate(
         TrackSid("TR_1"), (msg.SubscribedCodec("vp9", (VideoQuality.LOW, VideoQuality.MEDIUM)),)
@@ -189,6 +193,11 @@ def test_qualities_are_told_one_by_one_and_for_old_clients_too() -> None:
     assert (update.track_sid, codec.codec) == ("TR_1", "vp9")
     assert [(quality.quality, quality.enabled) for quality in codec.qualities] == [(0, True), (1, True), (2, False)]
     assert list(update.subscribed_qualities) == list(codec.qualities)
+
+
+def test_connections_are_told_by_the_numbers_of_the_wire() -> None:
+    (connection,) = frames(MESSAGES["connection_quality"])[0].connection_quality.updates
+    assert (connection.participant_sid, connection.quality, connection.score) == ("PA_1", models.LOST, 1.5)
 
 
 def test_a_message_is_encoded_once_for_each_format() -> None:

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sfu.ids import TrackSid, UpTrackId
 from sfu.room import inputs, messages
 from sfu.room.enums import (
+    ConnectionQuality,
     DisconnectReason,
     ParticipantState,
     Scenario,
@@ -277,6 +278,12 @@ class RoomMachine(RuleBasedStateMachine):
         up_tracks = list(self.stage.room._state.up_tracks) if loud else []
         levels = tuple(inputs.AudioActivity(up_track, 10, 400) for up_track in up_tracks)
         self.stage.do(inputs.AudioLevelsMeasured(levels))
+
+    @rule(quality=st.sampled_from(ConnectionQuality))
+    def rate(self, quality: ConnectionQuality) -> None:
+        participants = list(self.stage.room._state.participants)
+        ratings = tuple(inputs.QualityRating(participant, quality, 2.5) for participant in participants)
+        self.stage.do(inputs.QualityChanged(ratings))
 
     # ------------------------------------------------------------ administrators and time
 
