@@ -27,7 +27,7 @@ __all__ = ["Dynacast"]
 _FIRST_S = 10.0
 """A publication that nobody ever watched is told so this long after it began."""
 _FIRST_ASK_S, _LAST_ASK_S = 0.5, 30.0
-"""Wait before a publisher is asked again for a backup; doubles. Clients miss what is said before they have published."""
+"""Wait before a publisher is asked again for a backup; doubles. Clients miss what is said before they published."""
 _Watched = dict[PublishedCodec, VideoQuality]
 
 
