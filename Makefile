@@ -1,4 +1,4 @@
-# The only verbs: build run test check unit sim e2e fuzz bench (and lock, clean). Each does what it needs first;
+# The only verbs: build run test check unit sim e2e fuzz bench matrix (and lock, clean). Each does what it needs first;
 # finished steps leave a stamp in .make/ and are not repeated.
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 
 # Debian's names of what the tests drive or need.
 TEST_PACKAGES := chromium firefox-esr nftables iproute2 procps build-essential cmake
 
-.PHONY: build run test check unit sim e2e fuzz bench lock clean help
+.PHONY: build run test check unit sim e2e fuzz bench matrix lock clean help
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -26,7 +26,7 @@ help:
 	@echo 'make test    install what the tests need (apt, as root), then the gate and all tests'
 	@echo 'make build   build only; then the program is $(BIN)/plenum'
 	@echo 'make check   the gate: format, lint, types, imports, licences, house rules'
-	@echo 'make unit sim e2e    one kind of tests    make fuzz bench    fuzzing, speed'
+	@echo 'make unit sim e2e    one kind of tests    make fuzz bench matrix    fuzzing, speed, bad networks'
 
 # ---------------------------------------------------------------- building
 
@@ -122,14 +122,20 @@ $(STAMPS)/e2e-packages: tests/e2e/js/package-lock.json $(STAMPS)/dev-packages
 
 # ---------------------------------------------------------------- now and then
 
-fuzz: $(STAMPS)/dev-packages
-	@.ci/need rust
-	cd $(ENGINE) && FUZZ_ITERATIONS=20000 cargo test --locked --release -p plenum-core --test fuzz
+# Each target of the engine for FUZZ_SECONDS (60); ARGS='rtcp red' names some.
+fuzz: build $(STAMPS)/dev-packages
+	@.ci/need cxx
+	$(ENGINE)/fuzz/run.sh $(ARGS)
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/unit
 
 bench: build
 	cd $(ENGINE) && cargo build --locked --release --quiet -p plenum-load
 	$(BIN)/python -m bench $(ARGS)
+
+# Real browsers over emulated links. ARGS='--against PROGRAM' puts another server beside, '--cells loss=5,delay=50' plays
+# some cells, '--help' tells the rest.
+matrix: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages $(STAMPS)/netem
+	$(BIN)/python -m bench.matrix $(ARGS)
 
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 

@@ -26,6 +26,7 @@ __all__ = [
     "Offer",
     "OfferedMedia",
     "PublishLine",
+    "QualityChanged",
     "QueueFull",
     "RemoteOffer",
     "SdpError",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _Kind = Literal["audio", "video"]
+_Quality = Literal["lost", "poor", "good", "excellent"]
 _Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 _Role = Literal["publisher", "subscriber", "both"]
 _DataKind = Literal["reliable", "lossy"]
@@ -70,7 +72,8 @@ class EngineConfig:
         data_track_latency_ms: int = 100,
         audio_active_level: int = 35,
         audio_update_interval_ms: int = 400,
-        pli_throttle_ms: int = 500,
+        quality_interval_ms: int = 5000,
+        pli_throttle_ms: tuple[int, int, int] = (500, 1000, 1000),
         data_messages_per_s: int = 1000,
         data_bytes_per_s: int = 5_000_000,
         seed: int | None = None,
@@ -91,7 +94,9 @@ class EngineConfig:
                 0: for as long as it takes.
             audio_active_level: RFC 6464 level (−dBov) at or below which a packet counts as active.
             audio_update_interval_ms: Interval of `AudioLevels`, at most a minute.
-            pli_throttle_ms: Least time between two key-frame requests for one stream, at most a minute.
+            quality_interval_ms: Length of the windows by which connections are rated, at most a minute.
+            pli_throttle_ms: Least time between two key-frame requests for one stream, at most a minute; of the smallest
+                picture, the second, the third and above.
             data_messages_per_s: Data messages that one participant may send a second, averaged over two seconds;
                 0: no limit. A sender above a limit is slowed down; nothing reliable is lost.
             data_bytes_per_s: The same in bytes; messages to many receivers count several times.
@@ -262,6 +267,15 @@ class AudioLevels:
         """`(up track, loudest RFC 6464 level of the interval, active milliseconds)`."""
 
 @final
+class QualityChanged:
+    @property
+    def room(self) -> int: ...
+    @property
+    def changed(self) -> list[tuple[int, _Quality, float]]:
+        """`(participant, quality, mean opinion score)` of those with another quality than before; all are excellent at
+        first."""
+
+@final
 class Snapshot:
     @property
     def request(self) -> int: ...
@@ -297,6 +311,7 @@ Event = (
     | DownTrackBound
     | DownTrackCodecUnsupported
     | AudioLevels
+    | QualityChanged
     | Snapshot
     | Logged
     | ShardFailed
@@ -351,8 +366,29 @@ class Engine:
     ) -> None: ...
     def remove_participant(self, participant: int) -> None: ...
     def open_transport(
-        self, participant: int, transport: int, role: _Role, *, tcp_only: bool = False, mime_types: Sequence[str] = ()
-    ) -> None: ...
+        self,
+        participant: int,
+        transport: int,
+        role: _Role,
+        *,
+        tcp_only: bool = False,
+        mime_types: Sequence[str] = (),
+        ice_lite: bool | None = None,
+        playout_delay_ms: tuple[int, int] | None = None,
+    ) -> None:
+        """Builds a transport.
+
+        Args:
+            participant: Owner.
+            transport: Its id.
+            role: Which way media flows.
+            tcp_only: Offer no UDP candidates.
+            mime_types: The room's codecs; empty: all.
+            ice_lite: Otherwise than the engine's setting.
+            playout_delay_ms: Least and most delay at which subscribers are asked to play video (most 0 beside a least:
+                no limit); `None`: they are not asked.
+        """
+
     def close_transport(self, transport: int) -> None: ...
     def accept_offer(
         self, transport: int, request: int, offer: RemoteOffer, publish: Sequence[PublishLine]
@@ -382,7 +418,10 @@ class Engine:
         track_sid: str,
         stereo: bool = False,
         enabled: bool = True,
-    ) -> None: ...
+        strip_trailer: bool = False,
+    ) -> None:
+        """Forwards an up track; `strip_trailer` cuts packet trailers off the ends of frames."""
+
     def enable_down_track(self, down_track: int, enabled: bool) -> None: ...
     def set_down_track_layers(self, down_track: int, max_spatial: int, max_temporal: int) -> None:
         """Limits what a subscription gets (everything at first); simulcast streams are spatial layers."""

@@ -107,9 +107,9 @@ class TurnServer(Section):
 class PliThrottle(Section):
     """Least time between two key-frame requests to a publisher."""
 
-    low_quality: Duration = key("500ms", "For the lowest layer; Plenum uses it for every layer.")
-    mid_quality: AnyDuration = key("1s", "For the middle layer.", effect=False)
-    high_quality: AnyDuration = key("1s", "For the highest layer.", effect=False)
+    low_quality: Duration = key("500ms", "For the lowest layer, and for tracks of one layer.")
+    mid_quality: Duration = key("1s", "For the middle layer.")
+    high_quality: Duration = key("1s", "For the highest layer.")
 
 
 class StreamAllocator(Section):
@@ -258,9 +258,9 @@ class CodecSpec(Section):
 class PlayoutDelay(Section):
     """Playout delay that subscribers are asked for."""
 
-    enabled: bool = key(False, "Ask for it.", effect=False)
-    min: Int = key(0, "Least, milliseconds.", effect=False)
-    max: Int = key(0, "Most, milliseconds.", effect=False)
+    enabled: bool = key(False, "Ask for it.")
+    min: UInt = key(0, "Least, milliseconds; at most 40950.")
+    max: UInt = key(0, "Most, milliseconds; 0: ten seconds.")
 
 
 ALL_CODECS = (

@@ -40,7 +40,7 @@ from sfu.ids import (
     UpTrackId,
 )
 from sfu.room import inputs
-from sfu.room.enums import TrackType
+from sfu.room.enums import ConnectionQuality, TrackType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -217,6 +217,7 @@ class EngineClient:
     def open_transport(self, room: RoomId, effect: OpenTransport) -> None:
         """See `EnginePort`."""
         self._routes.adopt(effect.transport, effect.participant)
+        delay = effect.playout_delay
         self._commands.submit(
             self._engine.open_transport,
             effect.participant,
@@ -224,6 +225,8 @@ class EngineClient:
             effect.role,
             mime_types=effect.mime_types,
             tcp_only=effect.tcp_only and bool(self._engine.tcp_addresses),
+            ice_lite=False if effect.full_ice else None,
+            playout_delay_ms=None if delay is None else (delay.min_ms, delay.max_ms),
         )
 
     def close_transport(self, transport: TransportId) -> None:
@@ -284,6 +287,7 @@ class EngineClient:
             track_sid=effect.track_sid,
             stereo=effect.stereo,
             enabled=effect.enabled,
+            strip_trailer=effect.strip_trailer,
         )
 
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:
@@ -434,6 +438,14 @@ def _levels(event: _engine.AudioLevels) -> tuple[int, EngineTell]:
     return event.room, inputs.AudioLevelsMeasured(tuple(levels))
 
 
+def _qualities(event: _engine.QualityChanged) -> tuple[int, EngineTell]:
+    ratings = (
+        inputs.QualityRating(ParticipantId(participant), ConnectionQuality[quality.upper()], score)
+        for participant, quality, score in event.changed
+    )
+    return event.room, inputs.QualityChanged(tuple(ratings))
+
+
 def _shard_failed(event: _engine.ShardFailed) -> tuple[int, EngineTell]:
     return 0, ShardFailed(event.shard)
 
@@ -450,5 +462,6 @@ _TRANSLATE: dict[type, Callable[[Any], tuple[int, EngineTell]]] = {
     _engine.DownTrackBound: _bound,
     _engine.DownTrackCodecUnsupported: _unsupported,
     _engine.AudioLevels: _levels,
+    _engine.QualityChanged: _qualities,
     _engine.ShardFailed: _shard_failed,
 }

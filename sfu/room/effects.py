@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from sfu.room.enums import DisconnectReason, TrackType
     from sfu.room.messages import Leave, Message
+    from sfu.room.settings import PlayoutDelay
     from sfu.room.views import ParticipantView, RoomView, TrackView
 
 __all__ = [
@@ -167,6 +168,12 @@ class OpenTransport:
     """The room's codecs; empty: all."""
     tcp_only: bool = False
     """Offer no UDP candidates; without any TCP candidate this says nothing."""
+    full_ice: bool = False
+    """Check connectivity ourselves too, even where the server is otherwise an ICE-lite agent."""
+    playout_delay: PlayoutDelay | None = None
+    """What subscribers are asked for."""
+    answer_timeout_s: float = 15.0
+    """How long the client may take to answer an offer of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +262,8 @@ class AddDownTrack:
     track_sid: TrackSid
     stereo: bool
     enabled: bool
+    strip_trailer: bool = False
+    """Cut packet trailers off: the subscriber does not know them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,7 @@ class Membership:
             auto_subscribe_data=join.auto_subscribe_data,
             adaptive_stream=join.adaptive_stream,
             single_peer_connection=join.single_peer_connection,
+            full_ice=join.full_ice,
         )
 
     def _add(self, participant: Participant) -> None:
@@ -223,6 +224,9 @@ class Membership:
                 role=role,
                 mime_types=self._state.enabled_codecs,
                 tcp_only=participant.identity in self._state.tcp_only,
+                full_ice=participant.full_ice,
+                playout_delay=self._state.settings.playout_delay,
+                answer_timeout_s=self._state.settings.answer_timeout_s,
             )
         )
 

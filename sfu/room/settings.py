@@ -13,7 +13,7 @@ from sfu.room.permissions import utf8_bytes
 if TYPE_CHECKING:
     from sfu.room.views import EncodingView
 
-__all__ = ["DataSettings", "Now", "RoomSettings", "SpeakerSettings"]
+__all__ = ["DataSettings", "Now", "PlayoutDelay", "RoomSettings", "SpeakerSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,15 @@ class DataSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayoutDelay:
+    """At which delay subscribers are asked to play video (playout-delay header extension, protocol.md §4.1)."""
+
+    min_ms: int = 0
+    max_ms: int = 0
+    """0 beside a least one: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoomSettings:
     """Everything that is fixed when a room is made. Zero means no limit for `max_*`."""
 
@@ -99,8 +108,12 @@ class RoomSettings:
     """Bytes of UTF-8, as the reference counts."""
     region: str = ""
     """Told in `ParticipantInfo.region`."""
+    playout_delay: PlayoutDelay | None = None
+    """`None`: subscribers are asked for none."""
     join_timeout_s: float = 60.0
     """For reaching ACTIVE."""
+    answer_timeout_s: float = 15.0
+    """For answering an offer; a client that takes longer has lost its way (protocol.md §2.7)."""
     token_refresh_s: float = 300.0
     update_batch_s: float = 3.0
     """Joins and leaves of mere subscribers are gathered this long once there are many."""
@@ -114,6 +127,8 @@ class RoomSettings:
     """How long a subscription to an unknown track stays desired."""
     transport_close_grace_s: float = 2.0
     """A peer that closed its transport has this long to say `leave`."""
+    quality_interval_s: float = 5.0
+    """Length of the windows by which connections are rated."""
     dynacast_pause_delay_s: float = 5.0
     """Wait before a publisher hears that a layer is watched no more."""
     codec_regression_threshold: int = 5

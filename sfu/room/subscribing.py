@@ -314,6 +314,8 @@ class Subscribing:
                 track_sid=publication.sid,
                 stereo=publication.view.stereo,
                 enabled=subscription.enabled,
+                strip_trailer=bool(publication.view.packet_trailer_features)
+                and not subscription.subscriber.session.knows_packet_trailers,
             )
         )
         subscription.told_limit = NO_LIMIT

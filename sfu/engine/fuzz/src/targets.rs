@@ -18,12 +18,12 @@ use plenum_core::rtp::codec::{Codec, inspect};
 use plenum_core::rtp::dependency::{
     DependencyDescriptor, DependencyRewrite, Layer, MAX_BYTES, Structure, rewrite,
 };
-use plenum_core::rtp::{Vp8Ids, red};
+use plenum_core::rtp::{Vp8Ids, red, trailer};
 use plenum_core::sdp::{
     CodecPolicy, LineRole, LineUse, LocalLine, PayloadTypes, RemoteAnswer, RemoteOffer, announce_candidate,
     finish_description,
 };
-use plenum_core::uptrack::{UpTrack, UpTrackConfig};
+use plenum_core::uptrack::{PliThrottle, UpTrack, UpTrackConfig};
 use plenum_core::{
     Carrier, DataKind, DataProfile, Datagram, DropReason, LocalCandidate, MediaKind, PublishLine, Shard,
     ShardConfig, TimeOfDay, UpTrackId,
@@ -32,6 +32,11 @@ use str0m::Rtc;
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::MediaKind as Kind;
 
+#[path = "call.rs"]
+mod call;
+
+pub use call::call;
+
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
@@ -39,6 +44,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("payload", payload),
     ("red", redundant),
+    ("packet_trailer", packet_trailer),
     ("rtcp", feedback),
     ("dependency_descriptor", dependency_descriptor),
     ("data_packet", data_packet),
@@ -52,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     ("datagram", datagram),
     ("down_track", down_track),
     ("up_track", up_track),
+    ("call", call),
 ];
 
 /// Payload descriptor of every codec; the first byte picks the codec.
@@ -85,6 +92,16 @@ pub fn redundant(input: &[u8]) {
     if let Some(primary) = red::primary(input) {
         assert!(!primary.is_empty() && input.ends_with(primary) && primary.len() < input.len());
     }
+}
+
+/// Packet trailers of every codec; the first byte picks the codec.
+pub fn packet_trailer(input: &[u8]) {
+    let Some((pick, payload)) = input.split_first() else { return };
+    let codec = Codec::ALL[usize::from(*pick) % Codec::ALL.len()];
+    let Some(bare) = trailer::without_trailer(codec, payload) else { return };
+    assert_eq!(Some(payload.len() - bare.len()), trailer::trailer_bytes(payload));
+    let changed = bare.iter().zip(payload).filter(|(now, before)| now != before).count();
+    assert!(inspect(codec, &bare).is_some() && changed <= 2, "at most the length of the last unit changes");
 }
 
 /// Dependency descriptor with and without structure.
@@ -414,7 +431,8 @@ pub fn datagram(input: &[u8]) {
             gather: Duration::from_millis(3),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
-            pli_throttle: Duration::from_millis(500),
+            quality_interval: Duration::from_secs(5),
+            pli_throttle: PliThrottle::default(),
             time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
             data_limits: plenum_core::DataLimits::default(),
         },
@@ -453,7 +471,10 @@ pub fn down_track(input: &[u8]) {
     let mut now = Instant::now();
     let mut live: StreamSet = (0..3).map(StreamIndex).collect();
     let mut heads = [1000_u64, 1 << 20, 1 << 33];
-    let mut publisher = UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: Duration::ZERO });
+    let mut publisher = UpTrack::new(UpTrackConfig {
+        clock_rate_hz: 90_000,
+        pli_throttle: PliThrottle::even(Duration::ZERO),
+    });
     let lines = ["q", "h", "f"].map(|rid| publisher.stream_for(Some(rid)));
     for stream in lines.into_iter().flatten() {
         assert!(publisher.read_dependency(stream, STRUCTURE).is_some());
@@ -535,7 +556,7 @@ fn packet_of(operation: u8, argument: u8, heads: &mut [u64; 3], publisher: &mut 
 pub fn up_track(input: &[u8]) {
     let mut operations = Operations(input);
     let mut track =
-        UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: Duration::from_millis(500) });
+        UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: PliThrottle::default() });
     let mut now = Instant::now();
     while let (Some(operation), Some(argument)) = (operations.next(), operations.next()) {
         now += Duration::from_millis(u64::from(argument) * 4);

@@ -180,6 +180,8 @@ pub enum Command {
         stereo: bool,
         /// False: bound, but no packet is sent (`UpdateTrackSettings.disabled`).
         enabled: bool,
+        /// The publisher ends frames with a packet trailer that this subscriber does not know: it is cut off.
+        strip_trailer: bool,
     },
     /// Switches forwarding on or off without negotiation.
     EnableDownTrack {

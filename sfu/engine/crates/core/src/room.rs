@@ -23,7 +23,9 @@ use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
+use crate::quality::{Quality, Scorer};
 use crate::rtp::dependency::Layer;
+use crate::rtp::{Codec, trailer};
 use crate::timer::Scheduled;
 use crate::transport::{DescriptorBytes, DownIndex, Format, SendFormat, SendIndex, UpIndex};
 use crate::uptrack::{AudioWindow, UpTrack};
@@ -40,6 +42,9 @@ pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) participants: Vec<ParticipantIndex>,
     pub(crate) nonces: NonceRing,
+    /// When its connections were rated last; `None` while it has no media.
+    pub(crate) rated_at: Option<Instant>,
+    pub(crate) rating_scheduled: Scheduled,
 }
 
 /// A participant as the packet path knows it.
@@ -58,6 +63,8 @@ pub(crate) struct Participant {
     pub(crate) sent: SentRing,
     /// When that is looked through for what is too old.
     pub(crate) sent_scheduled: Scheduled,
+    /// How its connection was rated last.
+    pub(crate) quality: Quality,
 }
 
 /// A packet of an up track that waits for the next flush.
@@ -74,13 +81,50 @@ pub(crate) struct Gathered {
     pub(crate) marker: bool,
     /// Index into `UpEntry::formats`.
     pub(crate) format: usize,
+    pub(crate) codec: Codec,
     pub(crate) payload: Arc<[u8]>,
     /// Primary block of a RED payload, made when the first subscriber without RED needs it.
     pub(crate) primary: Option<Arc<[u8]>>,
+    /// The payload without its packet trailer, made when the first subscriber needs it.
+    pub(crate) bare: Bare,
     /// Dependency descriptor as it came; forwarded when the packet's facts have one.
     pub(crate) descriptor: Option<DescriptorBytes>,
     /// Header extensions, cleared of what belongs to one hop and of the descriptor.
     pub(crate) extensions: ExtensionValues,
+}
+
+impl Gathered {
+    /// Cuts the packet trailer off, once for all who need it so.
+    pub(crate) fn find_bare(&mut self) {
+        if !matches!(self.bare, Bare::Unknown) {
+            return;
+        }
+        let by_payload = self.packet.layer.is_some_and(|facts| facts.ends_frame);
+        let by_descriptor = self.packet.dependency.is_some_and(|dependency| dependency.ends_frame);
+        let ends_frame = self.marker || by_payload || by_descriptor;
+        let bare = ends_frame.then(|| trailer::without_trailer(self.codec, &self.payload)).flatten();
+        self.bare = bare.map_or(Bare::Whole, |bare| Bare::Cut(bare.into()));
+    }
+
+    /// The payload without its packet trailer, as far as that was looked for.
+    pub(crate) fn bare(&self) -> &Arc<[u8]> {
+        match &self.bare {
+            Bare::Cut(bare) => bare,
+            Bare::Unknown | Bare::Whole => &self.payload,
+        }
+    }
+}
+
+/// A payload without its packet trailer.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Bare {
+    /// Nobody has asked yet.
+    #[default]
+    Unknown,
+    /// It has none.
+    Whole,
+    /// What is left.
+    Cut(Arc<[u8]>),
 }
 
 /// One down track in the fan-out of an up track.
@@ -117,6 +161,9 @@ pub(crate) struct UpEntry {
     pub(crate) unbound: u32,
     pub(crate) pending: Vec<Gathered>,
     pub(crate) scheduled: Scheduled,
+    pub(crate) scorer: Scorer,
+    /// Highest spatial layer in the last rated window.
+    pub(crate) top_layer: Option<u8>,
 }
 
 impl UpEntry {
@@ -143,6 +190,10 @@ pub(crate) struct DownEntry {
     pub(crate) transport: TransportIndex,
     pub(crate) kind: MediaKind,
     pub(crate) is_enabled: bool,
+    /// Nothing is sent for want of bandwidth.
+    pub(crate) is_paused: bool,
+    /// Its frames are to end without the publisher's packet trailer.
+    pub(crate) strips_trailer: bool,
     /// Most that it may get.
     pub(crate) max_layer: Layer,
     pub(crate) binding: Option<Binding>,
@@ -158,7 +209,10 @@ pub(crate) struct Binding {
     pub(crate) track: DownTrack,
     /// By index of `UpEntry::formats`; filled when first needed.
     pub(crate) formats: Vec<Option<SendFormat>>,
+    /// Its frames are to end without the publisher's packet trailer.
+    pub(crate) strips_trailer: bool,
     pub(crate) has_reported_codec: bool,
+    pub(crate) scorer: Scorer,
 }
 
 /// All tables.
@@ -200,6 +254,7 @@ impl Tables {
             joined_at: now,
             sent: SentRing::default(),
             sent_scheduled: Scheduled::default(),
+            quality: Quality::Excellent,
         });
         match self.rooms.get_mut(room) {
             Some(room) => room.participants.push(index),
@@ -211,7 +266,13 @@ impl Tables {
 
     fn room_or_insert(&mut self, id: RoomId) -> RoomIndex {
         *self.room_index.entry(id).or_insert_with(|| {
-            self.rooms.insert(Room { id, participants: Vec::new(), nonces: NonceRing::default() })
+            self.rooms.insert(Room {
+                id,
+                participants: Vec::new(),
+                nonces: NonceRing::default(),
+                rated_at: None,
+                rating_scheduled: Scheduled::default(),
+            })
         })
     }
 
@@ -251,6 +312,8 @@ impl Tables {
                 unbound: 0,
                 pending: Vec::new(),
                 scheduled: Scheduled::default(),
+                scorer: Scorer::default(),
+                top_layer: None,
             })
         })
     }
@@ -398,14 +461,12 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::uptrack::UpTrackConfig;
+    use crate::uptrack::{PliThrottle, UpTrackConfig};
 
     fn tables_with_downs(count: u64) -> (Tables, UpIndex, Vec<DownIndex>) {
         let mut tables = Tables::default();
-        let config = UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: Duration::from_millis(500) };
+        let config = UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: PliThrottle::default() };
         let up = tables.up_or_insert(UpTrackId(1), || UpTrack::new(config));
         let add = |id: u64| DownEntry {
             id: DownTrackId(id),
@@ -413,6 +474,8 @@ mod tests {
             transport: 0,
             kind: MediaKind::Video,
             is_enabled: true,
+            is_paused: false,
+            strips_trailer: false,
             max_layer: Layer::MAX,
             binding: None,
         };
@@ -433,7 +496,9 @@ mod tests {
             stream: 0,
             track: DownTrack::new(config),
             formats: Vec::new(),
+            strips_trailer: false,
             has_reported_codec: false,
+            scorer: Scorer::default(),
         }
     }
 

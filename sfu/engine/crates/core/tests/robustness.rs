@@ -319,6 +319,7 @@ fn a_thousand_visits_leave_empty_tables() {
             track_sid: "TR_y".into(),
             stereo: false,
             enabled: true,
+            strip_trailer: false,
         });
         match round % 4 {
             0 => world.command(Command::CloseTransport { transport }),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use plenum_core::DataLimits;
+use plenum_core::uptrack::PliThrottle;
 
 /// Bounds of the ICE-TCP side: what strangers can make us hold.
 #[derive(Debug, Clone)]
@@ -64,8 +65,10 @@ pub struct EngineConfig {
     pub audio_active_level: u8,
     /// Interval of `Event::AudioLevels`.
     pub audio_update_interval: Duration,
+    /// Length of the windows by which connections are rated.
+    pub quality_interval: Duration,
     /// Least time between two key-frame requests for one stream.
-    pub pli_throttle: Duration,
+    pub pli_throttle: PliThrottle,
     /// What each participant may send in data.
     pub data_limits: DataLimits,
     /// Seed of every random choice that is not security relevant; `None`: from the system.
@@ -93,7 +96,8 @@ impl Default for EngineConfig {
             data_track_latency: Duration::from_millis(100),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
-            pli_throttle: Duration::from_millis(500),
+            quality_interval: Duration::from_secs(5),
+            pli_throttle: PliThrottle::default(),
             data_limits: DataLimits { messages_per_s: Some(1_000), bytes_per_s: Some(5_000_000) },
             seed: None,
             tcp_limits: TcpLimits::default(),

@@ -26,6 +26,7 @@ struct DownTrackWish {
     track_sid: Box<str>,
     stereo: bool,
     enabled: bool,
+    strip_trailer: bool,
 }
 
 impl Shard {
@@ -55,9 +56,19 @@ impl Shard {
                 track_sid,
                 stereo,
                 enabled,
+                strip_trailer,
             } => {
-                let wish =
-                    DownTrackWish { id, transport, up_track, kind, stream_id, track_sid, stereo, enabled };
+                let wish = DownTrackWish {
+                    id,
+                    transport,
+                    up_track,
+                    kind,
+                    stream_id,
+                    track_sid,
+                    stereo,
+                    enabled,
+                    strip_trailer,
+                };
                 self.add_down_track(now, wish)
             }
             Command::SendData { room, kind, payload, destinations } => {
@@ -316,6 +327,8 @@ impl Shard {
             transport,
             kind: wish.kind,
             is_enabled: wish.enabled,
+            is_paused: false,
+            strips_trailer: wish.strip_trailer,
             max_layer: Layer::MAX,
             binding: None,
         };

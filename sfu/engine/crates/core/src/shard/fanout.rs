@@ -16,6 +16,7 @@ use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::layers::{StreamIndex, StreamSet};
 use crate::output::Transmits;
+use crate::quality::Scorer;
 use crate::room::{Binding, DownEntry, Gathered};
 use crate::rtp::dependency::{self, Layer};
 use crate::rtp::{Codec, red};
@@ -108,8 +109,8 @@ impl Shard {
     /// A line was negotiated: packets flow from now on, video from its next key frame, which is asked for.
     pub(super) fn bind_down_track(&mut self, now: Instant, line: BoundLine) {
         let Some(down) = self.tables.downs.get(line.down) else { return };
-        let (up, kind, is_enabled, max_layer, id) =
-            (down.up, down.kind, down.is_enabled, down.max_layer, down.id);
+        let (up, kind, is_enabled, max_layer, strips_trailer, id) =
+            (down.up, down.kind, down.is_enabled, down.max_layer, down.strips_trailer, down.id);
         let transport_index = down.transport;
         let transport = self.transports.get(transport_index);
         let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.stream));
@@ -128,7 +129,9 @@ impl Shard {
             stream: line.stream,
             track,
             formats: Vec::new(),
+            strips_trailer,
             has_reported_codec: false,
+            scorer: Scorer::default(),
         };
         self.tables.bind_down(line.down, binding);
         let mime_types =
@@ -327,7 +330,11 @@ impl Binding {
             self.formats.resize(index + 1, None);
         }
         let Some(format) = formats.get(index) else { return };
-        self.formats[index] = Some(transport.send_format(self.mid, format));
+        let mut send_format = transport.send_format(self.mid, format);
+        if self.strips_trailer && send_format.shape == Shape::Same {
+            send_format.shape = Shape::Bare;
+        }
+        self.formats[index] = Some(send_format);
         transport.set_stream_clock(self.stream, format.codec.clock_rate_hz());
     }
 
@@ -348,7 +355,11 @@ fn outgoing<'a>(
         // Cut out once for all who need it.
         gathered.primary = red::primary(&gathered.payload).map(Arc::from);
     }
+    if send_format.shape == Shape::Bare {
+        gathered.find_bare();
+    }
     let payload = match send_format.shape {
+        Shape::Bare => gathered.bare(),
         Shape::Same => &gathered.payload,
         Shape::Primary => gathered.primary.as_ref()?,
         Shape::Unsupported => return None,

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use str0m::media::{Mid, Rid};
-use str0m::rtp::{ExtensionValues, RtpPacket};
+use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpPacket};
 
 use super::{Shard, TimerKey};
 use crate::demux::TransportIndex;
@@ -13,11 +13,11 @@ use crate::drop_reason::DropReason;
 use crate::event::{AudioLevel, Event};
 use crate::ids::RoomId;
 use crate::layers::StreamIndex;
-use crate::room::{Gathered, UpEntry};
+use crate::room::{Bare, Gathered, UpEntry};
 use crate::rtp::codec::inspect;
 use crate::rtp::dependency::{Layer, PacketDependency};
 use crate::rtp::{Codec, PayloadFacts};
-use crate::transport::{DescriptorBytes, Transport, UpIndex};
+use crate::transport::{DescriptorBytes, TimeOfDay, Transport, UpIndex};
 
 /// Largest RTP payload that is forwarded; with a subscriber's header and tag it must fit a datagram everywhere.
 const MAX_PAYLOAD_BYTES: usize = 1_500;
@@ -55,6 +55,7 @@ impl Shard {
             up.restarts.insert(route.stream); // until a packet of it is good enough to carry the news
             up.track.restart_stream(route.stream);
         }
+        up.track.note_arrival(route.stream, *rtp.seq_no);
         if up.is_muted {
             up.gaps.insert(route.stream);
             return Err(DropReason::UpTrackMuted);
@@ -62,7 +63,7 @@ impl Shard {
         if rtp.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(DropReason::Oversized);
         }
-        let mut gathered = gather(now, transport, up, route.stream, rtp)?;
+        let mut gathered = gather(now, transport, up, route.stream, self.config.time_of_day, rtp)?;
         gathered.is_restart = up.restarts.remove(route.stream);
         gathered.follows_mute = up.gaps.remove(route.stream);
         if gathered.packet.is_padding {
@@ -87,7 +88,10 @@ impl Shard {
             up.track.set_clock_rate_hz(codec.clock_rate_hz());
             let mime_type = codec.mime_type();
             self.events.push_back(Event::UpTrackStarted { up_track: up.id, mime_type });
+            let room = up.origin.map(|origin| origin.room);
+            self.begin_rating(now, room);
         }
+        let Some(up) = self.tables.ups.get_mut(index) else { return };
         if let (true, Some(level)) = (up.is_speaker, gathered.extensions.audio_level) {
             up.audio.observe(level.unsigned_abs(), gathered.packet.timestamp, self.config.audio_active_level);
             if !up.is_heard {
@@ -173,6 +177,7 @@ fn gather(
     transport: &Transport,
     up: &mut UpEntry,
     stream: StreamIndex,
+    time_of_day: TimeOfDay,
     rtp: RtpPacket,
 ) -> Result<Gathered, DropReason> {
     let format = format_index(transport, up, &rtp).ok_or(DropReason::UnknownPayloadType)?;
@@ -185,6 +190,10 @@ fn gather(
     };
     let timestamp = rtp.header.timestamp;
     let mut extensions = end_to_end_extensions(rtp.header.ext_vals);
+    extensions.abs_capture_time = extensions.abs_capture_time.and_then(|capture| {
+        let captured_at = transport.clock.known_instant_of(capture.capture_time, now)?;
+        Some(AbsCaptureTime { capture_time: time_of_day.time_at(captured_at), clock_offset: None })
+    });
     let descriptor = DescriptorBytes::take(&mut extensions);
     let dependency = if is_padding { None } else { dependency(&facts, up, stream, descriptor.as_ref()) };
     // Where the payload is encrypted, the descriptor still tells.
@@ -210,8 +219,10 @@ fn gather(
         follows_mute: false,
         marker: rtp.header.marker,
         format,
+        codec,
         payload: rtp.payload,
         primary: None,
+        bare: Bare::default(),
         descriptor,
         extensions,
     })
@@ -256,5 +267,8 @@ fn end_to_end_extensions(mut values: ExtensionValues) -> ExtensionValues {
     values.transport_cc = None;
     values.abs_send_time = None;
     values.tx_time_offs = None;
+    // The delay at which a subscriber plays is for its room to say.
+    values.play_delay_min = None;
+    values.play_delay_max = None;
     values
 }

@@ -18,7 +18,8 @@ fn shard(now: Instant) -> Shard {
         gather: Duration::from_millis(3),
         audio_active_level: 35,
         audio_update_interval: Duration::from_millis(400),
-        pli_throttle: Duration::from_millis(500),
+        quality_interval: Duration::from_secs(5),
+        pli_throttle: PliThrottle::default(),
         time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
         data_limits: DataLimits::default(),
     };
@@ -30,6 +31,7 @@ fn options() -> TransportOptions {
         candidates: Vec::new(),
         ice_lite: true,
         video_cache_packets: 10,
+        playout: None,
         sctp_buffer_bytes: 100_000,
         data_track_latency: Duration::ZERO,
         codecs: CodecPolicy::default(),
@@ -58,6 +60,7 @@ fn add_down_track(id: u64, transport: u64) -> Command {
         track_sid: "TR_y".into(),
         stereo: false,
         enabled: true,
+        strip_trailer: false,
     }
 }
 

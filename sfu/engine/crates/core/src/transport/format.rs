@@ -21,6 +21,8 @@ pub(crate) enum Shape {
     Same,
     /// RED, to a subscriber without: its primary block.
     Primary,
+    /// A frame with a packet trailer, to a subscriber that does not know it: without.
+    Bare,
     /// The subscriber cannot take it.
     Unsupported,
 }

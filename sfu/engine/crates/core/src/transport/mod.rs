@@ -37,8 +37,8 @@ pub(crate) use format::{Format, SendFormat, Shape};
 pub(crate) use lines::{DownIndex, Subscription};
 pub(crate) use negotiation::{BoundLine, Negotiated, NegotiationError};
 pub(crate) use offering::OwnOffer;
-pub use sending::TimeOfDay;
 pub(crate) use sending::{OutgoingPacket, Patch, SendIndex};
+pub use sending::{PlayoutLimits, TimeOfDay};
 
 use crate::command::{DataKind, MediaKind, TransportRole};
 use crate::drop_reason::DropReason;
@@ -98,6 +98,7 @@ pub(crate) struct Transport {
     codecs: CodecPolicy,
     ice_lite: bool,
     video_cache_packets: usize,
+    playout: Option<PlayoutLimits>,
     payload_types: PayloadTypes,
     lines: Lines,
     /// Down tracks whose line the peer turned down; they have none and await none.
@@ -149,6 +150,7 @@ impl Transport {
             codecs: options.codecs,
             ice_lite: options.ice_lite,
             video_cache_packets: options.video_cache_packets,
+            playout: options.playout,
             payload_types: PayloadTypes::default(),
             lines: Lines::default(),
             turned_down: Vec::new(),
@@ -317,6 +319,19 @@ impl Transport {
         });
     }
 
+    /// Whether nothing at all has come for so long, although it is connected.
+    pub(crate) fn is_silent(&self, now: Instant, for_long: Duration) -> bool {
+        self.is_connected && now >= self.heard + for_long
+    }
+
+    /// Down tracks whose packets flow.
+    pub(crate) fn bound_downs(&self) -> impl Iterator<Item = DownIndex> {
+        self.lines.iter().filter_map(|line| match &line.state {
+            LineState::Bound(subscription) => Some(subscription.down),
+            _ => None,
+        })
+    }
+
     /// Whether ICE and DTLS have been up. Before, nothing written here could leave.
     pub(crate) const fn is_connected(&self) -> bool {
         self.is_connected
@@ -414,6 +429,7 @@ mod tests {
             candidates: Vec::new(),
             ice_lite: true,
             video_cache_packets: 10,
+            playout: None,
             sctp_buffer_bytes: 100_000,
             data_track_latency: Duration::ZERO,
             codecs: CodecPolicy::default(),

@@ -166,6 +166,7 @@ impl Bench {
                 track_sid: format!("TR_{up_track}").into(),
                 stereo: false,
                 enabled: true,
+                strip_trailer: false,
             })?;
         }
         let answer = negotiate(&self.engine, id, &offer, Vec::new())?;

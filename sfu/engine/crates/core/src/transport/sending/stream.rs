@@ -13,6 +13,8 @@ use super::header::{ExtensionIds, Hop, Numbers, write_header};
 use super::history::{History, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
+use super::playout::{PlayoutDelay, PlayoutLimits};
+use super::reception::{Received, Reception};
 use super::srtp::{SrtpError, SrtpSession};
 use crate::rtcp::{ReportBlock, SenderReport};
 
@@ -63,6 +65,8 @@ pub(super) struct StreamConfig {
     pub(super) history_packets: usize,
     pub(super) clock_rate_hz: u32,
     pub(super) time_of_day: TimeOfDay,
+    /// Limits of the delay at which the peer is asked to play it; `None`: it is not asked.
+    pub(super) playout: Option<PlayoutLimits>,
     /// First extended sequence number of the retransmissions (random).
     pub(super) first_resend_seq: u16,
 }
@@ -86,7 +90,9 @@ pub(super) struct SendStream {
     reports: u32,
     packets_at_report: u32,
     resend_seq: u64,
+    playout: Option<PlayoutDelay>,
     history: History,
+    reception: Reception,
 }
 
 impl SendStream {
@@ -106,7 +112,9 @@ impl SendStream {
             reports: 0,
             packets_at_report: 0,
             resend_seq: u64::from(config.first_resend_seq),
+            playout: config.playout.map(|limits| PlayoutDelay::new(now, limits)),
             history: History::new(now, config.history_packets),
+            reception: Reception::default(),
         }
     }
 
@@ -136,7 +144,8 @@ impl SendStream {
         out: &mut Vec<u8>,
         packet: &OutgoingPacket<'_>,
     ) -> Result<(), SrtpError> {
-        let elements = self.ids.elements(packet.values, packet.descriptor);
+        let playout_delay = self.playout.as_mut().and_then(|delay| delay.value_for(packet.seq));
+        let elements = self.ids.elements(packet.values, playout_delay, packet.descriptor);
         let numbers = Numbers {
             payload_type: packet.payload_type,
             marker: packet.marker,
@@ -170,6 +179,7 @@ impl SendStream {
 
     #[expect(clippy::cast_possible_truncation, reason = "both counts wrap at 32 bits (RFC 3550 §6.4.1)")]
     fn count(&mut self, now: Instant, packet: &OutgoingPacket<'_>) {
+        self.reception.note_sent(packet.seq);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
         self.last = Some((packet.timestamp, packet.captured_at));
@@ -210,12 +220,24 @@ impl SendStream {
 
     /// The peer says how the stream arrives. Gives the round-trip time when it can be told.
     pub(super) fn note_report(&mut self, now: Instant, block: ReportBlock) -> Option<Duration> {
-        self.is_known |= block.ssrc == self.ssrcs.media;
+        if block.ssrc == self.ssrcs.media {
+            self.is_known = true;
+            self.reception.note_report(block);
+            if let Some(playout) = &mut self.playout {
+                let jitter = Duration::from_secs(block.jitter.into()) / self.clock_rate_hz.max(1);
+                playout.note_report(now, block.highest_seq, jitter);
+            }
+        }
         if block.last_report == 0 {
             return None;
         }
         let since = ntp::middle(self.time_of_day.ntp_at(now)).wrapping_sub(block.last_report);
         (Duration::from_secs(u64::from(since)) / 65_536).checked_sub(block.delay)
+    }
+
+    /// How it has arrived since the last call.
+    pub(super) fn take_received(&mut self) -> Received {
+        self.reception.take()
     }
 
     /// When the next report is due.
