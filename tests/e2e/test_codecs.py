@@ -124,6 +124,35 @@ async def test_who_cannot_decode_a_codec_gets_the_backup(
         assert sent == {own, "video/VP8"}
 
 
+async def test_a_backup_survives_what_happens_to_its_publisher(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """VID14: needed from the first moment, over a mute and over a new beginning of its publisher."""
+    room = unique("again")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+        chromium.page("carol") as carol,
+    ):
+        await _join_limited(carol, endpoint, room, path, ["video/VP8"])
+        await _publish(alice, "vp9", "vp8", _SIMULCAST)
+        await _decodes(bob, "video/VP9")
+        await _decodes(carol, "video/VP8")
+        await alice.run(
+            """const [{ track }] = e2e.room.localParticipant.videoTrackPublications.values();
+            await track.mute();
+            await track.unmute();"""
+        )
+        await _decodes(bob, "video/VP9")
+        await _decodes(carol, "video/VP8")
+        await alice.run("await e2e.room.simulateScenario('full-reconnect')")
+        await alice.journal.wait("reconnected", timeout_s=30)
+        for watcher, codec in ((bob, "video/VP9"), (carol, "video/VP8")):
+            assert_bars((await watcher.see("alice", timeout_s=30))["bars"])
+            await _decodes(watcher, codec)
+        assert not carol.journal.seen("trackSubscriptionFailed")
+
+
 async def test_a_small_room_moves_to_the_backup(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
     """VID15: in a room of four all are on the backup once one needs it, without negotiation, and stay there."""
     room = unique("regress")

@@ -125,6 +125,32 @@ def test_a_backup_pauses_when_nobody_needs_it_any_more(stage: Stage) -> None:
     assert _asked(alice)[-1] == {"vp9": _ALL, "vp8": ()}
 
 
+def test_a_publisher_that_does_nothing_is_asked_again_ever_more_seldom(stage: Stage) -> None:
+    """livekit-client does not hear what is said of a track before its own publishing is through."""
+    alice, carol = stage.active("alice"), stage.active("carol")
+    track = _publish(alice)
+    _bind(stage, carol, _PLAIN)
+    counts = []
+    for seconds in (0.4, 0.2, 1, 2, 4, 300):
+        before = len(_asked(alice))
+        stage.wait(seconds)
+        counts.append(len(_asked(alice)) - before)
+    assert counts[:4] == [0, 1, 1, 1]
+    assert 8 <= counts[-1] <= 16
+    assert _asked(alice)[-1]["vp8"] == _ALL
+    stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=True))
+    before = len(_asked(alice))
+    stage.wait(100)
+    assert len(_asked(alice)) == before, "not during its mute"
+    stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=False))
+    stage.wait(100)
+    assert len(_asked(alice)) > before + 1
+    _back(alice, track)
+    before = len(_asked(alice))
+    stage.wait(100)
+    assert len(_asked(alice)) == before, "it has come"
+
+
 def test_layers_are_those_of_the_codec(stage: Stage) -> None:
     alice, carol = stage.active("alice"), stage.active("carol")
     track = _publish(alice)
