@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sfu.ids import ParticipantId, ParticipantSid, SessionId, TrackSid, TransportId
     from sfu.room.data_publication import DataPublication, DataSubscription
     from sfu.room.inputs import AddTrack
+    from sfu.room.messages import QualityView
     from sfu.room.publication import Publication
     from sfu.room.session import Session
     from sfu.room.subscription import Subscription
@@ -80,6 +81,8 @@ class Participant:
     queued: dict[str, deque[AddTrack]] = field(default_factory=dict)
     """Announcements that wait for the end of the live publication with the same client id."""
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
+    quality: QualityView | None = None
+    """How its connection is, as told last; `None`: nothing told yet."""
     decodes: frozenset[str] | None = None
     """Video codecs (MIME types) that it offers to take; `None`: not known (yet), as in dual mode."""
     data_publications: dict[TrackSid, DataPublication] = field(default_factory=dict)

@@ -35,6 +35,8 @@ class TimerKind(enum.Enum):
     """Gathered participant updates are to be sent."""
     COUNTS = "counts"
     """Changed counts are to be told."""
+    QUALITY = "quality"
+    """The first window of somebody's connection is over."""
     EMPTY = "empty"
     """The room has been empty for too long."""
 

@@ -45,6 +45,8 @@ pub enum Feedback {
 pub struct ReportBlock {
     /// Of the stream.
     pub ssrc: u32,
+    /// Packets that never came, since the beginning; late and doubled ones are taken off, so that it may be negative.
+    pub lost: i32,
     /// Middle 32 bits of the NTP time of our last sender report; 0: none.
     pub last_report: u32,
     /// Highest sequence number received, with the receiver's count of its cycles in the upper half.
@@ -103,13 +105,14 @@ fn read_packet(packet: &[u8], found: &mut Vec<Feedback>) {
 
 fn read_blocks(blocks: &[u8], count: u8, found: &mut Vec<Feedback>) {
     for block in blocks.chunks_exact(REPORT_BLOCK_BYTES).take(usize::from(count)) {
-        let &[Some(ssrc), _, Some(highest_seq), Some(jitter), Some(last_report), Some(delay)] =
+        let &[Some(ssrc), Some(losses), Some(highest_seq), Some(jitter), Some(last_report), Some(delay)] =
             &[0, 4, 8, 12, 16, 20].map(|at| u32_at(block, at))
         else {
             continue;
         };
+        let lost = (losses << 8).cast_signed() >> 8; // 24 bits with a sign; above them the share since the last one
         let delay = Duration::from_secs(u64::from(delay)) / 65_536;
-        found.push(Feedback::Report(ReportBlock { ssrc, last_report, highest_seq, jitter, delay }));
+        found.push(Feedback::Report(ReportBlock { ssrc, lost, last_report, highest_seq, jitter, delay }));
     }
 }
 
@@ -177,7 +180,7 @@ mod tests {
     use super::*;
 
     fn block(ssrc: u32) -> Vec<u8> {
-        let words = [ssrc, 0x0100_0005, 77, 3, 0x1234_5678, 65_536 + 32_768];
+        let words = [ssrc, 0x01ff_fffb, 77, 3, 0x1234_5678, 65_536 + 32_768];
         words.into_iter().flat_map(u32::to_be_bytes).collect()
     }
 
@@ -212,6 +215,7 @@ mod tests {
             let delay = Duration::from_millis(1_500);
             Feedback::Report(ReportBlock {
                 ssrc,
+                lost: -5,
                 last_report: 0x1234_5678,
                 highest_seq: 77,
                 jitter: 3,
