@@ -23,6 +23,7 @@ use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
+use crate::quality::{Quality, Scorer};
 use crate::rtp::dependency::Layer;
 use crate::rtp::{Codec, trailer};
 use crate::timer::Scheduled;
@@ -41,6 +42,9 @@ pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) participants: Vec<ParticipantIndex>,
     pub(crate) nonces: NonceRing,
+    /// When its connections were rated last; `None` while it has no media.
+    pub(crate) rated_at: Option<Instant>,
+    pub(crate) rating_scheduled: Scheduled,
 }
 
 /// A participant as the packet path knows it.
@@ -59,6 +63,8 @@ pub(crate) struct Participant {
     pub(crate) sent: SentRing,
     /// When that is looked through for what is too old.
     pub(crate) sent_scheduled: Scheduled,
+    /// How its connection was rated last.
+    pub(crate) quality: Quality,
 }
 
 /// A packet of an up track that waits for the next flush.
@@ -155,6 +161,9 @@ pub(crate) struct UpEntry {
     pub(crate) unbound: u32,
     pub(crate) pending: Vec<Gathered>,
     pub(crate) scheduled: Scheduled,
+    pub(crate) scorer: Scorer,
+    /// Highest spatial layer in the last rated window.
+    pub(crate) top_layer: Option<u8>,
 }
 
 impl UpEntry {
@@ -181,6 +190,8 @@ pub(crate) struct DownEntry {
     pub(crate) transport: TransportIndex,
     pub(crate) kind: MediaKind,
     pub(crate) is_enabled: bool,
+    /// Nothing is sent for want of bandwidth.
+    pub(crate) is_paused: bool,
     /// Its frames are to end without the publisher's packet trailer.
     pub(crate) strips_trailer: bool,
     /// Most that it may get.
@@ -201,6 +212,7 @@ pub(crate) struct Binding {
     /// Its frames are to end without the publisher's packet trailer.
     pub(crate) strips_trailer: bool,
     pub(crate) has_reported_codec: bool,
+    pub(crate) scorer: Scorer,
 }
 
 /// All tables.
@@ -242,6 +254,7 @@ impl Tables {
             joined_at: now,
             sent: SentRing::default(),
             sent_scheduled: Scheduled::default(),
+            quality: Quality::Excellent,
         });
         match self.rooms.get_mut(room) {
             Some(room) => room.participants.push(index),
@@ -253,7 +266,13 @@ impl Tables {
 
     fn room_or_insert(&mut self, id: RoomId) -> RoomIndex {
         *self.room_index.entry(id).or_insert_with(|| {
-            self.rooms.insert(Room { id, participants: Vec::new(), nonces: NonceRing::default() })
+            self.rooms.insert(Room {
+                id,
+                participants: Vec::new(),
+                nonces: NonceRing::default(),
+                rated_at: None,
+                rating_scheduled: Scheduled::default(),
+            })
         })
     }
 
@@ -293,6 +312,8 @@ impl Tables {
                 unbound: 0,
                 pending: Vec::new(),
                 scheduled: Scheduled::default(),
+                scorer: Scorer::default(),
+                top_layer: None,
             })
         })
     }
@@ -453,6 +474,7 @@ mod tests {
             transport: 0,
             kind: MediaKind::Video,
             is_enabled: true,
+            is_paused: false,
             strips_trailer: false,
             max_layer: Layer::MAX,
             binding: None,
@@ -476,6 +498,7 @@ mod tests {
             formats: Vec::new(),
             strips_trailer: false,
             has_reported_codec: false,
+            scorer: Scorer::default(),
         }
     }
 
