@@ -40,6 +40,7 @@ def room_settings(config: Config) -> RoomSettings:
         max_video_subscriptions=limit.subscription_limit_video,
         max_audio_subscriptions=limit.subscription_limit_audio,
         allow_pause=config.rtc.congestion_control.allow_pause,
+        quality_interval_s=config.plenum.connection_quality_interval,
         dynacast_pause_delay_s=config.video.dynacast_pause_delay,
         codec_regression_threshold=config.video.codec_regression_threshold,
         data=DataSettings(
@@ -105,6 +106,7 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         data_track_latency_ms=round(rtc.datachannel_data_track_target_latency * 1000),
         audio_active_level=audio.active_level,
         audio_update_interval_ms=audio.update_interval,
+        quality_interval_ms=round(config.plenum.connection_quality_interval * 1000),
         pli_throttle_ms=(round(pli.low_quality * 1000), round(pli.mid_quality * 1000), round(pli.high_quality * 1000)),
         data_messages_per_s=config.plenum.data_messages_per_s,
         data_bytes_per_s=config.plenum.data_bytes_per_s,

@@ -15,6 +15,7 @@ from sfu.room.inputs import (
     DownTrackCodecUnsupported,
     DownTrackPaused,
     LastSequenceKnown,
+    QualityChanged,
     TransportConnected,
     TransportFailed,
     UpTrackStarted,
@@ -137,6 +138,7 @@ EngineTell = (
     | DownTrackCodecUnsupported
     | DownTrackPaused
     | AudioLevelsMeasured
+    | QualityChanged
 )
 """The last eight are room inputs as they are."""
 

@@ -29,6 +29,7 @@ from sfu.room.inputs import (
     NegotiationFailed,
     OfferReceived,
     PublishDataTrack,
+    QualityChanged,
     Resume,
     RoomInput,
     SessionFailed,
@@ -92,6 +93,7 @@ _EngineInput = (
     | DownTrackCodecUnsupported
     | DownTrackPaused
     | AudioLevelsMeasured
+    | QualityChanged
 )
 
 _ParticipantTimer = Literal[
@@ -171,6 +173,7 @@ class Room:
                 | DownTrackCodecUnsupported()
                 | DownTrackPaused()
                 | AudioLevelsMeasured()
+                | QualityChanged()
             ):
                 self._hear_engine(event)
             case (
@@ -295,6 +298,7 @@ class Room:
         match event:
             case TransportConnected():
                 parts.membership.transport_connected(event.transport, tcp=event.tcp)
+                parts.qualities.connected(event.transport)
             case TransportFailed():
                 parts.membership.transport_failed(event.transport, event.reason)
             case NegotiationFailed():
@@ -305,8 +309,8 @@ class Room:
                 parts.publishing.media_started(event.up_track, event.mime_type)
             case DownTrackBound() | DownTrackCodecUnsupported() | DownTrackPaused():
                 self._hear_of_down_track(event)
-            case AudioLevelsMeasured():
-                parts.speakers.measured(event.levels)
+            case AudioLevelsMeasured() | QualityChanged():
+                self._hear_measured(event)
             case _:
                 assert_never(event)
 
@@ -317,12 +321,19 @@ class Room:
                 subscription = parts.subscribing.bound(event.down_track, event.mime_types)
                 if subscription is not None:
                     parts.speakers.tell_newcomer(subscription)
+                    parts.qualities.tell_newcomer(subscription)
             case DownTrackCodecUnsupported():
                 parts.subscribing.codec_unsupported(event.down_track, event.up_track)
             case DownTrackPaused():
                 parts.subscribing.paused(event.down_track, paused=event.paused)
             case _:
                 assert_never(event)
+
+    def _hear_measured(self, event: AudioLevelsMeasured | QualityChanged) -> None:
+        if isinstance(event, AudioLevelsMeasured):
+            self._parts.speakers.measured(event.levels)
+        else:
+            self._parts.qualities.changed(event.ratings)
 
     def _expire(self, key: TimerKey) -> None:
         parts = self._parts
@@ -331,10 +342,14 @@ class Room:
                 pass  # its effect waits in the state
             case TimerKind.DYNACAST:
                 parts.dynacast.expired(TrackSid(key.sid))
+            case TimerKind.BACKUP:
+                parts.dynacast.backup_expired(TrackSid(key.sid))
             case TimerKind.UPDATES:
                 parts.announcer.flush()
             case TimerKind.COUNTS:
                 parts.announcer.room_changed()
+            case TimerKind.QUALITY:
+                parts.qualities.window_ended()
             case TimerKind.EMPTY:
                 parts.membership.close(DisconnectReason.ROOM_CLOSED)
             case _:

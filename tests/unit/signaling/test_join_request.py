@@ -47,7 +47,11 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
     request = rtc.JoinRequest(
         client_info=models.ClientInfo(sdk=models.ClientInfo.SDK.REACT_NATIVE, version="2.1", protocol=16, os="ios"),
         connection_settings=rtc.ConnectionSettings(
-            auto_subscribe=True, adaptive_stream=True, subscriber_allow_pause=True
+            auto_subscribe=True,
+            adaptive_stream=True,
+            subscriber_allow_pause=True,
+            disable_ice_lite=True,
+            auto_subscribe_data_track=True,
         ),
         metadata="m",
         participant_attributes={"a": "1"},
@@ -58,6 +62,8 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
     assert wish.single_peer_connection
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (True, True, False)
     assert wish.allow_pause is True
+    assert wish.disable_ice_lite
+    assert wish.auto_subscribe_data
     assert (wish.metadata, dict(wish.attributes)) == ("m", {"a": "1"})
     assert [track.cid for track in wish.add_tracks] == ["c"]
     assert wish.offer is not None
@@ -68,6 +74,7 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
 def test_absent_settings_are_false_and_an_absent_offer_is_none() -> None:
     wish = read(wrap(rtc.JoinRequest()))
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.offer) == (False, False, None)
+    assert not wish.auto_subscribe_data
     assert wish.client.sdk == "unknown"
     assert wish.allow_pause is None, "but for this one, which is up to the configuration"
 
@@ -115,7 +122,9 @@ def test_parameters_of_the_older_path() -> None:
         {
             "auto_subscribe": "0",
             "adaptive_stream": "true",
+            "auto_subscribe_data_track": "1",
             "reconnect": "1",
+            "disable_ice_lite": "1",
             "publish": "screen",
             "attributes": attributes,
             "protocol": "16",
@@ -125,6 +134,8 @@ def test_parameters_of_the_older_path() -> None:
     )
     assert not wish.single_peer_connection
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (False, True, True)
+    assert wish.disable_ice_lite
+    assert wish.auto_subscribe_data
     assert (wish.publish, dict(wish.attributes)) == ("screen", {"a": "ü"})
     assert (wish.client.sdk, wish.client.protocol, wish.client.capabilities) == ("swift", 16, (1,))
 
@@ -137,6 +148,7 @@ def test_pausing_is_up_to_the_configuration_unless_the_client_says_so(said: str,
 def test_defaults_of_the_older_path() -> None:
     wish = ask({"protocol": "many", "sdk": "toaster"})
     assert wish.auto_subscribe
+    assert not wish.disable_ice_lite
     assert (wish.client.protocol, wish.client.sdk) == (0, "unknown")
 
 

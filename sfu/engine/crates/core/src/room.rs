@@ -23,6 +23,7 @@ use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
+use crate::quality::{Quality, Scorer};
 use crate::rtp::dependency::Layer;
 use crate::rtp::{Codec, trailer};
 use crate::timer::Scheduled;
@@ -41,6 +42,9 @@ pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) participants: Vec<ParticipantIndex>,
     pub(crate) nonces: NonceRing,
+    /// When its connections were rated last; `None` while it has no media.
+    pub(crate) rated_at: Option<Instant>,
+    pub(crate) rating_scheduled: Scheduled,
 }
 
 /// A participant as the packet path knows it.
@@ -59,6 +63,8 @@ pub(crate) struct Participant {
     pub(crate) sent: SentRing,
     /// When that is looked through for what is too old.
     pub(crate) sent_scheduled: Scheduled,
+    /// How its connection was rated last.
+    pub(crate) quality: Quality,
 }
 
 /// A packet of an up track that waits for the next flush.
@@ -157,6 +163,9 @@ pub(crate) struct UpEntry {
     pub(crate) unbound: u32,
     pub(crate) pending: Vec<Gathered>,
     pub(crate) scheduled: Scheduled,
+    pub(crate) scorer: Scorer,
+    /// Highest spatial layer in the last rated window.
+    pub(crate) top_layer: Option<u8>,
 }
 
 impl UpEntry {
@@ -224,6 +233,7 @@ pub(crate) struct Binding {
     /// Its frames are to end without the publisher's packet trailer.
     pub(crate) strips_trailer: bool,
     pub(crate) has_reported_codec: bool,
+    pub(crate) scorer: Scorer,
 }
 
 /// All tables.
@@ -266,6 +276,7 @@ impl Tables {
             joined_at: now,
             sent: SentRing::default(),
             sent_scheduled: Scheduled::default(),
+            quality: Quality::Excellent,
         });
         match self.rooms.get_mut(room) {
             Some(room) => room.participants.push(index),
@@ -277,7 +288,13 @@ impl Tables {
 
     fn room_or_insert(&mut self, id: RoomId) -> RoomIndex {
         *self.room_index.entry(id).or_insert_with(|| {
-            self.rooms.insert(Room { id, participants: Vec::new(), nonces: NonceRing::default() })
+            self.rooms.insert(Room {
+                id,
+                participants: Vec::new(),
+                nonces: NonceRing::default(),
+                rated_at: None,
+                rating_scheduled: Scheduled::default(),
+            })
         })
     }
 
@@ -318,6 +335,8 @@ impl Tables {
                 unbound: 0,
                 pending: Vec::new(),
                 scheduled: Scheduled::default(),
+                scorer: Scorer::default(),
+                top_layer: None,
             })
         })
     }
@@ -520,6 +539,7 @@ mod tests {
             formats: Vec::new(),
             strips_trailer: false,
             has_reported_codec: false,
+            scorer: Scorer::default(),
         }
     }
 

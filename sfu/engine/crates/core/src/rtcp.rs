@@ -73,6 +73,8 @@ pub struct ReportBlock {
     pub ssrc: u32,
     /// Part lost since the report before, of 256.
     pub fraction_lost: u8,
+    /// Packets that never came, since the beginning; late and doubled ones are taken off, so that it may be negative.
+    pub lost: i32,
     /// Middle 32 bits of the NTP time of our last sender report; 0: none.
     pub last_report: u32,
     /// Highest sequence number received, with the receiver's count of its cycles in the upper half.
@@ -239,16 +241,18 @@ fn read_maximum_rate(body: &[u8]) -> Option<u64> {
 
 fn read_blocks(blocks: &[u8], count: u8, found: &mut Vec<Feedback>) {
     for block in blocks.chunks_exact(REPORT_BLOCK_BYTES).take(usize::from(count)) {
-        let &[Some(ssrc), _, Some(highest_seq), Some(jitter), Some(last_report), Some(delay)] =
+        let &[Some(ssrc), Some(losses), Some(highest_seq), Some(jitter), Some(last_report), Some(delay)] =
             &[0, 4, 8, 12, 16, 20].map(|at| u32_at(block, at))
         else {
             continue;
         };
         let fraction_lost = block.get(4).copied().unwrap_or_default();
+        let lost = (losses << 8).cast_signed() >> 8; // 24 bits with a sign; above them the share since the last one
         let delay = Duration::from_secs(u64::from(delay)) / 65_536;
         found.push(Feedback::Report(ReportBlock {
             ssrc,
             fraction_lost,
+            lost,
             last_report,
             highest_seq,
             jitter,
@@ -321,7 +325,7 @@ mod tests {
     use super::*;
 
     fn block(ssrc: u32) -> Vec<u8> {
-        let words = [ssrc, 0x0100_0005, 77, 3, 0x1234_5678, 65_536 + 32_768];
+        let words = [ssrc, 0x01ff_fffb, 77, 3, 0x1234_5678, 65_536 + 32_768];
         words.into_iter().flat_map(u32::to_be_bytes).collect()
     }
 
@@ -357,6 +361,7 @@ mod tests {
             Feedback::Report(ReportBlock {
                 ssrc,
                 fraction_lost: 1,
+                lost: -5,
                 last_report: 0x1234_5678,
                 highest_seq: 77,
                 jitter: 3,

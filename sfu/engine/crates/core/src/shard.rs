@@ -11,6 +11,7 @@ mod data_tracks;
 mod fanout;
 mod media;
 mod rate;
+mod rating;
 mod signals;
 
 use std::collections::VecDeque;
@@ -29,7 +30,7 @@ use crate::input::{Carrier, Datagram};
 use crate::output::Transmits;
 use crate::random::Random;
 use crate::rate::{RateEstimate, RateGoal};
-use crate::room::{ParticipantIndex, Tables};
+use crate::room::{ParticipantIndex, RoomIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
 use crate::transport::{Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
@@ -52,6 +53,8 @@ pub struct ShardConfig {
     pub audio_active_level: u8,
     /// Interval of `Event::AudioLevels`.
     pub audio_update_interval: Duration,
+    /// Length of the windows by which connections are rated.
+    pub quality_interval: Duration,
     /// Least time between two key-frame requests for one stream.
     pub pli_throttle: PliThrottle,
     /// The time of day, for reports to peers.
@@ -68,6 +71,7 @@ enum TimerKey {
     Sent(ParticipantIndex),
     Rate(TransportIndex),
     AudioLevels,
+    Rating(RoomIndex),
 }
 
 /// One thread's world.
@@ -174,13 +178,15 @@ impl Shard {
             self.handle_timer(now, at, key);
         }
         let (transports, ups, audio) = (&self.transports, &self.tables.ups, self.audio_scheduled);
-        let (participants, rates) = (&self.tables.participants, &self.rates);
-        self.timers.compact(2 * transports.len() + ups.len() + participants.len() + 1, |key| match key {
+        let (participants, rooms, rates) = (&self.tables.participants, &self.tables.rooms, &self.rates);
+        let owners = 2 * transports.len() + ups.len() + participants.len() + rooms.len() + 1;
+        self.timers.compact(owners, |key| match key {
             TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),
             TimerKey::UpTrack(index) => ups.get(index).map(|up| up.scheduled),
             TimerKey::Sent(index) => participants.get(index).map(|participant| participant.sent_scheduled),
             TimerKey::Rate(index) => rates.scheduled(index),
             TimerKey::AudioLevels => Some(audio),
+            TimerKey::Rating(index) => rooms.get(index).map(|room| room.rating_scheduled),
         });
     }
 
@@ -214,6 +220,12 @@ impl Shard {
             TimerKey::AudioLevels => {
                 if Timers::<TimerKey>::confirm(at, &mut self.audio_scheduled) {
                     self.report_audio_levels(now);
+                }
+            }
+            TimerKey::Rating(index) => {
+                let Some(room) = self.tables.rooms.get_mut(index) else { return };
+                if Timers::<TimerKey>::confirm(at, &mut room.rating_scheduled) {
+                    self.rate_room(now, index);
                 }
             }
         }

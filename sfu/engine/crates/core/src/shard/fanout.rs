@@ -16,6 +16,7 @@ use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::layers::{StreamIndex, StreamSet};
 use crate::output::Transmits;
+use crate::quality::Scorer;
 use crate::room::{Binding, DownEntry, Gathered};
 use crate::rtp::dependency::{self, Layer};
 use crate::rtp::{Codec, red};
@@ -135,6 +136,7 @@ impl Shard {
             formats: Vec::new(),
             strips_trailer,
             has_reported_codec: false,
+            scorer: Scorer::default(),
         };
         self.tables.bind_down(line.down, binding);
         let mime_types =

@@ -55,6 +55,7 @@ impl Shard {
             up.restarts.insert(route.stream); // until a packet of it is good enough to carry the news
             up.track.restart_stream(route.stream);
         }
+        up.track.note_arrival(route.stream, *rtp.seq_no);
         if up.is_muted {
             up.gaps.insert(route.stream);
             return Err(DropReason::UpTrackMuted);
@@ -96,7 +97,10 @@ impl Shard {
             up.track.set_clock_rate_hz(codec.clock_rate_hz());
             let mime_type = codec.mime_type();
             self.events.push_back(Event::UpTrackStarted { up_track: up.id, mime_type });
+            let room = up.origin.map(|origin| origin.room);
+            self.begin_rating(now, room);
         }
+        let Some(up) = self.tables.ups.get_mut(index) else { return };
         if let (true, Some(level)) = (up.is_speaker, gathered.extensions.audio_level) {
             up.audio.observe(level.unsigned_abs(), gathered.packet.timestamp, self.config.audio_active_level);
             if !up.is_heard {

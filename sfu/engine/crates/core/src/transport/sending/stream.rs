@@ -14,6 +14,7 @@ use super::history::{History, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
 use super::playout::{PlayoutDelay, PlayoutLimits};
+use super::reception::{Received, Reception};
 use super::srtp::{SrtpError, SrtpSession};
 use crate::command::MediaKind;
 use crate::estimator::Losses;
@@ -143,6 +144,7 @@ pub(super) struct SendStream {
     resend_seq: u64,
     playout: Option<PlayoutDelay>,
     history: History,
+    reception: Reception,
 }
 
 impl SendStream {
@@ -167,6 +169,7 @@ impl SendStream {
             resend_seq: u64::from(config.first_resend_seq),
             playout: config.playout.map(|limits| PlayoutDelay::new(now, limits)),
             history: History::new(now, config.history_packets),
+            reception: Reception::default(),
         }
     }
 
@@ -242,7 +245,7 @@ impl SendStream {
             out,
             &Parts { numbers, elements: &elements, original_seq: None, payload, patch },
         )?;
-        self.count(stamp.now, packet.payload.len(), packet.timestamp, packet.captured_at);
+        self.count(stamp.now, numbers, packet.payload.len(), packet.captured_at);
         if let Some(resend_type) = packet.resend_type {
             self.history.keep(SentPacket {
                 seq: packet.seq,
@@ -299,7 +302,7 @@ impl SendStream {
         let (payload, patch) = (&*packet.payload, packet.patch);
         let parts = Parts { numbers, elements: &packet.elements, original_seq: None, payload, patch };
         self.put(stamp, session, out, &parts)?;
-        self.count(stamp.now, packet.payload.len(), packet.timestamp, captured_at);
+        self.count(stamp.now, numbers, packet.payload.len(), captured_at);
         if resend_type.is_some() {
             packet.sent_at = stamp.now;
             self.history.keep(packet);
@@ -308,10 +311,11 @@ impl SendStream {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "both counts wrap at 32 bits (RFC 3550 §6.4.1)")]
-    fn count(&mut self, now: Instant, payload_bytes: usize, timestamp: u32, captured_at: Instant) {
+    fn count(&mut self, now: Instant, numbers: Numbers, payload_bytes: usize, captured_at: Instant) {
+        self.reception.note_sent(numbers.seq);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload_bytes as u32);
-        self.last = Some((timestamp, captured_at));
+        self.last = Some((numbers.timestamp, captured_at));
         self.report_due.get_or_insert(now);
     }
 
@@ -416,6 +420,7 @@ impl SendStream {
     pub(super) fn note_report(&mut self, now: Instant, block: ReportBlock) -> Option<Duration> {
         if block.ssrc == self.ssrcs.media {
             self.is_known = true;
+            self.reception.note_report(block);
             if let Some(playout) = &mut self.playout {
                 let jitter = Duration::from_secs(block.jitter.into()) / self.clock_rate_hz.max(1);
                 playout.note_report(now, block.highest_seq, jitter);
@@ -425,7 +430,14 @@ impl SendStream {
             return None;
         }
         let since = ntp::middle(self.time_of_day.ntp_at(now)).wrapping_sub(block.last_report);
-        (Duration::from_secs(u64::from(since)) / 65_536).checked_sub(block.delay)
+        let round_trip = (Duration::from_secs(u64::from(since)) / 65_536).checked_sub(block.delay)?;
+        self.history.note_round_trip(round_trip);
+        Some(round_trip)
+    }
+
+    /// How it has arrived since the last call.
+    pub(super) fn take_received(&mut self) -> Received {
+        self.reception.take()
     }
 
     /// When the next report is due.

@@ -229,6 +229,7 @@ fn losses_are_those_since_the_report_before() {
     let block = |ssrc, fraction_lost| ReportBlock {
         ssrc,
         fraction_lost,
+        lost: 0,
         last_report: 0,
         highest_seq: 0,
         jitter: 0,
@@ -294,6 +295,7 @@ fn the_round_trip_time_is_told_from_the_peer_s_report() {
     let block = |last_report| ReportBlock {
         ssrc: MEDIA,
         fraction_lost: 0,
+        lost: 0,
         last_report,
         highest_seq: 7,
         jitter: 0,
