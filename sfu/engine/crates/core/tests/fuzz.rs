@@ -232,6 +232,7 @@ macro_rules! replays {
 replays! {
     fuzz_payload => "payload",
     fuzz_red => "red",
+    fuzz_redundancy => "redundancy",
     fuzz_rtcp => "rtcp",
     fuzz_dependency_descriptor => "dependency_descriptor",
     fuzz_data_packet => "data_packet",

@@ -35,6 +35,7 @@ fn publish_line(mime_type: &str) -> PublishLine {
         red: true,
         speaker: false,
         muted: false,
+        trailer: None,
     }
 }
 

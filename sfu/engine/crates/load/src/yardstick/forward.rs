@@ -83,6 +83,7 @@ impl Bench {
             red: false,
             speaker: false,
             muted: false,
+            trailer: None,
         };
         open(&engine, PUBLISHER, TransportRole::Publisher)?;
         let answer = negotiate(&engine, PUBLISHER, &offer, vec![publish])?;

@@ -204,7 +204,12 @@ fn the_round_trip_time_is_told_from_the_peer_s_report() {
     let mut bench = Bench::new(None);
     bench.send(7, &[1], Patch::NONE);
     let report = bench.stream.take_report(bench.now).unwrap();
-    let block = |last_report| ReportBlock { ssrc: MEDIA, last_report, delay: Duration::from_millis(200) };
+    let block = |last_report| ReportBlock {
+        ssrc: MEDIA,
+        fraction_lost: 0,
+        last_report,
+        delay: Duration::from_millis(200),
+    };
     bench.now += Duration::from_millis(250);
     let rtt = bench.stream.note_report(bench.now, block(ntp::middle(report.ntp_time))).unwrap();
     assert!(rtt.abs_diff(Duration::from_millis(50)) < Duration::from_millis(1), "{rtt:?}");
