@@ -85,4 +85,6 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         pli_throttle_ms=round(rtc.pli_throttle.low_quality * 1000),
         data_messages_per_s=config.plenum.data_messages_per_s,
         data_bytes_per_s=config.plenum.data_bytes_per_s,
+        adds_redundancy=audio.active_red_encoding,
+        reports_subscribers_loss=audio.enable_loss_proxying,
     )

@@ -205,6 +205,8 @@ class PublishLine:
     red: bool
     speaker: bool
     muted: bool
+    trailer: bytes = b""
+    """Ends the frames that the server makes for a track that is encrypted end to end; empty: it is not."""
 
 
 @dataclass(frozen=True, slots=True)

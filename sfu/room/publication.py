@@ -108,8 +108,8 @@ class Publication:
             codecs=(first, *codecs[1:]),
         )
 
-    def line(self, media: OfferedMedia) -> PublishLine:
-        """How its m-line is answered. Only for live publications."""
+    def line(self, media: OfferedMedia, sif_trailer: bytes) -> PublishLine:
+        """How its m-line is answered; `sif_trailer` is the room's. Only for live publications."""
         if self.up_track is None:
             raise ValueError(f"{self.sid} is not live")
         view = self.view
@@ -122,6 +122,7 @@ class Publication:
             red=not view.disable_red and RED in media.mime_types,
             speaker=view.source is TrackSource.MICROPHONE,
             muted=view.muted,
+            trailer=sif_trailer if view.encryption else b"",
         )
 
     def _mime_in(self, media: OfferedMedia, enabled: Sequence[str]) -> str:

@@ -114,7 +114,8 @@ class Publishing:
         for media, publication in _match(free, list(participant.pending.values())):
             self._go_live(publication, media)
             started.append(publication)
-        lines = tuple(publication.line(sending[publication.mid]) for publication in participant.publications.values())
+        trailer = self._state.sif_trailer
+        lines = tuple(p.line(sending[p.mid], trailer) for p in participant.publications.values())
         self._state.emit(AcceptOffer(participant.session.id, participant.transports.publisher, offer.offer_id, lines))
         self._tell_started(participant, started)
 
