@@ -1,4 +1,4 @@
-# The only verbs: build run test check unit sim e2e fuzz bench (and lock, clean). Each does what it needs first;
+# The only verbs: build run test check unit sim e2e fuzz bench matrix (and lock, clean). Each does what it needs first;
 # finished steps leave a stamp in .make/ and are not repeated.
 
 PYTHON ?= python3
@@ -9,13 +9,15 @@ UV := $(BIN)/uv
 STAMPS := .make
 ENGINE := sfu/engine
 PYTEST := $(BIN)/pytest
+# End-to-end tests mostly wait: two processes share them, file by file.
+BESIDE := -n 2 --dist loadfile
 
 RUST_SOURCES := $(shell find $(ENGINE) -path $(ENGINE)/target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
 # Debian's names of what the tests drive or need.
 TEST_PACKAGES := chromium firefox-esr nftables iproute2 procps build-essential cmake
 
-.PHONY: build run test check unit sim e2e fuzz bench lock clean help
+.PHONY: build run test check unit sim e2e fuzz bench matrix lock clean help
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -24,7 +26,7 @@ help:
 	@echo 'make test    install what the tests need (apt, as root), then the gate and all tests'
 	@echo 'make build   build only; then the program is $(BIN)/plenum'
 	@echo 'make check   the gate: format, lint, types, imports, licences, house rules'
-	@echo 'make unit sim e2e    one kind of tests    make fuzz bench    fuzzing, speed'
+	@echo 'make unit sim e2e    one kind of tests    make fuzz bench matrix    fuzzing, speed, bad networks'
 
 # ---------------------------------------------------------------- building
 
@@ -96,7 +98,7 @@ check: $(STAMPS)/engine $(STAMPS)/dev-packages $(STAMPS)/web-packages
 test: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages $(STAMPS)/netem check
 	cd $(ENGINE) && cargo test --locked --workspace --quiet
 	cd web && npm test --silent
-	$(PYTEST) tests
+	$(PYTEST) $(BESIDE) tests
 
 unit: build $(STAMPS)/dev-packages
 	cd $(ENGINE) && cargo test --locked --workspace --quiet
@@ -106,7 +108,7 @@ sim: build $(STAMPS)/dev-packages
 	$(PYTEST) tests/sim tests/binding
 
 e2e: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages $(STAMPS)/netem
-	$(PYTEST) tests/e2e
+	$(PYTEST) $(BESIDE) tests/e2e
 
 $(STAMPS)/test-packages: Makefile
 	@mkdir -p $(STAMPS)
@@ -120,14 +122,20 @@ $(STAMPS)/e2e-packages: tests/e2e/js/package-lock.json $(STAMPS)/dev-packages
 
 # ---------------------------------------------------------------- now and then
 
-fuzz: $(STAMPS)/dev-packages
-	@.ci/need rust
-	cd $(ENGINE) && FUZZ_ITERATIONS=20000 cargo test --locked --release -p plenum-core --test fuzz
+# Each target of the engine for FUZZ_SECONDS (60); ARGS='rtcp red' names some.
+fuzz: build $(STAMPS)/dev-packages
+	@.ci/need cxx
+	$(ENGINE)/fuzz/run.sh $(ARGS)
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) tests/unit
 
 bench: build
 	cd $(ENGINE) && cargo build --locked --release --quiet -p plenum-load
 	$(BIN)/python -m bench $(ARGS)
+
+# Real browsers over emulated links. ARGS='--against PROGRAM' puts another server beside, '--cells loss=5,delay=50' plays
+# some cells, '--help' tells the rest.
+matrix: build $(STAMPS)/test-packages $(STAMPS)/e2e-packages $(STAMPS)/netem
+	$(BIN)/python -m bench.matrix $(ARGS)
 
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 

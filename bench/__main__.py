@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 from bench.report import Results
 from bench.scenarios import (
+    contrast_builds,
+    contrast_estimation,
+    contrast_voices,
     measure_audience,
     measure_data,
     measure_flat_out,
@@ -22,6 +25,8 @@ from bench.tools import ToolError, Tools
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+
+    from bench.scenarios import Contrast
 
 _AUDIENCES = (100, 400)
 _JOINS = 200
@@ -54,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", default="devkey")
     parser.add_argument("--secret", default="secret")
     parser.add_argument("--tools", type=Path, help="directory of plenum-load and plenum-yardstick")
+    parser.add_argument("--against", type=Path, help="the same directory of another build, to compare the engines")
     parser.add_argument("--seconds", type=int, default=8, help="how long each load is measured")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
     return parser
@@ -75,7 +81,21 @@ async def _measure(options: argparse.Namespace) -> Results:
             results.audiences.append(await measure_audience(tools, server, subscribers, options.seconds))
         _say(f"data 1 → {_DATA_RECEIVERS}")
         results.data = await measure_data(tools, server, _DATA_RECEIVERS, options.seconds)
+        if options.url is None:
+            results.contrasts = await _contrasts(tools, server, options)
     return results
+
+
+async def _contrasts(tools: Tools, server: Server, options: argparse.Namespace) -> list[Contrast]:
+    _say("send-side estimation")
+    async with start_server(estimates=True) as estimating:
+        contrasts = [await contrast_estimation(tools, server, estimating, options.seconds)]
+    _say("many audio tracks")
+    contrasts.append(await contrast_voices(tools))
+    if options.against is not None:
+        _say("the other build")
+        contrasts.append(await contrast_builds(tools, Tools(options.against)))
+    return contrasts
 
 
 def _server(options: argparse.Namespace) -> AbstractAsyncContextManager[Server]:

@@ -14,7 +14,7 @@ from rich.table import Table
 from bench.machine import describe_machine
 
 if TYPE_CHECKING:
-    from bench.scenarios import Audience, DataFanout, FlatOut, Joins, Yardsticks
+    from bench.scenarios import Audience, Contrast, DataFanout, FlatOut, Joins, Yardsticks
 
 __all__ = ["Results"]
 
@@ -43,6 +43,7 @@ class Results:
     audiences: list[Audience] = field(default_factory=list)
     joins: Joins | None = None
     data: DataFanout | None = None
+    contrasts: list[Contrast] = field(default_factory=list)
     machine: dict[str, object] = field(default_factory=describe_machine)
 
     def missed_targets(self) -> list[str]:
@@ -83,7 +84,7 @@ class Results:
             rows += self._join_rows(self.joins)
         if self.data is not None:
             rows += _data_rows(self.data)
-        return rows
+        return rows + [_contrast_row(contrast) for contrast in self.contrasts]
 
     def _share_of_u(self, packets_per_cpu_s: float) -> float:
         return packets_per_cpu_s / self.yardsticks.send_packets_per_cpu_s
@@ -141,3 +142,14 @@ def _data_rows(data: DataFanout) -> list[_Row]:
         _Row(name, f"{data.cpu_us_per_message:.1f} µs CPU per delivery"),
         _Row(f"{name}: delay p50 / p95", f"{data.delay_ms['p50']:.2f} / {data.delay_ms['p95']:.2f} ms"),
     ]
+
+
+def _contrast_row(contrast: Contrast) -> _Row:
+    runs = ", ".join(f"{figure / 1000:.0f}" for figure in contrast.with_it)
+    return _Row(
+        contrast.name,
+        f"{runs} k packets/CPU-s",
+        f"{contrast.ratio:.2f} ×",
+        f"≥ {contrast.least_ratio:.2f} ×",
+        contrast.ratio >= contrast.least_ratio,
+    )

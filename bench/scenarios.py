@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audience",
+    "Contrast",
     "DataFanout",
     "FlatOut",
     "Joins",
     "Yardsticks",
+    "contrast_builds",
+    "contrast_estimation",
+    "contrast_voices",
     "measure_audience",
     "measure_data",
     "measure_flat_out",
@@ -30,6 +35,13 @@ _PACKETS_PER_FRAME = 8
 _FLAT_OUT_S = 4
 _SETTLE_S = 1.0
 _ROOM_SIZE = 4
+_PAIRS = 3
+_CONTRAST_SUBSCRIBERS = 100
+_VOICE_SUBSCRIBERS = 50
+_MANY_VOICES = 100
+_LEAST_WITH_ESTIMATION = 0.6
+_LEAST_WITH_MANY_VOICES = 1 / 3
+_LEAST_OF_OTHER_BUILD = 0.9
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,21 @@ class DataFanout:
     delay_ms: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """The same work done two ways, in turns: packets per CPU-second of each run."""
+
+    name: str
+    with_it: list[float]
+    without_it: list[float]
+    least_ratio: float
+
+    @property
+    def ratio(self) -> float:
+        """Median with it to median without."""
+        return statistics.median(self.with_it) / statistics.median(self.without_it)
+
+
 @dataclass
 class _Probe:
     """CPU time and memory of the server at each event of the load client."""
@@ -140,6 +167,35 @@ async def measure_audience(tools: Tools, server: Server, subscribers: int, secon
         memory_per_participant_bytes=memory_bytes / (subscribers + 1),
         client_cpu_share=run.client_cpu_s / run.seconds,
     )
+
+
+async def contrast_estimation(tools: Tools, plain: Server, estimating: Server, seconds: int) -> Contrast:
+    """One video to many, by servers that differ in send-side estimation with pacing alone."""
+    contrast = Contrast("with send-side estimation", [], [], _LEAST_WITH_ESTIMATION)
+    for _ in range(_PAIRS):
+        for server, figures in ((plain, contrast.without_it), (estimating, contrast.with_it)):
+            audience = await measure_audience(tools, server, _CONTRAST_SUBSCRIBERS, seconds)
+            figures.append(audience.packets_per_cpu_s)
+    return contrast
+
+
+async def contrast_voices(tools: Tools) -> Contrast:
+    """The engine flat out: subscribers with a hundred audio tracks beside subscribers with one."""
+    contrast = Contrast(f"{_MANY_VOICES} audio tracks each, to one each", [], [], _LEAST_WITH_MANY_VOICES)
+    for _ in range(_PAIRS):
+        for tracks, figures in ((1, contrast.without_it), (_MANY_VOICES, contrast.with_it)):
+            line = await tools.yardstick("voices", str(_VOICE_SUBSCRIBERS), str(tracks), str(_FLAT_OUT_S))
+            figures.append(line["packets"] / line["cpu_s"])
+    return contrast
+
+
+async def contrast_builds(tools: Tools, other: Tools) -> Contrast:
+    """The engine flat out, beside another build's."""
+    contrast = Contrast("engine flat out, to the other build's", [], [], _LEAST_OF_OTHER_BUILD)
+    for _ in range(_PAIRS):
+        for build, figures in ((other, contrast.without_it), (tools, contrast.with_it)):
+            figures.append((await measure_flat_out(build, _CONTRAST_SUBSCRIBERS)).packets_per_cpu_s)
+    return contrast
 
 
 async def measure_joins(tools: Tools, server: Server, participants: int, seconds: int) -> Joins:

@@ -28,6 +28,8 @@ rtc:
   udp_port: {udp}
   tcp_port: {tcp}
   enable_loopback_candidate: true
+  congestion_control:
+    use_send_side_bwe: {estimates}
   ips:
     includes: ["127.0.0.1/32"]
 keys:
@@ -56,8 +58,8 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def start_server() -> AsyncIterator[Server]:
-    """Starts `plenum serve` and ends it.
+async def start_server(*, estimates: bool = False) -> AsyncIterator[Server]:
+    """Starts `plenum serve`, with send-side estimation or without, and ends it.
 
     Raises:
         ServerError: It ended or did not answer in time.
@@ -65,7 +67,9 @@ async def start_server() -> AsyncIterator[Server]:
     with tempfile.TemporaryDirectory(prefix="plenum-bench-") as directory:
         http, udp, tcp = _free_ports(3)
         config, log = Path(directory) / "bench.yaml", Path(directory) / "server.log"
-        config.write_text(_CONFIG.format(http=http, udp=udp, tcp=tcp, key=_KEY, secret=_SECRET))
+        config.write_text(
+            _CONFIG.format(http=http, udp=udp, tcp=tcp, key=_KEY, secret=_SECRET, estimates=str(estimates).lower())
+        )
         program = Path(sys.executable).parent / "plenum"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sfu.control.engine_client import EngineConfig
-from sfu.room.settings import RoomSettings, SpeakerSettings
+from sfu.room.settings import DataSettings, PlayoutDelay, RoomSettings, SpeakerSettings
 from signaling.admission import NameLimits
 from signaling.limits import SignalLimits
 
@@ -21,7 +21,7 @@ __all__ = ["engine_config", "name_limits", "room_settings", "signal_limits"]
 
 def room_settings(config: Config) -> RoomSettings:
     """What rooms are made with."""
-    room, limit, audio = config.room, config.limit, config.audio
+    room, limit, audio, delay = config.room, config.limit, config.audio, config.room.playout_delay
     return RoomSettings(
         empty_timeout_s=room.empty_timeout,
         departure_timeout_s=room.departure_timeout,
@@ -32,9 +32,19 @@ def room_settings(config: Config) -> RoomSettings:
         max_attributes_bytes=limit.max_attributes_size,
         max_name_length=limit.max_participant_name_length,
         region=config.region,
+        playout_delay=PlayoutDelay(delay.min, delay.max) if delay.enabled else None,
+        answer_timeout_s=config.plenum.answer_timeout,
         token_refresh_s=config.plenum.token_refresh_interval,
         update_batch_bytes=room.update_batch_target_size,
         dynacast_pause_delay_s=config.video.dynacast_pause_delay,
+        codec_regression_threshold=config.video.codec_regression_threshold,
+        data=DataSettings(
+            tracks_enabled=config.enable_data_tracks,
+            max_custom_encoding_bytes=limit.max_data_track_custom_encoding_length,
+            blobs_enabled=config.enable_participant_data_blob,
+            max_blob_key_bytes=limit.max_data_blob_key_length,
+            max_blobs_bytes=limit.max_data_blobs_size,
+        ),
         speakers=SpeakerSettings(
             update_interval_ms=audio.update_interval,
             min_percentile=audio.min_percentile,
@@ -71,7 +81,7 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
     Raises:
         ValueError: The engine cannot use an address or a number; the text says which.
     """
-    rtc, audio = config.rtc, config.audio
+    rtc, audio, pli = config.rtc, config.audio, config.rtc.pli_throttle
     return EngineConfig(
         udp=addresses.udp,
         tcp=addresses.tcp,
@@ -80,9 +90,10 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         ice_lite=rtc.use_ice_lite,
         gather_ms=rtc.batch_io.max_flush_interval * 1000,
         video_cache_packets=rtc.packet_buffer_size_video,
+        data_track_latency_ms=round(rtc.datachannel_data_track_target_latency * 1000),
         audio_active_level=audio.active_level,
         audio_update_interval_ms=audio.update_interval,
-        pli_throttle_ms=round(rtc.pli_throttle.low_quality * 1000),
+        pli_throttle_ms=(round(pli.low_quality * 1000), round(pli.mid_quality * 1000), round(pli.high_quality * 1000)),
         data_messages_per_s=config.plenum.data_messages_per_s,
         data_bytes_per_s=config.plenum.data_bytes_per_s,
         adds_redundancy=audio.active_red_encoding,

@@ -67,9 +67,10 @@ class EngineConfig:
         socket_buffer_bytes: int = 8 * 1024 * 1024,
         video_cache_packets: int = 300,
         sctp_buffer_bytes: int = 2 * 1024 * 1024,
+        data_track_latency_ms: int = 100,
         audio_active_level: int = 35,
         audio_update_interval_ms: int = 400,
-        pli_throttle_ms: int = 500,
+        pli_throttle_ms: tuple[int, int, int] = (500, 1000, 1000),
         data_messages_per_s: int = 1000,
         data_bytes_per_s: int = 5_000_000,
         adds_redundancy: bool = False,
@@ -88,9 +89,12 @@ class EngineConfig:
             socket_buffer_bytes: `SO_RCVBUF` and `SO_SNDBUF` asked for.
             video_cache_packets: Packets kept for retransmission per sending video stream.
             sctp_buffer_bytes: Unacknowledged data per transport before its data queue grows; at least 256 kB.
+            data_track_latency_ms: About how long a data track's frame may wait for a subscriber, at most a minute;
+                0: for as long as it takes.
             audio_active_level: RFC 6464 level (−dBov) at or below which a packet counts as active.
             audio_update_interval_ms: Interval of `AudioLevels`, at most a minute.
-            pli_throttle_ms: Least time between two key-frame requests for one stream, at most a minute.
+            pli_throttle_ms: Least time between two key-frame requests for one stream, at most a minute; of the smallest
+                picture, the second, the third and above.
             data_messages_per_s: Data messages that one participant may send a second, averaged over two seconds;
                 0: no limit. A sender above a limit is slowed down; nothing reliable is lost.
             data_bytes_per_s: The same in bytes; messages to many receivers count several times.
@@ -160,6 +164,7 @@ class PublishLine:
         mid: str,
         up_track: int,
         codec: str | None = None,
+        codec_only: bool = False,
         dtx: bool = True,
         stereo: bool = False,
         red: bool = True,
@@ -244,11 +249,17 @@ class UpTrackStarted:
 class DownTrackBound:
     @property
     def down_track(self) -> int: ...
+    @property
+    def mime_types(self) -> list[str]:
+        """Codecs that the subscriber takes on that line, in no order, without RTX."""
 
 @final
 class DownTrackCodecUnsupported:
     @property
     def down_track(self) -> int: ...
+    @property
+    def up_track(self) -> int:
+        """Which it was fed by."""
 
 @final
 class AudioLevels:
@@ -348,8 +359,29 @@ class Engine:
     ) -> None: ...
     def remove_participant(self, participant: int) -> None: ...
     def open_transport(
-        self, participant: int, transport: int, role: _Role, *, tcp_only: bool = False, mime_types: Sequence[str] = ()
-    ) -> None: ...
+        self,
+        participant: int,
+        transport: int,
+        role: _Role,
+        *,
+        tcp_only: bool = False,
+        mime_types: Sequence[str] = (),
+        ice_lite: bool | None = None,
+        playout_delay_ms: tuple[int, int] | None = None,
+    ) -> None:
+        """Builds a transport.
+
+        Args:
+            participant: Owner.
+            transport: Its id.
+            role: Which way media flows.
+            tcp_only: Offer no UDP candidates.
+            mime_types: The room's codecs; empty: all.
+            ice_lite: Otherwise than the engine's setting.
+            playout_delay_ms: Least and most delay at which subscribers are asked to play video (most 0 beside a least:
+                no limit); `None`: they are not asked.
+        """
+
     def close_transport(self, transport: int) -> None: ...
     def accept_offer(
         self, transport: int, request: int, offer: RemoteOffer, publish: Sequence[PublishLine]
@@ -379,12 +411,35 @@ class Engine:
         track_sid: str,
         stereo: bool = False,
         enabled: bool = True,
-    ) -> None: ...
+        strip_trailer: bool = False,
+    ) -> None:
+        """Forwards an up track; `strip_trailer` cuts packet trailers off the ends of frames."""
+
     def enable_down_track(self, down_track: int, enabled: bool) -> None: ...
     def set_down_track_layers(self, down_track: int, max_spatial: int, max_temporal: int) -> None:
         """Limits what a subscription gets (everything at first); simulcast streams are spatial layers."""
 
+    def move_down_track(self, down_track: int, up_track: int) -> None:
+        """Feeds a down track by another up track (another codec), published or not yet, without negotiation."""
+
     def remove_down_track(self, down_track: int) -> None: ...
+    def add_data_up_track(self, data_up_track: int, participant: int, handle: int) -> None:
+        """Forwards what the participant sends on `_data_track` under `handle`, its own name for the track."""
+
+    def close_data_up_track(self, data_up_track: int) -> None: ...
+    def add_data_down_track(
+        self,
+        data_down_track: int,
+        data_up_track: int,
+        participant: int,
+        handle: int,
+        *,
+        frames_per_s: int | None = None,
+    ) -> None:
+        """Forwards a data track to a participant, whose packets name it `handle`; `frames_per_s`: at most so many."""
+
+    def set_data_down_track_rate(self, data_down_track: int, frames_per_s: int | None) -> None: ...
+    def remove_data_down_track(self, data_down_track: int) -> None: ...
     def send_data(
         self, room: int, kind: _DataKind, payload: bytes, destinations: Sequence[int] | None = None
     ) -> None: ...

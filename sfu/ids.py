@@ -11,6 +11,8 @@ import secrets
 from typing import NewType
 
 __all__ = [
+    "DataDownTrackId",
+    "DataUpTrackId",
     "DownTrackId",
     "ParticipantId",
     "ParticipantSid",
@@ -36,6 +38,8 @@ SessionId = NewType("SessionId", int)
 TransportId = NewType("TransportId", int)
 UpTrackId = NewType("UpTrackId", int)
 DownTrackId = NewType("DownTrackId", int)
+DataUpTrackId = NewType("DataUpTrackId", int)
+DataDownTrackId = NewType("DataDownTrackId", int)
 RequestId = NewType("RequestId", int)
 
 _ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"

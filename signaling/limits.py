@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfu.control.requests import ClientCandidate, ClientOffer
-from sfu.room.inputs import UpdateOwnMetadata
+from sfu.room.inputs import StoreDataBlob, UpdateOwnMetadata
 
 if TYPE_CHECKING:
     from signaling.wire import Translated
@@ -104,4 +104,6 @@ class SignalMeter:
             attributes = sum(len(key) + len(value) for key, value in request.attributes.items())
             amount = len(request.metadata) + len(request.name) + attributes
             return None if self._metadata.take(amount, now_s) else Cap.METADATA
+        if isinstance(request, StoreDataBlob):
+            return None if self._metadata.take(len(request.contents), now_s) else Cap.METADATA
         return None

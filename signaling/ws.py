@@ -260,7 +260,9 @@ def _join(session: SessionId, claims: Claims, wish: JoinWish) -> Join:
         client=wish.client,
         single_peer_connection=wish.single_peer_connection,
         auto_subscribe=wish.auto_subscribe,
+        auto_subscribe_data=wish.auto_subscribe_data,
         adaptive_stream=wish.adaptive_stream,
+        full_ice=wish.disable_ice_lite,
         metadata=wish.metadata,
         # Joining adds and overrides; only `update_metadata` deletes (protocol.md §1.5).
         attributes={key: value for key, value in wish.attributes.items() if value},

@@ -42,6 +42,9 @@ class Plenum(Section):
         "Data that one participant may send a second, bytes, averaged over two seconds; messages to more than eight "
         "receivers count several times. Above it the sender is slowed down, and nothing reliable is lost. 0: no limit.",
     )
+    answer_timeout: Duration = key(
+        "15s", "How long a connected client may take to answer an offer; then it is told to begin anew."
+    )
     token_refresh_interval: Duration = key("5m", "Time between fresh tokens sent to connected clients.")
     tls_cert: str = key("", "Certificate (PEM) for HTTPS and WSS on port; empty: a proxy in front does TLS.")
     tls_key: str = key("", "Its key.")
@@ -80,7 +83,7 @@ class Config(Section):
     metric: reference.Metric = key(reference.Metric(), "")
     trace: reference.Trace = key(reference.Trace(), "")
     node_stats: reference.NodeStats = key(reference.NodeStats(), "")
-    enable_data_tracks: bool = key(True, "Allow data tracks.", effect=False)
-    enable_participant_data_blob: bool = key(False, "Allow data blobs.", effect=False)
+    enable_data_tracks: bool = key(True, "Allow data tracks.")
+    enable_participant_data_blob: bool = key(False, "Allow data blobs.")
     api: reference.Api = key(reference.Api(), "")
     plenum: Plenum = key(Plenum(), "")

@@ -107,9 +107,9 @@ class TurnServer(Section):
 class PliThrottle(Section):
     """Least time between two key-frame requests to a publisher."""
 
-    low_quality: Duration = key("500ms", "For the lowest layer; Plenum uses it for every layer.")
-    mid_quality: AnyDuration = key("1s", "For the middle layer.", effect=False)
-    high_quality: AnyDuration = key("1s", "For the highest layer.", effect=False)
+    low_quality: Duration = key("500ms", "For the lowest layer, and for tracks of one layer.")
+    mid_quality: Duration = key("1s", "For the middle layer.")
+    high_quality: Duration = key("1s", "For the highest layer.")
 
 
 class StreamAllocator(Section):
@@ -205,7 +205,9 @@ class Rtc(Section):
     sctp_cwnd_ca_step: Int = key(0, "SCTP congestion avoidance step, bytes.", effect=False)
     datachannel_slow_threshold: Int = key(0, "Bytes per second below which a data channel is slow.", effect=False)
     datachannel_lossy_target_latency: AnyDuration = key("0", "Drop lossy data older than this; 0: off.", effect=False)
-    datachannel_data_track_target_latency: AnyDuration = key("100ms", "The same for data tracks.", effect=False)
+    datachannel_data_track_target_latency: Duration = key(
+        "100ms", "Skip frames of data tracks that would wait longer for a subscriber; 0: off."
+    )
     data_channel_max_buffered_amount: Int = key(0, "Deprecated in the reference.", effect=False)
     forward_stats: ForwardStats = key(ForwardStats(), "")
     enable_rtp_stream_restart_detection: bool = key(False, "Detect restarted RTP streams.", effect=False)
@@ -256,9 +258,9 @@ class CodecSpec(Section):
 class PlayoutDelay(Section):
     """Playout delay that subscribers are asked for."""
 
-    enabled: bool = key(False, "Ask for it.", effect=False)
-    min: Int = key(0, "Least, milliseconds.", effect=False)
-    max: Int = key(0, "Most, milliseconds.", effect=False)
+    enabled: bool = key(False, "Ask for it.")
+    min: UInt = key(0, "Least, milliseconds; at most 40950.")
+    max: UInt = key(0, "Most, milliseconds; 0: ten seconds.")
 
 
 ALL_CODECS = (
@@ -318,7 +320,9 @@ class Video(Section):
     """Video layers."""
 
     dynacast_pause_delay: Duration = key("5s", "Wait before an unwatched layer is paused.")
-    codec_regression_threshold: Int = key(5, "Failures before a publisher falls back to another codec.", effect=False)
+    codec_regression_threshold: Int = key(
+        5, "Rooms smaller than that move to a backup codec as a whole once one client needs it; 0: all rooms."
+    )
     stream_tracker_manager: Tuning = key({}, "Tuning of the reference's layer detection; accepted whole.", effect=False)
 
 
@@ -353,9 +357,9 @@ class Limit(Section):
     max_room_name_length: UInt = key(256, "Bytes of a room's name.")
     max_participant_identity_length: UInt = key(256, "Bytes of an identity.")
     max_participant_name_length: UInt = key(256, "Bytes of a participant's name.")
-    max_data_blob_key_length: Int = key(256, "Bytes of a data blob's key.", effect=False)
-    max_data_blobs_size: Int = key(64_000, "Bytes of all data blobs of a participant.", effect=False)
-    max_data_track_custom_encoding_length: Int = key(32, "Bytes of a data track's own encoding name.", effect=False)
+    max_data_blob_key_length: UInt = key(256, "Bytes of a data blob's key.")
+    max_data_blobs_size: UInt = key(64_000, "Bytes of all data blobs of a participant, keys included.")
+    max_data_track_custom_encoding_length: UInt = key(32, "Bytes of a data track's own encoding name.")
     signal_message_size_limit: UInt = key(2_097_152, "Bytes of one signal message; larger ones end the connection.")
     agent_signal_message_size_limit: Int = key(2_097_152, "The same for agent workers.", effect=False)
     max_api_request_body_size: UInt = key(10_485_760, "Bytes of one API request.")

@@ -73,7 +73,13 @@ class EffectRunner:
             fx.AddDownTrack: lambda e: self._engine.add_down_track(self._room, e),
             fx.EnableDownTrack: lambda e: self._engine.enable_down_track(e.down_track, enabled=e.enabled),
             fx.SetDownTrackLayers: self._engine.set_down_track_layers,
+            fx.MoveDownTrack: lambda e: self._engine.move_down_track(e.down_track, e.up_track),
             fx.RemoveDownTrack: lambda e: self._engine.remove_down_track(e.down_track),
+            fx.AddDataUpTrack: self._engine.add_data_up_track,
+            fx.CloseDataUpTrack: lambda e: self._engine.close_data_up_track(e.data_up_track),
+            fx.AddDataDownTrack: self._engine.add_data_down_track,
+            fx.SetDataDownTrackRate: self._engine.set_data_down_track_rate,
+            fx.RemoveDataDownTrack: lambda e: self._engine.remove_data_down_track(e.data_down_track),
             fx.SendEngineData: self._send_data,
             fx.Emit: lambda e: self._services.events.emit(e.event),
         }

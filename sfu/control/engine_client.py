@@ -28,7 +28,17 @@ from sfu.control.engine_port import (
     ShardFailed,
 )
 from sfu.control.engine_routes import RouteTable
-from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RequestId, RoomId, TransportId, UpTrackId
+from sfu.ids import (
+    DataDownTrackId,
+    DataUpTrackId,
+    DownTrackId,
+    ParticipantId,
+    ParticipantSid,
+    RequestId,
+    RoomId,
+    TransportId,
+    UpTrackId,
+)
 from sfu.room import inputs
 from sfu.room.enums import TrackType
 
@@ -36,10 +46,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sfu.room.effects import (
+        AddDataDownTrack,
+        AddDataUpTrack,
         AddDownTrack,
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDataDownTrackRate,
         SetDownTrackLayers,
         UpdateEngineParticipant,
     )
@@ -204,6 +217,7 @@ class EngineClient:
     def open_transport(self, room: RoomId, effect: OpenTransport) -> None:
         """See `EnginePort`."""
         self._routes.adopt(effect.transport, effect.participant)
+        delay = effect.playout_delay
         self._commands.submit(
             self._engine.open_transport,
             effect.participant,
@@ -211,6 +225,8 @@ class EngineClient:
             effect.role,
             mime_types=effect.mime_types,
             tcp_only=effect.tcp_only and bool(self._engine.tcp_addresses),
+            ice_lite=False if effect.full_ice else None,
+            playout_delay_ms=None if delay is None else (delay.min_ms, delay.max_ms),
         )
 
     def close_transport(self, transport: TransportId) -> None:
@@ -271,6 +287,7 @@ class EngineClient:
             track_sid=effect.track_sid,
             stereo=effect.stereo,
             enabled=effect.enabled,
+            strip_trailer=effect.strip_trailer,
         )
 
     def enable_down_track(self, down_track: DownTrackId, *, enabled: bool) -> None:
@@ -283,10 +300,41 @@ class EngineClient:
             self._engine.set_down_track_layers, effect.down_track, effect.max_spatial, effect.max_temporal
         )
 
+    def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.move_down_track, down_track, up_track)
+
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
         self._routes.cut(down_track)
         self._commands.submit(self._engine.remove_down_track, down_track)
+
+    def add_data_up_track(self, effect: AddDataUpTrack) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.add_data_up_track, effect.data_up_track, effect.participant, effect.handle)
+
+    def close_data_up_track(self, data_up_track: DataUpTrackId) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.close_data_up_track, data_up_track)
+
+    def add_data_down_track(self, effect: AddDataDownTrack) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(
+            self._engine.add_data_down_track,
+            effect.data_down_track,
+            effect.data_up_track,
+            effect.participant,
+            effect.handle,
+            frames_per_s=effect.frames_per_s,
+        )
+
+    def set_data_down_track_rate(self, effect: SetDataDownTrackRate) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.set_data_down_track_rate, effect.data_down_track, effect.frames_per_s)
+
+    def remove_data_down_track(self, data_down_track: DataDownTrackId) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.remove_data_down_track, data_down_track)
 
     def send_data(
         self, room: RoomId, payload: bytes, *, reliable: bool, destinations: Sequence[ParticipantId] | None
@@ -323,6 +371,7 @@ def _publish_line(line: PublishLine) -> _engine.PublishLine:
         mid=line.mid,
         up_track=line.up_track,
         codec=line.codec,
+        codec_only=line.codec_only,
         dtx=line.dtx,
         stereo=line.stereo,
         red=line.red,
@@ -374,12 +423,12 @@ def _started(event: _engine.UpTrackStarted) -> tuple[int, EngineTell]:
 
 def _bound(event: _engine.DownTrackBound) -> tuple[int, EngineTell]:
     down_track = DownTrackId(event.down_track)
-    return down_track, inputs.DownTrackBound(down_track)
+    return down_track, inputs.DownTrackBound(down_track, tuple(event.mime_types))
 
 
 def _unsupported(event: _engine.DownTrackCodecUnsupported) -> tuple[int, EngineTell]:
     down_track = DownTrackId(event.down_track)
-    return down_track, inputs.DownTrackCodecUnsupported(down_track)
+    return down_track, inputs.DownTrackCodecUnsupported(down_track, UpTrackId(event.up_track))
 
 
 def _levels(event: _engine.AudioLevels) -> tuple[int, EngineTell]:

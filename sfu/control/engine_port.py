@@ -22,12 +22,25 @@ from sfu.room.inputs import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RequestId, RoomId, TransportId, UpTrackId
+    from sfu.ids import (
+        DataDownTrackId,
+        DataUpTrackId,
+        DownTrackId,
+        ParticipantId,
+        ParticipantSid,
+        RequestId,
+        RoomId,
+        TransportId,
+        UpTrackId,
+    )
     from sfu.room.effects import (
+        AddDataDownTrack,
+        AddDataUpTrack,
         AddDownTrack,
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDataDownTrackRate,
         SetDownTrackLayers,
         UpdateEngineParticipant,
     )
@@ -209,8 +222,26 @@ class EnginePort(Protocol):
     def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
         """Limits what a subscription gets."""
 
+    def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
+        """Feeds a subscription by another up track, which may not be published yet; no negotiation."""
+
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """Ends a subscription."""
+
+    def add_data_up_track(self, effect: AddDataUpTrack) -> None:
+        """Forwards what a participant sends under a handle of its own."""
+
+    def close_data_up_track(self, data_up_track: DataUpTrackId) -> None:
+        """The data track ended, and its subscriptions with it."""
+
+    def add_data_down_track(self, effect: AddDataDownTrack) -> None:
+        """Forwards a data track to a participant under a handle of this subscriber."""
+
+    def set_data_down_track_rate(self, effect: SetDataDownTrackRate) -> None:
+        """Changes how many frames a subscriber gets."""
+
+    def remove_data_down_track(self, data_down_track: DataDownTrackId) -> None:
+        """Ends a subscription of a data track."""
 
     def send_data(
         self, room: RoomId, payload: bytes, *, reliable: bool, destinations: Sequence[ParticipantId] | None

@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     from sfu.control.engine_port import EnginePort, ParsedOffer
     from sfu.room.effects import OpenTransport, PublishLine
 
-__all__ = ["ANSWER_TIMEOUT_S", "PeerConnection", "RTCIceCandidate", "RTCSessionDescription"]
-
-ANSWER_TIMEOUT_S = 15.0
-"""An established client that does not answer an offer for so long has lost its way (protocol.md §2.7)."""
+__all__ = ["PeerConnection", "RTCIceCandidate", "RTCSessionDescription"]
 
 _MAX_QUEUED_CANDIDATES = 64
 _UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
@@ -83,6 +80,8 @@ class PeerConnection:
         self._waiting_candidates: list[str] = []
         self._trickled = False
         self._tcp_only = opened.tcp_only and any(map(_is_tcp, port.candidates))
+        self._wants_candidates = port.wants_remote_candidates or opened.full_ice
+        self._answer_timeout_s = opened.answer_timeout_s
         self._remote_ufrag = ""
         self._reachable = True
         self.connected = False
@@ -102,7 +101,7 @@ class PeerConnection:
         """When an overdue answer becomes a failure; monotonic."""
         if self._outstanding is None or not (self.connected and self._reachable):
             return None
-        return self._outstanding.sent_s + ANSWER_TIMEOUT_S
+        return self._outstanding.sent_s + self._answer_timeout_s
 
     # ------------------------------------------------------------ the session behind it
 
@@ -155,7 +154,7 @@ class PeerConnection:
 
     def addIceCandidate(self, candidate: RTCIceCandidate) -> None:
         """Takes a trickled candidate; before the remote description is known it waits."""
-        if not self._port.wants_remote_candidates:
+        if not self._wants_candidates:
             return
         if self._remote_known:
             self._port.add_remote_candidate(self.transport, candidate.candidate)

@@ -16,7 +16,7 @@ from sfu.errors import ErrorCode, SfuError
 from sfu.ids import RequestId, RoomId, next_id
 from sfu.room.inputs import CloseRoom, RoomInput
 from sfu.room.room import Room
-from sfu.room.settings import Now, RoomSettings
+from sfu.room.settings import Now, PlayoutDelay, RoomSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sfu.room.enums import DisconnectReason
     from sfu.room.views import RoomView
 
-__all__ = ["RoomOverrides", "RoomRegistry", "overrides_from_config"]
+__all__ = ["RoomOverrides", "RoomRegistry", "overrides_from_config", "playout_delay"]
 
 _ASK_TIMEOUT_S = 2.0
 """As the reference's `api.execution_timeout`."""
@@ -40,6 +40,7 @@ class RoomOverrides:
     departure_timeout_s: int | None = None
     max_participants: int | None = None
     metadata: str | None = None
+    playout_delay: PlayoutDelay | None = None
 
     def applied_to(self, settings: RoomSettings) -> RoomSettings:
         """`settings` with these changes."""
@@ -192,6 +193,11 @@ class RoomRegistry:
                 del self._rooms[name]
 
 
+def playout_delay(min_ms: int, max_ms: int) -> PlayoutDelay | None:
+    """What a request for a room says of it; two zeros say nothing, as on the wire."""
+    return PlayoutDelay(min_ms, max_ms) if min_ms or max_ms else None
+
+
 def overrides_from_config(config: Mapping[str, Any] | None) -> RoomOverrides | None:
     """Reads a token's `roomConfig` (protojson of `livekit.RoomConfiguration`); what has the wrong type is left out."""
     if not config:
@@ -201,6 +207,10 @@ def overrides_from_config(config: Mapping[str, Any] | None) -> RoomOverrides | N
         departure_timeout_s=_count(config, "departureTimeout", "departure_timeout"),
         max_participants=_count(config, "maxParticipants", "max_participants"),
         metadata=config["metadata"] if isinstance(config.get("metadata"), str) else None,
+        playout_delay=playout_delay(
+            _count(config, "minPlayoutDelay", "min_playout_delay") or 0,
+            _count(config, "maxPlayoutDelay", "max_playout_delay") or 0,
+        ),
     )
 
 

@@ -82,7 +82,7 @@ class Announcer:
         """Its `hidden` permission was switched: it appears or disappears for the others."""
         if participant.hidden:
             self._gathered.pop(participant.identity, None)
-            gone = replace(participant.view(), state=ParticipantState.DISCONNECTED, tracks=())
+            gone = replace(participant.view(), state=ParticipantState.DISCONNECTED, tracks=(), data_tracks=())
             self._note_departure(gone)
             self._tell_others(participant, gone)
         else:
@@ -148,7 +148,7 @@ def _batches(views: Sequence[ParticipantView], limit_bytes: int) -> Iterator[tup
     size = 0
     for view in views:
         texts = len(view.metadata) + sum(len(key) + len(value) for key, value in view.attributes.items())
-        view_size = _VIEW_BYTES * (1 + len(view.tracks)) + texts
+        view_size = _VIEW_BYTES * (1 + len(view.tracks) + len(view.data_tracks)) + texts
         if batch and size + view_size > limit_bytes:
             yield tuple(batch)
             batch, size = [], 0

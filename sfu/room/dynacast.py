@@ -1,4 +1,5 @@
-"""Tells publishers which of their layers somebody watches, so that they may pause the others (protocol.md §4.5).
+"""Tells publishers which of their layers somebody watches, so that they may pause the others (protocol.md §4.5), and
+which of their codecs somebody needs, so that they begin to send it (§4.10).
 
 Owns what each publisher was told last. Better is told at once, worse after a delay: people scroll. Never decides what
 a subscriber gets: that is `subscribing`.
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from sfu.room.enums import TrackType, VideoQuality
 from sfu.room.layers import quality_of
 from sfu.room.messages import SubscribedCodec, SubscribedQualityUpdate
+from sfu.room.published_codec import QUALITIES, PublishedCodec
 from sfu.room.timers import TimerKind
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ __all__ = ["Dynacast"]
 
 _FIRST_S = 10.0
 """A publication that nobody ever watched is told so this long after it began."""
-_QUALITIES = (VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH)
+_Watched = dict[PublishedCodec, VideoQuality]
 
 
 class Dynacast:
@@ -59,28 +61,27 @@ class Dynacast:
 
     def _look(self, publication: Publication) -> None:
         """Tells the publisher what is news to it; nothing during its mute."""
-        if publication.type is not TrackType.VIDEO or publication.view.muted or publication.up_track is None:
+        if publication.type is not TrackType.VIDEO or publication.view.muted or not publication.codecs:
             return
-        told, watched = publication.told_quality, watched_quality(publication)
-        if told is None:
-            if watched is not VideoQuality.OFF:
-                self._tell(publication, watched)
-        elif _rank(watched) > _rank(told):
+        told, watched = publication.told_qualities, _watched(publication)
+        if any(_rank(quality) > _rank(told.get(codec, VideoQuality.OFF)) for codec, quality in watched.items()):
             self._tell(publication, watched)
-        elif watched is told:
+        elif not told:
+            return
+        elif watched == told:
             self._cancel(publication)
         elif not self._state.timers.is_set(TimerKind.DYNACAST, publication.owner.id, publication.sid):
             self._set_timer(publication, self._state.settings.dynacast_pause_delay_s)
 
     def muted_changed(self, publication: Publication) -> None:
         """Unmuted, the publisher hears how things stand, also when that is what it heard before."""
-        if publication.up_track is not None and publication.type is TrackType.VIDEO and not publication.view.muted:
-            self._tell(publication, watched_quality(publication))
+        if publication.codecs and publication.type is TrackType.VIDEO and not publication.view.muted:
+            self._tell(publication, _watched(publication))
 
     def remind(self, publisher: Participant) -> None:
         """The publisher may have missed something (it resumed): it hears how all of its tracks stand."""
         for publication in publisher.publications.values():
-            if publication.told_quality is not None:
+            if publication.told_qualities:
                 self.muted_changed(publication)
 
     def expired(self, sid: TrackSid) -> None:
@@ -88,17 +89,15 @@ class Dynacast:
         publication = self._state.publications.get(sid)
         if publication is None or publication.view.muted:
             return
-        watched = watched_quality(publication)
-        if publication.told_quality is not watched:
+        watched = _watched(publication)
+        if publication.told_qualities != watched:
             self._tell(publication, watched)
 
-    def _tell(self, publication: Publication, watched: VideoQuality) -> None:
+    def _tell(self, publication: Publication, watched: _Watched) -> None:
         self._cancel(publication)
-        publication.told_quality = watched
-        enabled = tuple(quality for quality in _QUALITIES if quality <= watched) if _rank(watched) >= 0 else ()
-        codec = publication.view.mime_type.partition("/")[2].lower()
-        update = SubscribedQualityUpdate(publication.sid, (SubscribedCodec(codec, enabled),))
-        self._state.send((publication.owner,), update)
+        publication.told_qualities = watched
+        codecs = tuple(_subscribed(codec, quality) for codec, quality in watched.items())
+        self._state.send((publication.owner,), SubscribedQualityUpdate(publication.sid, codecs))
 
     def _set_timer(self, publication: Publication, delay_s: float) -> None:
         due_s = self._state.now.monotonic_s + delay_s
@@ -112,17 +111,27 @@ def _count(subscription: Subscription, publication: Publication) -> None:
     """Counted and never searched for: in a large room everybody watches everybody."""
     gets = VideoQuality.OFF
     if subscription.down_track is not None and subscription.enabled:
-        gets = quality_of(publication.view, subscription.limit())
-    for quality, change in ((subscription.gets, -1), (gets, +1)):
-        if quality is not VideoQuality.OFF:
-            publication.watchers[quality] += change
-    subscription.gets = gets
+        gets = quality_of(subscription.layered_view(publication), subscription.limit())
+    for codec, quality, change in ((subscription.counted, subscription.gets, -1), (subscription.codec, gets, +1)):
+        if codec is not None and quality is not VideoQuality.OFF:
+            codec.watchers[quality] += change
+    subscription.counted, subscription.gets = subscription.codec, gets
 
 
-def watched_quality(publication: Publication) -> VideoQuality:
-    """The best quality that any subscriber is to get; `OFF` when none gets anything."""
-    watched = (quality for quality in reversed(_QUALITIES) if publication.watchers[quality] > 0)
-    return next(watched, VideoQuality.OFF)
+def _watched(publication: Publication) -> _Watched:
+    """What is watched of each codec; of a backup only once it was."""
+    own, *backups = publication.codecs
+    watched = {own: own.watched_quality()}
+    for codec in backups:
+        quality = codec.watched_quality()
+        if quality is not VideoQuality.OFF or codec in publication.told_qualities:
+            watched[codec] = quality
+    return watched
+
+
+def _subscribed(codec: PublishedCodec, watched: VideoQuality) -> SubscribedCodec:
+    enabled = tuple(quality for quality in QUALITIES if _rank(quality) <= _rank(watched))
+    return SubscribedCodec(codec.mime_type.partition("/")[2].lower(), enabled)
 
 
 def _rank(quality: VideoQuality) -> int:

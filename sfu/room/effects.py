@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from auth.grants import Claims
     from sfu.errors import SfuError
     from sfu.ids import (
+        DataDownTrackId,
+        DataUpTrackId,
         DownTrackId,
         ParticipantId,
         ParticipantSid,
@@ -23,13 +25,17 @@ if TYPE_CHECKING:
     )
     from sfu.room.enums import DisconnectReason, TrackType
     from sfu.room.messages import Leave, Message
+    from sfu.room.settings import PlayoutDelay
     from sfu.room.views import ParticipantView, RoomView, TrackView
 
 __all__ = [
     "AcceptOffer",
+    "AddDataDownTrack",
+    "AddDataUpTrack",
     "AddDownTrack",
     "AddEngineParticipant",
     "AskLastSequence",
+    "CloseDataUpTrack",
     "CloseSession",
     "CloseTransport",
     "CloseUpTrack",
@@ -37,6 +43,7 @@ __all__ = [
     "Effect",
     "Emit",
     "EnableDownTrack",
+    "MoveDownTrack",
     "MoveTransports",
     "MuteUpTrack",
     "OpenTransport",
@@ -46,6 +53,7 @@ __all__ = [
     "ParticipantResumed",
     "PublishLine",
     "RefreshToken",
+    "RemoveDataDownTrack",
     "RemoveDownTrack",
     "RemoveEngineParticipant",
     "ReplayData",
@@ -56,6 +64,7 @@ __all__ = [
     "RoomStarted",
     "Send",
     "SendEngineData",
+    "SetDataDownTrackRate",
     "SetDownTrackLayers",
     "TrackPublishedEvent",
     "TrackUnpublishedEvent",
@@ -159,6 +168,12 @@ class OpenTransport:
     """The room's codecs; empty: all."""
     tcp_only: bool = False
     """Offer no UDP candidates; without any TCP candidate this says nothing."""
+    full_ice: bool = False
+    """Check connectivity ourselves too, even where the server is otherwise an ICE-lite agent."""
+    playout_delay: PlayoutDelay | None = None
+    """What subscribers are asked for."""
+    answer_timeout_s: float = 15.0
+    """How long the client may take to answer an offer of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +220,8 @@ class PublishLine:
     red: bool
     speaker: bool
     muted: bool
+    codec_only: bool = False
+    """The answer names no other: the client would not heed their order."""
     trailer: bytes = b""
     """Ends the frames that the server makes for a track that is encrypted end to end; empty: it is not."""
 
@@ -247,6 +264,8 @@ class AddDownTrack:
     track_sid: TrackSid
     stereo: bool
     enabled: bool
+    strip_trailer: bool = False
+    """Cut packet trailers off: the subscriber does not know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +288,64 @@ class SetDownTrackLayers:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveDownTrack:
+    """Feed a subscription by another up track of its publication, without negotiation.
+
+    It begins with the next key frame there; the up track may be one that nobody has published yet.
+    """
+
+    down_track: DownTrackId
+    up_track: UpTrackId
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveDownTrack:
     """End of a subscription."""
 
     down_track: DownTrackId
+
+
+@dataclass(frozen=True, slots=True)
+class AddDataUpTrack:
+    """A participant publishes a data track: what it sends under `handle` is forwarded."""
+
+    data_up_track: DataUpTrackId
+    participant: ParticipantId
+    handle: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDataUpTrack:
+    """The data track ended."""
+
+    data_up_track: DataUpTrackId
+
+
+@dataclass(frozen=True, slots=True)
+class AddDataDownTrack:
+    """Forward a data track to a participant, under a handle of this subscriber."""
+
+    data_down_track: DataDownTrackId
+    data_up_track: DataUpTrackId
+    participant: ParticipantId
+    handle: int
+    frames_per_s: int | None
+    """About that many at most; `None`: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetDataDownTrackRate:
+    """Changes how many frames of a data track a subscriber gets."""
+
+    data_down_track: DataDownTrackId
+    frames_per_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDataDownTrack:
+    """End of a subscription of a data track."""
+
+    data_down_track: DataDownTrackId
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +475,13 @@ Effect = (
     | AddDownTrack
     | EnableDownTrack
     | SetDownTrackLayers
+    | MoveDownTrack
     | RemoveDownTrack
+    | AddDataUpTrack
+    | CloseDataUpTrack
+    | AddDataDownTrack
+    | SetDataDownTrackRate
+    | RemoveDataDownTrack
     | SendEngineData
     | Emit
 )

@@ -6,6 +6,7 @@ import enum
 
 __all__ = [
     "AudioFeature",
+    "BackupCodecPolicy",
     "DisconnectReason",
     "LeaveAction",
     "ParticipantKind",
@@ -120,6 +121,17 @@ class RequestReason(enum.IntEnum):
     DUPLICATE_HANDLE = 9
     DUPLICATE_NAME = 10
     INVALID_REQUEST = 11
+
+
+class BackupCodecPolicy(enum.IntEnum):
+    """`livekit.BackupCodecPolicy`: what a second codec of a publication is for."""
+
+    PREFER_REGRESSION = 0
+    """As `REGRESSION` in a small room, else as `SIMULCAST`."""
+    SIMULCAST = 1
+    """For those who cannot take the first one."""
+    REGRESSION = 2
+    """For everybody, once anybody needs it."""
 
 
 class SubscriptionError(enum.IntEnum):

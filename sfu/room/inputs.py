@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UpTrackId,
     )
     from sfu.room.messages import RequestEcho
-    from sfu.room.views import LayerView, PermissionView
+    from sfu.room.views import BlobKeyView, EncodingView, LayerView, PermissionView, SchemaView
 
 __all__ = [
     "AddTrack",
@@ -35,8 +35,10 @@ __all__ = [
     "ClientDescription",
     "CloseRoom",
     "CodecOffered",
+    "DataSubscriptionWish",
     "DownTrackBound",
     "DownTrackCodecUnsupported",
+    "GetDataBlob",
     "GetParticipant",
     "Join",
     "LastSequenceKnown",
@@ -47,6 +49,7 @@ __all__ = [
     "NegotiationFailed",
     "OfferReceived",
     "OfferedMedia",
+    "PublishDataTrack",
     "RemoveParticipant",
     "Resume",
     "RoomInput",
@@ -55,11 +58,14 @@ __all__ = [
     "SessionLost",
     "SetSubscriptionPermission",
     "Simulate",
+    "StoreDataBlob",
     "SyncState",
     "TrackPermission",
     "TransportConnected",
     "TransportFailed",
+    "UnpublishDataTrack",
     "UpTrackStarted",
+    "UpdateDataSubscription",
     "UpdateOwnAudioTrack",
     "UpdateOwnMetadata",
     "UpdateOwnVideoTrack",
@@ -140,7 +146,11 @@ class Join:
     client: ClientDescription
     single_peer_connection: bool
     auto_subscribe: bool = True
+    auto_subscribe_data: bool = False
+    """The same for data tracks."""
     adaptive_stream: bool = False
+    full_ice: bool = False
+    """`disable_ice_lite`"""
     metadata: str = ""
     """Overrides the token's when not empty; the signalling edge has checked that it may."""
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -177,6 +187,10 @@ class SyncState:
     """Subscribed tracks whose packets it does not want now."""
     received: tuple[tuple[ParticipantSid, int], ...] = ()
     """Last reliable data packet by its sender."""
+    published_data: tuple[TrackSid, ...] = ()
+    """Its own data tracks."""
+    data_wishes: tuple[DataSubscriptionWish, ...] = ()
+    """What it wants of the others'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +333,68 @@ class UpdateOwnVideoTrack:
     echo: RequestEcho | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PublishDataTrack:
+    """`publish_data_track_request`."""
+
+    session: SessionId
+    handle: int
+    """The publisher's own name for it in packets; must not be 0."""
+    name: str
+    encryption: int = 0
+    frame_encoding: EncodingView | None = None
+    schema: SchemaView | None = None
+    echo: RequestEcho | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnpublishDataTrack:
+    """`unpublish_data_track_request`."""
+
+    session: SessionId
+    handle: int
+    echo: RequestEcho | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSubscriptionWish:
+    """What a subscriber wants of one data track."""
+
+    track_sid: TrackSid
+    subscribe: bool
+    frames_per_s: int | None = None
+    """About that many at most; `None`: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateDataSubscription:
+    """`update_data_subscription`."""
+
+    session: SessionId
+    wishes: tuple[DataSubscriptionWish, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDataBlob:
+    """`store_data_blob_request`."""
+
+    session: SessionId
+    request_id: int
+    key: BlobKeyView | None
+    """`None`: it had none."""
+    contents: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GetDataBlob:
+    """`get_data_blob_request`: what the participant `identity` keeps under `key`."""
+
+    session: SessionId
+    request_id: int
+    identity: str
+    key: BlobKeyView | None
+
+
 # ---------------------------------------------------------------- from the engine
 
 
@@ -369,13 +445,17 @@ class DownTrackBound:
     """A subscription is negotiated."""
 
     down_track: DownTrackId
+    mime_types: tuple[str, ...] = ()
+    """What the subscriber takes on that line; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class DownTrackCodecUnsupported:
-    """The subscriber cannot take the publication's codec."""
+    """The subscriber cannot take what the publication sends."""
 
     down_track: DownTrackId
+    up_track: UpTrackId | None = None
+    """What it was fed by then; `None`: what it is fed by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,6 +578,11 @@ RoomInput = (
     | UpdateOwnMetadata
     | UpdateOwnAudioTrack
     | UpdateOwnVideoTrack
+    | PublishDataTrack
+    | UnpublishDataTrack
+    | UpdateDataSubscription
+    | StoreDataBlob
+    | GetDataBlob
     | TransportConnected
     | TransportFailed
     | NegotiationFailed

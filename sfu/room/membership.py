@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.room.announcing import Announcer
+    from sfu.room.data_publishing import DataPublishing
     from sfu.room.inputs import Join
     from sfu.room.publishing import Publishing
     from sfu.room.state import RoomState
@@ -85,12 +86,18 @@ class Membership:
     """The participants of a room."""
 
     def __init__(
-        self, state: RoomState, announcer: Announcer, publishing: Publishing, subscribing: Subscribing
+        self,
+        state: RoomState,
+        announcer: Announcer,
+        publishing: Publishing,
+        subscribing: Subscribing,
+        data_publishing: DataPublishing,
     ) -> None:
         self._state = state
         self._announcer = announcer
         self._publishing = publishing
         self._subscribing = subscribing
+        self._data_publishing = data_publishing
         self._anybody_joined = False
         self.closed = False
         self._watch_emptiness()
@@ -120,6 +127,7 @@ class Membership:
         for request in join.add_tracks:
             self._publishing.announce(participant, request)
         self._subscribing.participant_joined(participant)
+        self._data_publishing.participant_joined(participant)
         self._watch_emptiness()
 
     def _is_refused(self, join: Join, permission: PermissionView, metadata: str, attributes: Mapping[str, str]) -> bool:
@@ -153,8 +161,10 @@ class Membership:
             region=self._state.settings.region,
             kind_details=kind_details_of(join.claims),
             auto_subscribe=join.auto_subscribe,
+            auto_subscribe_data=join.auto_subscribe_data,
             adaptive_stream=join.adaptive_stream,
             single_peer_connection=join.single_peer_connection,
+            full_ice=join.full_ice,
         )
 
     def _add(self, participant: Participant) -> None:
@@ -214,6 +224,9 @@ class Membership:
                 role=role,
                 mime_types=self._state.enabled_codecs,
                 tcp_only=participant.identity in self._state.tcp_only,
+                full_ice=participant.full_ice,
+                playout_delay=self._state.settings.playout_delay,
+                answer_timeout_s=self._state.settings.answer_timeout_s,
             )
         )
 
@@ -318,6 +331,7 @@ class Membership:
         state = self._state
         self._subscribing.participant_left(participant)
         self._publishing.end_all(participant)
+        self._data_publishing.participant_left(participant)
         participant.state = ParticipantState.DISCONNECTED
         participant.disconnect_reason = reason
         participant.touch()

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
     from sfu.ids import ParticipantSid, TrackSid
     from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError, VideoQuality
-    from sfu.room.views import ParticipantView, RoomView, TrackView
+    from sfu.room.views import BlobKeyView, DataTrackView, ParticipantView, RoomView, TrackView
 
 __all__ = [
     "Answer",
+    "DataBlobFound",
+    "DataBlobStored",
+    "DataTrackHandle",
+    "DataTrackHandles",
+    "DataTrackPublished",
+    "DataTrackUnpublished",
     "Joined",
     "Leave",
     "MediaSectionsRequirement",
@@ -254,6 +260,53 @@ class PongResponse:
     timestamp_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class DataTrackPublished:
+    """`publish_data_track_response`."""
+
+    track: DataTrackView
+
+
+@dataclass(frozen=True, slots=True)
+class DataTrackUnpublished:
+    """`unpublish_data_track_response`: the client asked for it, or the server did it by itself."""
+
+    track: DataTrackView
+
+
+@dataclass(frozen=True, slots=True)
+class DataTrackHandle:
+    """Which data track a handle stands for at a subscriber."""
+
+    publisher_identity: str
+    publisher_sid: ParticipantSid
+    track_sid: TrackSid
+
+
+@dataclass(frozen=True, slots=True)
+class DataTrackHandles:
+    """`data_track_subscriber_handles`: all of the subscriber's handles."""
+
+    handles: Mapping[int, DataTrackHandle]
+
+
+@dataclass(frozen=True, slots=True)
+class DataBlobStored:
+    """`store_data_blob_response`."""
+
+    request_id: int
+    key: BlobKeyView
+
+
+@dataclass(frozen=True, slots=True)
+class DataBlobFound:
+    """`get_data_blob_response`."""
+
+    request_id: int
+    key: BlobKeyView
+    contents: bytes
+
+
 Message = (
     Joined
     | Reconnected
@@ -274,6 +327,11 @@ Message = (
     | RequestResponse
     | RefreshedToken
     | MediaSectionsRequirement
+    | DataTrackPublished
+    | DataTrackUnpublished
+    | DataTrackHandles
+    | DataBlobStored
+    | DataBlobFound
     | Pong
     | PongResponse
 )

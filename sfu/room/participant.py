@@ -5,6 +5,7 @@ Owns the participant's state and its `ParticipantInfo`. Never sends and never re
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
     from auth.grants import Claims
     from sfu.ids import ParticipantId, ParticipantSid, SessionId, TrackSid, TransportId
+    from sfu.room.data_publication import DataPublication, DataSubscription
     from sfu.room.inputs import AddTrack
     from sfu.room.publication import Publication
     from sfu.room.session import Session
     from sfu.room.subscription import Subscription
+    from sfu.room.views import BlobKeyView
 
 __all__ = ["Participant", "Transports"]
 
@@ -59,9 +62,12 @@ class Participant:
     region: str = ""
     kind_details: tuple[int, ...] = ()
     auto_subscribe: bool = True
+    auto_subscribe_data: bool = False
     adaptive_stream: bool = False
     """It tells the size in which it shows each track; until then it gets the smallest."""
     single_peer_connection: bool = False
+    full_ice: bool = False
+    """It wants no ICE-lite agent."""
     state: ParticipantState = ParticipantState.JOINED
     is_publisher: bool = False
     was_active: bool = False
@@ -74,6 +80,15 @@ class Participant:
     queued: dict[str, deque[AddTrack]] = field(default_factory=dict)
     """Announcements that wait for the end of the live publication with the same client id."""
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
+    decodes: frozenset[str] | None = None
+    """Video codecs (MIME types) that it offers to take; `None`: not known (yet), as in dual mode."""
+    data_publications: dict[TrackSid, DataPublication] = field(default_factory=dict)
+    data_subscriptions: dict[TrackSid, DataSubscription] = field(default_factory=dict)
+    last_data_handle: int = field(default_factory=lambda: secrets.randbelow(256))
+    """The next subscription of a data track gets the next one that is free."""
+    was_told_handles: bool = False
+    """It knows of handles, though perhaps of none any more."""
+    data_blobs: dict[BlobKeyView, bytes] = field(default_factory=dict)
     resume_failure: ResumeFailure | None = None
     """What it asked its next resume to suffer."""
     _version: int = 1
@@ -126,6 +141,7 @@ class Participant:
                 metadata=self.metadata,
                 attributes=dict(self.attributes),
                 tracks=tuple(publication.view for publication in self.publications.values()),
+                data_tracks=tuple(publication.view for publication in self.data_publications.values()),
                 permission=self.permission,
                 joined_at_ms=self.joined_at_ms,
                 region=self.region,

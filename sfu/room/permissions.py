@@ -29,6 +29,7 @@ __all__ = [
     "kind_of",
     "merge_attributes",
     "permission_of",
+    "utf8_bytes",
 ]
 
 _SOURCES = {source.name.lower(): source for source in TrackSource if source is not TrackSource.UNKNOWN}
@@ -144,11 +145,11 @@ def exceeded_limit(
     settings: RoomSettings, *, name: str = "", metadata: str = "", attributes: Mapping[str, str] | None = None
 ) -> Limit | None:
     """The first limit that these values exceed, or `None`. Sizes are bytes of UTF-8."""
-    if 0 < settings.max_name_length < _bytes(name):
+    if 0 < settings.max_name_length < utf8_bytes(name):
         return _NAME
-    if 0 < settings.max_metadata_bytes < _bytes(metadata):
+    if 0 < settings.max_metadata_bytes < utf8_bytes(metadata):
         return _METADATA
-    size = sum(_bytes(key) + _bytes(value) for key, value in (attributes or {}).items())
+    size = sum(utf8_bytes(key) + utf8_bytes(value) for key, value in (attributes or {}).items())
     return _ATTRIBUTES if 0 < settings.max_attributes_bytes < size else None
 
 
@@ -158,6 +159,7 @@ def merge_attributes(old: Mapping[str, str], changes: Mapping[str, str]) -> dict
     return {key: value for key, value in merged.items() if value or key not in changes}
 
 
-def _bytes(text: str) -> int:
+def utf8_bytes(text: str) -> int:
+    """Length as the reference counts it."""
     # Lone surrogates can come from JSON frames; they must not raise here.
     return len(text.encode("utf-8", "surrogatepass"))

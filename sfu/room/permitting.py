@@ -6,6 +6,7 @@ the edge, `canUpdateOwnMetadata` here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfu.ids import TransportId, next_id
@@ -16,6 +17,7 @@ from sfu.room.permissions import Limit, exceeded_limit, merge_attributes
 
 if TYPE_CHECKING:
     from sfu.room.announcing import Announcer
+    from sfu.room.data_publishing import DataPublishing
     from sfu.room.inputs import UpdateOwnMetadata, UpdateParticipant
     from sfu.room.membership import Membership
     from sfu.room.participant import Participant
@@ -24,25 +26,30 @@ if TYPE_CHECKING:
     from sfu.room.subscribing import Subscribing
     from sfu.room.views import PermissionView
 
-__all__ = ["Permitting"]
+__all__ = ["Permitting", "PermittingParts"]
+
+
+@dataclass(frozen=True, slots=True)
+class PermittingParts:
+    """Whom a change of names or permissions concerns."""
+
+    announcer: Announcer
+    publishing: Publishing
+    subscribing: Subscribing
+    data_publishing: DataPublishing
+    membership: Membership
 
 
 class Permitting:
     """Names, texts and permissions of the room's participants."""
 
-    def __init__(
-        self,
-        state: RoomState,
-        announcer: Announcer,
-        publishing: Publishing,
-        subscribing: Subscribing,
-        membership: Membership,
-    ) -> None:
+    def __init__(self, state: RoomState, parts: PermittingParts) -> None:
         self._state = state
-        self._announcer = announcer
-        self._publishing = publishing
-        self._subscribing = subscribing
-        self._membership = membership
+        self._announcer = parts.announcer
+        self._publishing = parts.publishing
+        self._subscribing = parts.subscribing
+        self._data_publishing = parts.data_publishing
+        self._membership = parts.membership
 
     def update_own(self, participant: Participant, request: UpdateOwnMetadata) -> None:
         """`update_metadata`: answered OK (level 15) and by the update itself, or refused with the reason."""
@@ -87,7 +94,8 @@ class Permitting:
 
     def _set_permission(self, participant: Participant, permission: PermissionView) -> None:
         old, participant.permission = participant.permission, permission
-        participant.is_publisher = participant.is_publisher and permission.can_publish
+        keeps_data = permission.can_publish_data and bool(participant.data_publications)
+        participant.is_publisher = participant.is_publisher and (permission.can_publish or keeps_data)
         participant.touch()
         self._publishing.end_forbidden(participant)
         if permission.can_subscribe and participant.transports.subscriber is None and participant.reachable:
@@ -95,7 +103,9 @@ class Permitting:
         if permission.hidden != old.hidden:
             self._announcer.hidden_changed(participant)
             self._subscribing.allowance_changed(participant)
+            self._data_publishing.allowance_changed(participant)
         self._subscribing.rights_changed(participant)
+        self._data_publishing.permission_changed(participant)
         self._state.census.note(participant)
         self._announcer.counted()
         self._membership.census_changed()

@@ -1,21 +1,22 @@
 """A track that a participant offers to the room, from its announcement to its end.
 
-Owns what `TrackInfo` tells of it and how its m-line is bound. Never decides whether it may exist: that is `publishing`.
+Owns what `TrackInfo` tells of it and how its lines are bound. Never decides whether it may exist: that is `publishing`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sfu.room.codecs import OPUS, RED, choose_video, mime_of
+from sfu.room.devices import obeys_codec_order
 from sfu.room.effects import PublishLine
-from sfu.room.enums import AudioFeature, TrackSource, TrackType, VideoQuality
+from sfu.room.enums import AudioFeature, BackupCodecPolicy, TrackSource, TrackType, VideoQuality
+from sfu.room.published_codec import PublishedCodec
 from sfu.room.views import CodecView, LayerView, TrackView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sfu.ids import ParticipantId, TrackSid, UpTrackId
     from sfu.room.inputs import AddTrack, OfferedMedia
@@ -38,25 +39,23 @@ _ONE_LAYER_PER_STREAM = 1
 
 @dataclass(slots=True, eq=False)
 class Publication:
-    """Pending (announced, `up_track` is `None`) until an offer carries it; then live until it is closed."""
+    """Pending (announced, `codecs` is empty) until an offer carries it; then live until it is closed."""
 
     owner: Participant
     cid: str
     view: TrackView
     """What the wire sees; replaced as a whole by `change`."""
-    up_track: UpTrackId | None = None
-    mid: str = ""
-    sdp_track_id: str = ""
-    """Track id in the SDP, which some clients rewrite: how a line is known again."""
+    codecs: list[PublishedCodec] = field(default_factory=list)
+    """Those that it comes or may come in, as `view.codecs`: its own first, then backups."""
+    regressed: bool = False
+    """The first backup is for all subscribers that can take it."""
     subscriptions: dict[ParticipantId, Subscription] = field(default_factory=dict)
-    watchers: Counter[VideoQuality] = field(default_factory=Counter)
-    """How many subscribers are to get each quality."""
     muted_by_server: bool = False
     """An administrator muted it last."""
     subscriber_told: bool = False
     """`track_subscribed` was sent."""
-    told_quality: VideoQuality | None = None
-    """What its publisher heard last of the quality that is watched; `None`: nothing yet."""
+    told_qualities: dict[PublishedCodec, VideoQuality] = field(default_factory=dict)
+    """What its publisher heard last of the qualities that are watched; empty: nothing yet."""
 
     @property
     def sid(self) -> TrackSid:
@@ -69,6 +68,16 @@ class Publication:
         return self.view.type
 
     @property
+    def up_track(self) -> UpTrackId | None:
+        """That of its own codec; `None` while it is pending."""
+        return self.codecs[0].up_track if self.codecs else None
+
+    @property
+    def mid(self) -> str:
+        """The line of its own codec; empty while it is pending."""
+        return self.codecs[0].mid if self.codecs else ""
+
+    @property
     def stream_id(self) -> str:
         """`msid` stream id at subscribers (protocol.md §4.2)."""
         return f"{self.owner.sid}|{self.sid}"
@@ -76,47 +85,103 @@ class Publication:
     def change(self, now: Now, **fields: object) -> None:
         """Replaces fields of the view; owner and track get new versions."""
         self.view = replace(self.view, **fields, version_us=now.wall_us)  # type: ignore[arg-type]
-        if self.up_track is not None:
+        if self.codecs:
             self.owner.touch()
 
     def is_known_as(self, name: str) -> bool:
         """Whether `name` is a client id that its announcement carried."""
         return bool(name) and (name == self.cid or any(name == codec.cid for codec in self.view.codecs))
 
-    def go_live(self, up_track: UpTrackId, media: OfferedMedia, enabled: Sequence[str], now: Now) -> None:
-        """Binds it to the m-line that carries it; `enabled` are the room's codecs."""
-        self.up_track = up_track
-        self.mid = media.mid
-        self.sdp_track_id = media.track_id
+    def live_codecs(self) -> list[PublishedCodec]:
+        """Those that a line carries."""
+        return [codec for codec in self.codecs if codec.live]
+
+    def codecs_in_order(self) -> list[PublishedCodec]:
+        """The one to prefer for subscribers first."""
+        if not self.regressed:
+            return self.codecs
+        own, target, *others = self.codecs
+        return [target, own, *others]
+
+    def regression_target(self, participants: int, threshold: int) -> PublishedCodec | None:
+        """The backup that all subscribers shall move to once it is live, if that is wanted (protocol.md §4.10).
+
+        `threshold`: a room with fewer participants regresses where the publisher leaves it open; 0: any room.
+        """
+        policy = self.view.backup_codec_policy
+        is_small = threshold == 0 or participants < threshold
+        wants = policy == BackupCodecPolicy.REGRESSION or (policy == BackupCodecPolicy.PREFER_REGRESSION and is_small)
+        return self.codecs[1] if wants and len(self.codecs) > 1 and self.type is TrackType.VIDEO else None
+
+    def go_live(self, media: OfferedMedia, enabled: Sequence[str], now: Now) -> None:
+        """Binds it to the m-line that carries it; `enabled` are the codecs that its owner may publish."""
         mime = self._mime_in(media, enabled)
-        codecs = self.view.codecs or (CodecView(mime, cid=self.cid, layers=self.view.layers),)
-        first = codecs[0]
+        announced = self.view.codecs or (CodecView(mime, cid=self.cid, layers=self.view.layers),)
+        first = replace(announced[0], mime_type=mime or announced[0].mime_type)
+        backups = [codec for codec in announced[1:] if codec.mime_type != first.mime_type]
+        own = PublishedCodec(self.type, first.mime_type, first.cid or self.cid, self.view.layers)
+        backups = [replace(codec, cid="" if codec.cid == own.cid else codec.cid) for codec in backups]
+        self.codecs = [own, *(PublishedCodec(self.type, c.mime_type, c.cid, c.layers) for c in backups)]
         rids = media.rids if len(media.rids) > 1 else ()
-        first = replace(
-            first,
-            mime_type=mime or first.mime_type,
-            mid=media.mid,
-            sdp_cid="" if self.is_known_as(media.track_id) else media.track_id,
-            layers=_with_rids(first.layers or self.view.layers, rids),
-        )
         self.change(
             now,
             mime_type=mime,
-            mid=media.mid,
             simulcast=bool(rids),
             layers=_with_rids(self.view.layers, rids),
-            codecs=(first, *codecs[1:]),
+            codecs=(first, *backups),
         )
+        own.layers = self.view.layers
+        self.carry(own, media, now)
 
-    def line(self, media: OfferedMedia, sif_trailer: bytes) -> PublishLine:
-        """How its m-line is answered; `sif_trailer` is the room's. Only for live publications."""
-        if self.up_track is None:
-            raise ValueError(f"{self.sid} is not live")
+    def carry(self, codec: PublishedCodec, media: OfferedMedia, now: Now) -> None:
+        """A line carries one of its codecs."""
+        codec.go_live(media)
+        view = self.view_of(codec)
+        rids = media.rids if len(media.rids) > 1 else ()
+        layers = _with_rids(view.layers or codec.layers, rids)
+        if codec is not self.codecs[0]:
+            codec.layers = layers
+        sdp_cid = "" if self.is_known_as(media.track_id) else media.track_id
+        self.change_codec(codec, now, mid=media.mid, sdp_cid=sdp_cid, layers=layers)
+
+    def drop(self, codec: PublishedCodec, now: Now) -> UpTrackId:
+        """No line carries a backup any more; the up track that is to be closed."""
+        closed = codec.go_dark()
+        self.told_qualities.pop(codec, None)
+        self.regressed = self.regressed and codec is not self.codecs[1]
+        self.change_codec(codec, now, mid="", cid="", sdp_cid="")
+        return closed
+
+    def expect(self, codec: PublishedCodec, cid: str, layers: tuple[LayerView, ...], now: Now) -> None:
+        """The client is about to publish one of the backups under a name of its own."""
+        codec.cid = cid
+        codec.layers = layers or codec.layers
+        self.change_codec(codec, now, cid=cid, layers=codec.layers)
+
+    def view_of(self, codec: PublishedCodec) -> CodecView:
+        """What the wire sees of one of its codecs."""
+        return self.view.codecs[self.codecs.index(codec)]
+
+    def change_codec(self, codec: PublishedCodec, now: Now, **fields: object) -> None:
+        """Replaces fields of what the wire sees of a codec; of the first one they are the track's, too."""
+        index = self.codecs.index(codec)
+        codecs = list(self.view.codecs)
+        codecs[index] = replace(codecs[index], **fields)  # type: ignore[arg-type]
+        of_track = {name: value for name, value in fields.items() if name in ("mid", "mime_type")} if index == 0 else {}
+        self.change(now, codecs=tuple(codecs), **of_track)
+
+    def lines(self, sending: Mapping[str, OfferedMedia], sif_trailer: bytes) -> list[PublishLine]:
+        """How its m-lines are answered, its own codec's first; `sif_trailer` is the room's."""
+        return [self._line(codec, sending[codec.mid], sif_trailer) for codec in self.live_codecs()]
+
+    def _line(self, codec: PublishedCodec, media: OfferedMedia, sif_trailer: bytes) -> PublishLine:
         view = self.view
+        is_video = view.type is TrackType.VIDEO
         return PublishLine(
-            mid=self.mid,
-            up_track=self.up_track,
-            codec=view.mime_type or None if view.type is TrackType.VIDEO else None,
+            mid=codec.mid,
+            up_track=codec.up_track,
+            codec=codec.mime_type or None if is_video else None,
+            codec_only=is_video and not obeys_codec_order(self.owner.session.client),
             dtx=not view.disable_dtx,
             stereo=view.stereo,
             red=not view.disable_red and RED in media.mime_types,

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sfu.ids import TrackSid, UpTrackId, next_id, random_sid, track_sid_prefix
+from sfu.ids import TrackSid, UpTrackId, random_sid, track_sid_prefix
+from sfu.room.codecs import mime_of
+from sfu.room.devices import disabled_codecs
 from sfu.room.effects import (
     AcceptOffer,
     CloseUpTrack,
@@ -19,11 +21,12 @@ from sfu.room.effects import (
     TrackUnpublishedEvent,
 )
 from sfu.room.enums import AudioFeature, RequestReason, TrackType
+from sfu.room.line_matching import carries_another, match_lines
 from sfu.room.messages import Mute, TrackPublished, TrackUnpublished
-from sfu.room.publication import announced
+from sfu.room.publication import Publication, announced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sfu.room.announcing import Announcer
     from sfu.room.dynacast import Dynacast
@@ -35,12 +38,14 @@ if TYPE_CHECKING:
         UpdateOwnAudioTrack,
         UpdateOwnVideoTrack,
     )
+    from sfu.room.line_matching import Announced
     from sfu.room.messages import RequestEcho
     from sfu.room.participant import Participant
-    from sfu.room.publication import Publication
+    from sfu.room.published_codec import PublishedCodec
     from sfu.room.speakers import Speakers
     from sfu.room.state import RoomState
     from sfu.room.subscribing import Subscribing
+    from sfu.room.views import LayerView
 
 __all__ = ["Publishing"]
 
@@ -69,6 +74,8 @@ class Publishing:
         refusal = self._refusal(participant, request)
         if refusal is not None:
             self._state.refuse(participant, refusal[0], refusal[1], request.echo)
+        elif request.sid:
+            self._expect_backup(participant, request)
         elif any(p.is_known_as(request.cid) for p in participant.publications.values()):
             participant.queued.setdefault(request.cid, deque()).append(request)
             self._state.refuse(participant, RequestReason.QUEUED, "", request.echo)
@@ -77,9 +84,7 @@ class Publishing:
 
     def _refusal(self, participant: Participant, request: AddTrack) -> tuple[RequestReason, str] | None:
         if request.sid:
-            if request.sid not in participant.publications:
-                return RequestReason.NOT_FOUND, "the track does not exist"
-            return RequestReason.UNSUPPORTED_TYPE, "backup codecs are not supported"
+            return self._refusal_of_backup(participant, request)
         if request.type not in (TrackType.AUDIO, TrackType.VIDEO):
             return RequestReason.UNSUPPORTED_TYPE, "only audio and video tracks are published this way"
         if not participant.permission.may_publish(request.source):
@@ -89,11 +94,27 @@ class Publishing:
             return RequestReason.LIMIT_EXCEEDED, "too many announced tracks wait for an offer"
         return None
 
+    def _refusal_of_backup(self, participant: Participant, request: AddTrack) -> tuple[RequestReason, str] | None:
+        publication = participant.publications.get(TrackSid(request.sid))
+        if publication is None:
+            return RequestReason.NOT_FOUND, "the track does not exist"
+        if not _backups_named(publication, request):
+            return RequestReason.UNSUPPORTED_TYPE, "the track was not announced with this codec as a backup"
+        return None
+
+    def _expect_backup(self, participant: Participant, request: AddTrack) -> None:
+        """`add_track` with a sid: the next offer carries a live publication in another codec, too."""
+        publication = participant.publications[TrackSid(request.sid)]
+        for codec, cid, layers in _backups_named(publication, request):
+            if not codec.live:
+                publication.expect(codec, cid, layers, self._state.now)
+        self._state.send((participant,), TrackPublished(request.cid, publication.view))
+
     def _add_pending(self, participant: Participant, request: AddTrack) -> None:
         """A second announcement of a client id that no offer has carried yet replaces the first one."""
         prefix = track_sid_prefix(audio=request.type is TrackType.AUDIO, source=request.source)
         sid = TrackSid(random_sid(prefix))
-        publication = announced(participant, request, sid, self._state.enabled_codecs, self._state.now)
+        publication = announced(participant, request, sid, self._enabled(participant), self._state.now)
         participant.pending.pop(request.cid, None)
         participant.pending[request.cid] = publication
         self._state.send((participant,), TrackPublished(request.cid, publication.view))
@@ -102,32 +123,79 @@ class Publishing:
 
     def accept(self, participant: Participant, offer: OfferReceived) -> None:
         """Maps the sending m-lines to publications, ends those that are gone, and lets the engine answer."""
+        self._subscribing.codecs_offered(participant, offer.media)
         sending = {media.mid: media for media in offer.media if media.sends and media.mime_types}
-        pending = list(participant.pending.values())
-        started: list[Publication] = []
-        for publication in list(participant.publications.values()):
-            media = sending.get(publication.mid)
-            if media is None or _carries_another(publication, media, pending):
-                self.end(publication)
-        taken = {publication.mid for publication in participant.publications.values()}
+        ended = self._end_unsent(participant, sending)
+        taken = {codec.mid for publication in participant.publications.values() for codec in publication.live_codecs()}
         free = [media for mid, media in sending.items() if mid not in taken]
-        for media, publication in _match(free, list(participant.pending.values())):
-            self._go_live(publication, media)
-            started.append(publication)
-        trailer = self._state.sif_trailer
-        lines = tuple(p.line(sending[p.mid], trailer) for p in participant.publications.values())
+        started: list[Publication] = []
+        backed: list[tuple[Publication, PublishedCodec]] = []
+        for media, found in match_lines(free, _announced(participant)):
+            if isinstance(found, Publication):
+                self._go_live(found, media)
+                started.append(found)
+            else:
+                backed.append((self._carry(participant, found, media), found))
+        own, trailer = participant.publications.values(), self._state.sif_trailer
+        lines = tuple(line for publication in own for line in publication.lines(sending, trailer))
         self._state.emit(AcceptOffer(participant.session.id, participant.transports.publisher, offer.offer_id, lines))
+        self._refuse_unusable(participant, offer)
         self._tell_started(participant, started)
+        if (backed or ended) and not started:
+            self._announcer.changed(participant)
+        for publication, codec in backed:
+            self._subscribing.codec_went_live(publication, codec)
+
+    def _refuse_unusable(self, participant: Participant, offer: OfferReceived) -> None:
+        """Lines without any codec that the room allows: what they were to carry is not published, and that is said."""
+        for media in offer.media:
+            for publication in list(participant.pending.values()):
+                is_named = publication.is_known_as(media.track_id) or publication.is_known_as(media.stream_id)
+                if media.sends and not media.mime_types and is_named:
+                    del participant.pending[publication.cid]
+                    self._state.send((participant,), TrackUnpublished(publication.sid))
+
+    def _end_unsent(self, participant: Participant, sending: Mapping[str, OfferedMedia]) -> bool:
+        """Ends what its line carries no more: publications, and backups of those that stay. Whether a backup ended."""
+        has_ended = False
+        announced = _announced(participant)
+        for publication in list(participant.publications.values()):
+            own, *backups = publication.codecs
+            if _is_gone(own, sending, announced):
+                self.end(publication)
+                continue
+            for codec in backups:
+                if codec.live and _is_gone(codec, sending, announced):
+                    self._end_backup(publication, codec)
+                    has_ended = True
+        return has_ended
+
+    def _end_backup(self, publication: Publication, codec: PublishedCodec) -> None:
+        closed = publication.drop(codec, self._state.now)
+        del self._state.up_tracks[closed]
+        self._subscribing.codec_ended(publication, codec)
+        self._state.emit(CloseUpTrack(closed))
+
+    def _enabled(self, owner: Participant) -> tuple[str, ...]:
+        """The room's codecs, without those that this client shall not publish."""
+        disabled = disabled_codecs(owner.session.client)
+        return tuple(mime for mime in self._state.enabled_codecs if mime not in disabled)
 
     def _go_live(self, publication: Publication, media: OfferedMedia) -> None:
-        up_track = UpTrackId(next_id())
         owner = publication.owner
         del owner.pending[publication.cid]
         owner.publications[publication.sid] = publication
         owner.is_publisher = True
-        publication.go_live(up_track, media, self._state.enabled_codecs, self._state.now)
+        publication.go_live(media, self._enabled(owner), self._state.now)
         self._state.publications[publication.sid] = publication
-        self._state.up_tracks[up_track] = publication
+        self._state.up_tracks[publication.codecs[0].up_track] = publication
+
+    def _carry(self, owner: Participant, codec: PublishedCodec, media: OfferedMedia) -> Publication:
+        """A backup that was asked for has its line."""
+        publication = next(p for p in owner.publications.values() if codec in p.codecs)
+        publication.carry(codec, media, self._state.now)
+        self._state.up_tracks[codec.up_track] = publication
+        return publication
 
     def _tell_started(self, owner: Participant, started: Sequence[Publication]) -> None:
         if not started:
@@ -143,24 +211,29 @@ class Publishing:
     def media_started(self, up_track: UpTrackId, mime_type: str) -> None:
         """First media: when its codec is not the announced one, what is told of the track is corrected."""
         publication = self._state.up_tracks.get(up_track)
-        if publication is not None and publication.view.mime_type != mime_type:
-            publication.change(self._state.now, mime_type=mime_type)
-            self._announcer.changed(publication.owner)
+        codec = next((c for c in publication.codecs if c.up_track == up_track), None) if publication else None
+        if publication is None or codec is None or publication.view_of(codec).mime_type == mime_type:
+            return
+        codec.mime_type = mime_type
+        publication.change_codec(codec, self._state.now, mime_type=mime_type)
+        self._announcer.changed(publication.owner)
+        self._subscribing.codecs_changed(publication)
 
     # ------------------------------------------------------------ ends
 
     def end(self, publication: Publication, *, announce: bool = True) -> None:
         """A live publication ends: its m-line stopped sending, or `retract` and `end_all` end it."""
         owner = publication.owner
-        if publication.up_track is None or publication.sid not in owner.publications:
+        if publication.sid not in owner.publications:
             return
         self._speakers.microphone_stopped(publication)
         del owner.publications[publication.sid]
         self._subscribing.publication_ended(publication)
         self._dynacast.ended(publication)
         del self._state.publications[publication.sid]
-        del self._state.up_tracks[publication.up_track]
-        self._state.emit(CloseUpTrack(publication.up_track))
+        for codec in publication.live_codecs():
+            del self._state.up_tracks[codec.up_track]
+            self._state.emit(CloseUpTrack(codec.up_track))
         owner.touch()
         self._state.emit(Emit(TrackUnpublishedEvent(self._state.view(), owner.view(), publication.view)))
         if announce:
@@ -254,39 +327,35 @@ class Publishing:
         if publication.view.muted == muted:
             return
         publication.change(self._state.now, muted=muted)
-        if publication.up_track is not None:
-            self._state.emit(MuteUpTrack(publication.up_track, muted))
+        if publication.codecs:
+            for codec in publication.live_codecs():
+                self._state.emit(MuteUpTrack(codec.up_track, muted))
             if muted:
                 self._speakers.microphone_stopped(publication)
             self._dynacast.muted_changed(publication)
         self._tell_changed(publication)
 
     def _tell_changed(self, publication: Publication) -> None:
-        if publication.up_track is not None:
+        if publication.codecs:
             self._announcer.changed(publication.owner)
 
 
-def _carries_another(publication: Publication, media: OfferedMedia, pending: Iterable[Publication]) -> bool:
-    """Whether the line was given to another announced track without having been idle in between."""
-    if media.type is not publication.type:
-        return True
-    if not media.track_id or media.track_id == publication.sdp_track_id:
-        return False
-    return any(p.is_known_as(media.track_id) or p.is_known_as(media.stream_id) for p in pending)
+def _announced(participant: Participant) -> list[Publication | PublishedCodec]:
+    """What the lines of its next offer may carry: backups that it was asked for, and pending publications."""
+    backups = [codec for p in participant.publications.values() for codec in p.codecs if codec.expected]
+    return [*backups, *participant.pending.values()]
 
 
-def _match(free: Sequence[OfferedMedia], pending: Sequence[Publication]) -> list[tuple[OfferedMedia, Publication]]:
-    """Lines and the announced tracks they carry: by the client's names first, in the order of offer and announcement
-    for the lines whose names a browser has rewritten (protocol.md §2.8)."""
-    left = list(pending)
-    matches: dict[str, tuple[OfferedMedia, Publication]] = {}
-    for name_of in (lambda media: media.track_id, lambda media: media.stream_id, lambda _: None):
-        for media in free:
-            if media.mid in matches:
-                continue
-            name = name_of(media)
-            found = next((p for p in left if p.type is media.type and (name is None or p.is_known_as(name))), None)
-            if found is not None:
-                left.remove(found)
-                matches[media.mid] = (media, found)
-    return [matches[media.mid] for media in free if media.mid in matches]
+def _is_gone(codec: PublishedCodec, sending: Mapping[str, OfferedMedia], announced: Sequence[Announced]) -> bool:
+    """Whether its line carries it no more."""
+    media = sending.get(codec.mid)
+    return media is None or carries_another(codec, media, announced)
+
+
+def _backups_named(
+    publication: Publication, request: AddTrack
+) -> list[tuple[PublishedCodec, str, tuple[LayerView, ...]]]:
+    """Which of the publication's backups an `add_track` is about, each with the client's name and its layers."""
+    named = {mime_of(request.type, offered.codec): offered for offered in request.codecs}
+    found = ((codec, named[codec.mime_type]) for codec in publication.codecs[1:] if codec.mime_type in named)
+    return [(codec, offered.cid or request.cid, offered.layers or request.layers) for codec, offered in found]

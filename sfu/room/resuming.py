@@ -29,6 +29,8 @@ from sfu.room.timers import TimerKind
 if TYPE_CHECKING:
     from sfu.ids import ParticipantId, SessionId
     from sfu.room.announcing import Announcer
+    from sfu.room.data_publishing import DataPublishing
+    from sfu.room.data_subscribing import DataSubscribing
     from sfu.room.dynacast import Dynacast
     from sfu.room.inputs import Resume, SyncState
     from sfu.room.membership import Membership
@@ -48,6 +50,8 @@ class ResumingParts:
 
     announcer: Announcer
     subscribing: Subscribing
+    data_publishing: DataPublishing
+    data_subscribing: DataSubscribing
     speakers: Speakers
     dynacast: Dynacast
     membership: Membership
@@ -159,6 +163,7 @@ class Resuming:
         parts.announcer.tell_everything(participant)
         state.send((participant,), RoomUpdate(state.view()))
         self._tell_permissions(participant)
+        parts.data_publishing.remind(participant, missed_s)
         parts.speakers.tell_returned(participant)
         parts.dynacast.remind(participant)
         state.refresh_token(participant)
@@ -176,6 +181,9 @@ class Resuming:
         for publication in participant.pending.values():
             self._state.send((participant,), TrackPublished(publication.cid, publication.view))
         for publication in participant.publications.values():
+            for codec in publication.codecs:
+                if codec.expected:
+                    self._state.send((participant,), TrackPublished(codec.cid, publication.view))
             if publication.muted_by_server:
                 self._state.send((participant,), Mute(publication.sid, muted=True))
 
@@ -196,11 +204,12 @@ class Resuming:
         either. The offer that follows says by its lines what is still sent.
         """
         known = {*participant.publications, *(publication.sid for publication in participant.pending.values())}
-        if not known.issuperset(sync.published):
+        if not known.issuperset(sync.published) or not participant.data_publications.keys() >= {*sync.published_data}:
             self._parts.membership.remove(participant, DisconnectReason.STATE_MISMATCH)
             return
         self._parts.subscribing.wish(participant, sync.wished, subscribe=sync.subscribe)
         self._parts.subscribing.disable(participant, sync.disabled)
+        self._parts.data_subscribing.wish(participant, sync.data_wishes)
         if sync.received and participant.session.may_replay:
             participant.session.may_replay = False
             self._state.emit(ReplayData(participant.id, sync.received))

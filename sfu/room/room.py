@@ -20,21 +20,26 @@ from sfu.room.inputs import (
     AudioLevelsMeasured,
     DownTrackBound,
     DownTrackCodecUnsupported,
+    GetDataBlob,
     Join,
     LastSequenceKnown,
     LeaveRequested,
     MuteOwnTrack,
     NegotiationFailed,
     OfferReceived,
+    PublishDataTrack,
     Resume,
     RoomInput,
     SessionFailed,
     SessionLost,
     SetSubscriptionPermission,
     Simulate,
+    StoreDataBlob,
     SyncState,
     TransportConnected,
     TransportFailed,
+    UnpublishDataTrack,
+    UpdateDataSubscription,
     UpdateOwnAudioTrack,
     UpdateOwnMetadata,
     UpdateOwnVideoTrack,
@@ -70,6 +75,11 @@ _SessionInput = (
     | UpdateOwnVideoTrack
     | SyncState
     | Simulate
+    | PublishDataTrack
+    | UnpublishDataTrack
+    | UpdateDataSubscription
+    | StoreDataBlob
+    | GetDataBlob
 )
 _EngineInput = (
     TransportConnected
@@ -175,6 +185,11 @@ class Room:
                 | UpdateOwnVideoTrack()
                 | SyncState()
                 | Simulate()
+                | PublishDataTrack()
+                | UnpublishDataTrack()
+                | UpdateDataSubscription()
+                | StoreDataBlob()
+                | GetDataBlob()
             ):
                 participant = self._state.by_session.get(event.session)
                 if participant is not None:
@@ -197,12 +212,8 @@ class Room:
     def _hear_session(self, participant: Participant, event: _SessionInput) -> None:
         parts = self._parts
         match event:
-            case LeaveRequested():
-                parts.membership.leave(participant, event.reason)
-            case SessionLost():
-                parts.membership.session_lost(participant)
-            case SessionFailed():
-                parts.membership.remove(participant, event.reason)
+            case LeaveRequested() | SessionLost() | SessionFailed():
+                self._hear_end(participant, event)
             case OfferReceived():
                 parts.publishing.accept(participant, event)
             case UpdateSubscription():
@@ -212,18 +223,53 @@ class Room:
             case SetSubscriptionPermission():
                 participant.allowance = Allowance(everybody=event.all_participants, permissions=event.permissions)
                 parts.subscribing.allowance_changed(participant)
+                parts.data_publishing.allowance_changed(participant)
             case UpdateOwnMetadata():
                 parts.permitting.update_own(participant, event)
             case SyncState() | Simulate():
                 self._hear_returned(participant, event)
+            case PublishDataTrack() | UnpublishDataTrack() | UpdateDataSubscription() | StoreDataBlob() | GetDataBlob():
+                self._hear_of_data(participant, event)
             case _:
                 self._hear_publisher(participant, event)
+
+    def _hear_end(self, participant: Participant, event: LeaveRequested | SessionLost | SessionFailed) -> None:
+        membership = self._parts.membership
+        match event:
+            case LeaveRequested():
+                membership.leave(participant, event.reason)
+            case SessionLost():
+                membership.session_lost(participant)
+            case SessionFailed():
+                membership.remove(participant, event.reason)
+            case _:
+                assert_never(event)
 
     def _hear_returned(self, participant: Participant, event: SyncState | Simulate) -> None:
         if isinstance(event, SyncState):
             self._parts.resuming.synchronise(participant, event)
         else:
             self._parts.simulating.play(participant, event)
+
+    def _hear_of_data(
+        self,
+        participant: Participant,
+        event: PublishDataTrack | UnpublishDataTrack | UpdateDataSubscription | StoreDataBlob | GetDataBlob,
+    ) -> None:
+        parts = self._parts
+        match event:
+            case PublishDataTrack():
+                parts.data_publishing.publish(participant, event)
+            case UnpublishDataTrack():
+                parts.data_publishing.unpublish(participant, event)
+            case UpdateDataSubscription():
+                parts.data_subscribing.wish(participant, event.wishes)
+            case StoreDataBlob():
+                parts.data_blobs.store(participant, event)
+            case GetDataBlob():
+                parts.data_blobs.get(participant, event)
+            case _:
+                assert_never(event)
 
     def _hear_publisher(
         self, participant: Participant, event: AddTrack | MuteOwnTrack | UpdateOwnAudioTrack | UpdateOwnVideoTrack
@@ -255,11 +301,11 @@ class Room:
             case UpTrackStarted():
                 parts.publishing.media_started(event.up_track, event.mime_type)
             case DownTrackBound():
-                subscription = parts.subscribing.bound(event.down_track)
+                subscription = parts.subscribing.bound(event.down_track, event.mime_types)
                 if subscription is not None:
                     parts.speakers.tell_newcomer(subscription)
             case DownTrackCodecUnsupported():
-                parts.subscribing.codec_unsupported(event.down_track)
+                parts.subscribing.codec_unsupported(event.down_track, event.up_track)
             case AudioLevelsMeasured():
                 parts.speakers.measured(event.levels)
             case _:

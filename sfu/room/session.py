@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+PACKET_TRAILER = 1
+"""`ClientInfo.Capability.CAP_PACKET_TRAILER`."""
+
 
 @dataclass(slots=True)
 class Session:
@@ -27,6 +30,11 @@ class Session:
     lost: bool = False
     lost_at_s: float = math.inf
     """When that was noticed (monotonic)."""
+
+    @property
+    def knows_packet_trailers(self) -> bool:
+        """Takes packet trailers off by itself (`CAP_PACKET_TRAILER`)."""
+        return PACKET_TRAILER in self.client.capabilities
 
     @property
     def knows_departures(self) -> bool:

@@ -6,8 +6,14 @@ Owns the values that are fixed when a room is made. Never reads a configuration 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Now", "RoomSettings", "SpeakerSettings"]
+from sfu.room.permissions import utf8_bytes
+
+if TYPE_CHECKING:
+    from sfu.room.views import EncodingView
+
+__all__ = ["DataSettings", "Now", "PlayoutDelay", "RoomSettings", "SpeakerSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,40 @@ class SpeakerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSettings:
+    """Data tracks and data blobs (protocol.md §2.11). Zero means no limit for what the configuration can set."""
+
+    tracks_enabled: bool = True
+    max_tracks: int = 256
+    """Of one participant: each is told to everybody with every change of the participant."""
+    max_custom_encoding_bytes: int = 32
+    blobs_enabled: bool = False
+    max_blob_key_bytes: int = 256
+    max_blobs_bytes: int = 64_000
+    """Keys and contents of one participant's blobs together."""
+
+    def takes_encoding(self, encoding: EncodingView | None) -> bool:
+        """Whether an encoding's own name, if it has one, is of a length that is allowed."""
+        if encoding is None or encoding.custom is None:
+            return True
+        length = utf8_bytes(encoding.custom)
+        return length > 0 and not 0 < self.max_custom_encoding_bytes < length
+
+    def takes_blob_key(self, length: int) -> bool:
+        """Whether a key of so many bytes is allowed."""
+        return length > 0 and not 0 < self.max_blob_key_bytes < length
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutDelay:
+    """At which delay subscribers are asked to play video (playout-delay header extension, protocol.md §4.1)."""
+
+    min_ms: int = 0
+    max_ms: int = 0
+    """0 beside a least one: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoomSettings:
     """Everything that is fixed when a room is made. Zero means no limit for `max_*`."""
 
@@ -68,8 +108,12 @@ class RoomSettings:
     """Bytes of UTF-8, as the reference counts."""
     region: str = ""
     """Told in `ParticipantInfo.region`."""
+    playout_delay: PlayoutDelay | None = None
+    """`None`: subscribers are asked for none."""
     join_timeout_s: float = 60.0
     """For reaching ACTIVE."""
+    answer_timeout_s: float = 15.0
+    """For answering an offer; a client that takes longer has lost its way (protocol.md §2.7)."""
     token_refresh_s: float = 300.0
     update_batch_s: float = 3.0
     """Joins and leaves of mere subscribers are gathered this long once there are many."""
@@ -85,6 +129,8 @@ class RoomSettings:
     """A peer that closed its transport has this long to say `leave`."""
     dynacast_pause_delay_s: float = 5.0
     """Wait before a publisher hears that a layer is watched no more."""
+    codec_regression_threshold: int = 5
+    """With fewer participants than that a publisher's choice of regression is taken; 0: with any number."""
     resume_wait_s: float = 1.0
     """How long a client that came back waits for the engine to say what arrived from it."""
     unnoticed_loss_s: float = 30.0
@@ -94,3 +140,4 @@ class RoomSettings:
     max_unknown_tracks: int = 512
     """Unknown tracks that one participant may desire at once."""
     speakers: SpeakerSettings = SpeakerSettings()
+    data: DataSettings = DataSettings()

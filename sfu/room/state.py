@@ -20,6 +20,7 @@ from sfu.room.views import RoomView
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sfu.room.data_publication import DataPublication
     from sfu.room.enums import RequestReason
     from sfu.room.inputs import Resume
     from sfu.room.participant import Participant
@@ -57,6 +58,7 @@ class RoomState:
         """Live ones."""
         self.up_tracks: dict[UpTrackId, Publication] = {}
         self.down_tracks: dict[DownTrackId, Subscription] = {}
+        self.data_publications: dict[TrackSid, DataPublication] = {}
         self.returning: dict[ParticipantId, Resume] = {}
         """Clients that came back, until the engine has said what they need not send again."""
         self.tcp_only: dict[str, None] = {}

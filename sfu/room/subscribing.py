@@ -9,20 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sfu.ids import DownTrackId, ParticipantId, SessionId, TrackSid, next_id
-from sfu.room.effects import AddDownTrack, EnableDownTrack, RemoveDownTrack, Send, SetDownTrackLayers
-from sfu.room.enums import SubscriptionError, VideoQuality
+from sfu.room.devices import switches_codec_in_place
+from sfu.room.effects import AddDownTrack, EnableDownTrack, MoveDownTrack, RemoveDownTrack, Send, SetDownTrackLayers
+from sfu.room.enums import SubscriptionError, TrackType, VideoQuality
 from sfu.room.layers import NO_LIMIT, NO_WISH, LayerWish
 from sfu.room.messages import SubscriptionPermissionUpdate, SubscriptionResponse, TrackSubscribed
 from sfu.room.subscription import Subscription
 from sfu.room.timers import TimerKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from sfu.ids import UpTrackId
     from sfu.room.dynacast import Dynacast
-    from sfu.room.inputs import UpdateTrackSettings
+    from sfu.room.inputs import OfferedMedia, UpdateTrackSettings
     from sfu.room.participant import Participant
     from sfu.room.publication import Publication
+    from sfu.room.published_codec import PublishedCodec
     from sfu.room.state import RoomState
 
 __all__ = ["Subscribing"]
@@ -96,6 +99,7 @@ class Subscribing:
             elif publication.owner is not participant:
                 subscription = self._subscription(participant, publication, desired=subscribe)
                 subscription.codec_unsupported = False
+                subscription.refused.clear()
                 affected.append(subscription)
         self._reconcile_all(affected)
 
@@ -153,10 +157,15 @@ class Subscribing:
 
     # ------------------------------------------------------------ the engine's word
 
-    def bound(self, down_track: DownTrackId) -> Subscription | None:
+    def bound(self, down_track: DownTrackId, mime_types: Sequence[str] = ()) -> Subscription | None:
         """Negotiated: the publisher of a first real subscriber is told. Returns what is newly bound."""
         subscription = self._state.down_tracks.get(down_track)
-        if subscription is None or subscription.bound or subscription.publication is None:
+        if subscription is None or subscription.publication is None:
+            return None
+        if subscription.publication.type is TrackType.VIDEO and mime_types:
+            subscription.decodes = frozenset(mime_types)
+            self._choose_codec(subscription)
+        if subscription.bound or subscription.down_track is None:
             return None
         subscription.bound = True
         publication, subscriber = subscription.publication, subscription.subscriber
@@ -165,11 +174,70 @@ class Subscribing:
             self._state.send((publication.owner,), TrackSubscribed(publication.sid))
         return subscription
 
-    def codec_unsupported(self, down_track: DownTrackId) -> None:
-        """The subscriber cannot decode it: an error for the client, no retry until it asks again."""
+    def codec_unsupported(self, down_track: DownTrackId, up_track: UpTrackId | None = None) -> None:
+        """The engine cannot send what the publication comes in: in another codec, or an error for the client."""
         subscription = self._state.down_tracks.get(down_track)
-        if subscription is None:
+        if subscription is None or subscription.codec is None:
             return
+        if up_track is not None and up_track != subscription.codec.up_track:
+            return  # it has been given another one meanwhile
+        subscription.refused.add(subscription.codec.mime_type)
+        if subscription.bound:
+            self._choose_codec(subscription)
+        else:  # it turned the whole line down
+            self._give_up(subscription)
+
+    # ------------------------------------------------------------ codecs
+
+    def codecs_offered(self, subscriber: Participant, media: Iterable[OfferedMedia]) -> None:
+        """A client offers to receive: that says which codecs it takes (single mode; else its answers do)."""
+        receiving = [line for line in media if line.type is TrackType.VIDEO and not line.sends]
+        taken = frozenset(mime for line in receiving for mime in line.mime_types)
+        if taken and subscriber.single_peer_connection and subscriber.decodes != taken:
+            subscriber.decodes = taken
+            for subscription in list(subscriber.subscriptions.values()):
+                self._choose_codec(subscription)
+
+    def codec_went_live(self, publication: Publication, codec: PublishedCodec) -> None:
+        """A backup has come: those who wait for it have it; all others move to it where regression is wanted."""
+        threshold = self._state.settings.codec_regression_threshold
+        if codec is publication.regression_target(len(self._state.participants), threshold):
+            publication.regressed = True
+        self.codecs_changed(publication)
+
+    def codec_ended(self, publication: Publication, codec: PublishedCodec) -> None:
+        """A backup is no more: its subscribers fall back, or wait for it to come again."""
+        for subscription in list(publication.subscriptions.values()):
+            if subscription.codec is codec:
+                subscription.codec = None
+        self.codecs_changed(publication)
+
+    def codecs_changed(self, publication: Publication) -> None:
+        """Another codec may be the right one for each subscriber."""
+        for subscription in list(publication.subscriptions.values()):
+            self._choose_codec(subscription)
+
+    def _choose_codec(self, subscription: Subscription) -> None:
+        """Feeds a down track by the best codec that its subscriber takes; gives it up when there is none."""
+        publication, current = subscription.publication, subscription.codec
+        if publication is None or subscription.down_track is None:
+            return
+        chosen = _best_codec(subscription, publication)
+        if chosen is None:
+            self._give_up(subscription)
+        elif chosen is not current:
+            plays = subscription.bound and current is not None and current.live and subscription.takes(current)
+            if plays and not switches_codec_in_place(subscription.subscriber.session.client):
+                self._unbind(subscription)
+                self._bind(subscription, publication)
+                return
+            subscription.codec = chosen
+            self._state.emit(MoveDownTrack(subscription.down_track, chosen.up_track))
+            self._limit(subscription)
+            self._dynacast.changed(subscription)
+
+    def _give_up(self, subscription: Subscription) -> None:
+        """The subscriber takes no codec of the publication: an error for the client, no retry until it asks again."""
         subscription.codec_unsupported = True
         self._unbind(subscription)
         message = SubscriptionResponse(subscription.track_sid, SubscriptionError.CODEC_UNSUPPORTED)
@@ -224,8 +292,13 @@ class Subscribing:
 
     def _bind(self, subscription: Subscription, publication: Publication) -> None:
         transport = subscription.subscriber.transports.subscriber
-        if subscription.down_track is not None or transport is None or publication.up_track is None:
+        if subscription.down_track is not None or transport is None or not publication.codecs:
             return
+        codec = _best_codec(subscription, publication)
+        if codec is None:
+            self._give_up(subscription)
+            return
+        subscription.codec = codec
         down_track = DownTrackId(next_id())
         subscription.down_track = down_track
         self._state.down_tracks[down_track] = subscription
@@ -233,12 +306,14 @@ class Subscribing:
             AddDownTrack(
                 down_track=down_track,
                 transport=transport,
-                up_track=publication.up_track,
+                up_track=codec.up_track,
                 type=publication.type,
                 stream_id=publication.stream_id,
                 track_sid=publication.sid,
                 stereo=publication.view.stereo,
                 enabled=subscription.enabled,
+                strip_trailer=bool(publication.view.packet_trailer_features)
+                and not subscription.subscriber.session.knows_packet_trailers,
             )
         )
         subscription.told_limit = NO_LIMIT
@@ -249,7 +324,7 @@ class Subscribing:
         if subscription.down_track is not None:
             self._state.emit(RemoveDownTrack(subscription.down_track))
             del self._state.down_tracks[subscription.down_track]
-            subscription.down_track = None
+            subscription.down_track = subscription.codec = subscription.decodes = None
             subscription.bound = False
             self._dynacast.changed(subscription)
 
@@ -259,6 +334,11 @@ class Subscribing:
         if subscription.down_track is not None and subscription.told_limit != limit:
             subscription.told_limit = limit
             self._state.emit(SetDownTrackLayers(subscription.down_track, limit.max_spatial, limit.max_temporal))
+
+
+def _best_codec(subscription: Subscription, publication: Publication) -> PublishedCodec | None:
+    """The first codec in the publication's order that the subscriber takes."""
+    return next((codec for codec in publication.codecs_in_order() if subscription.takes(codec)), None)
 
 
 def _first_wish(participant: Participant) -> LayerWish:

@@ -5,7 +5,7 @@ Owns the three states. Never changes the engine: that is `subscribing`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sfu.room.enums import TrackType, VideoQuality
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sfu.ids import DownTrackId, TrackSid
     from sfu.room.participant import Participant
     from sfu.room.publication import Publication
+    from sfu.room.published_codec import PublishedCodec
+    from sfu.room.views import TrackView
 
 __all__ = ["Subscription"]
 
@@ -34,6 +36,12 @@ class Subscription:
     """It has said no at least once."""
     down_track: DownTrackId | None = None
     """Set while the engine has it."""
+    codec: PublishedCodec | None = None
+    """By which codec of the publication the down track is fed."""
+    decodes: frozenset[str] | None = None
+    """Codecs (MIME types) that its line can carry; `None`: it has none yet."""
+    refused: set[str] = field(default_factory=set)
+    """Codecs (MIME types) that the engine found no way to send here, whatever the descriptions say."""
     bound: bool = False
     """Its packets flow."""
     enabled: bool = True
@@ -42,13 +50,29 @@ class Subscription:
     """What `UpdateTrackSettings` said of layers."""
     told_limit: LayerLimit = NO_LIMIT
     """What the engine's down track was told."""
+    counted: PublishedCodec | None = None
+    """Among whose `watchers` it counts …"""
     gets: VideoQuality = VideoQuality.OFF
-    """As what it counts among its publication's `watchers`."""
+    """… and as what."""
     codec_unsupported: bool = False
     """Not tried again until the client subscribes anew."""
+
+    def takes(self, codec: PublishedCodec) -> bool:
+        """Whether the subscriber can take this codec, as far as is known."""
+        if codec.type is not TrackType.VIDEO:
+            return True
+        decodes = self.subscriber.decodes if self.decodes is None else self.decodes
+        is_known = decodes is None or not codec.mime_type or codec.mime_type in decodes
+        return is_known and codec.mime_type not in self.refused
 
     def limit(self) -> LayerLimit:
         """Most that it is to get of the publication as it is now."""
         if self.publication is None or self.publication.type is not TrackType.VIDEO:
             return NO_LIMIT
-        return layer_limit(self.publication.view, self.wish)
+        return layer_limit(self.layered_view(self.publication), self.wish)
+
+    def layered_view(self, publication: Publication) -> TrackView:
+        """The publication with the layers of the codec that the subscriber is fed by."""
+        if self.codec is None or self.codec.layers in ((), publication.view.layers):
+            return publication.view
+        return replace(publication.view, layers=self.codec.layers)

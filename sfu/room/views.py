@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
     from sfu.ids import ParticipantSid, RoomSid, TrackSid
 
-__all__ = ["CodecView", "LayerView", "ParticipantView", "PermissionView", "RoomView", "TrackView"]
+__all__ = [
+    "BlobKeyView",
+    "CodecView",
+    "DataTrackView",
+    "EncodingView",
+    "LayerView",
+    "ParticipantView",
+    "PermissionView",
+    "RoomView",
+    "SchemaView",
+    "TrackView",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,44 @@ class TrackView:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodingView:
+    """`DataTrackFrameEncoding` and `DataTrackSchemaEncoding`: one of the two, or neither."""
+
+    well_known: int | None = None
+    """The enumeration's number."""
+    custom: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaView:
+    """`DataTrackSchemaId`."""
+
+    name: str = ""
+    encoding: EncodingView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataTrackView:
+    """`DataTrackInfo`."""
+
+    sid: TrackSid
+    handle: int
+    """The publisher's own name for it in packets."""
+    name: str
+    encryption: int = 0
+    frame_encoding: EncodingView | None = None
+    schema: SchemaView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlobKeyView:
+    """`DataBlobKey`: a text of the application, or a schema."""
+
+    generic: str = ""
+    schema: SchemaView | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PermissionView:
     """`ParticipantPermission`: what a participant may do now."""
 
@@ -105,6 +154,7 @@ class ParticipantView:
     metadata: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     tracks: tuple[TrackView, ...] = ()
+    data_tracks: tuple[DataTrackView, ...] = ()
     permission: PermissionView = PermissionView()
     joined_at_ms: int = 0
     region: str = ""

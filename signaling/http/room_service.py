@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from livekit.protocol import room as schema
 
-from sfu.control.registry import RoomOverrides
+from sfu.control.registry import RoomOverrides, playout_delay
 from sfu.errors import ErrorCode, SfuError
 from sfu.ids import ParticipantSid, RequestId, TrackSid
 from sfu.room import inputs
@@ -60,6 +60,7 @@ class RoomService:
             departure_timeout_s=request.departure_timeout,
             max_participants=request.max_participants,
             metadata=request.metadata,
+            playout_delay=playout_delay(request.min_playout_delay, request.max_playout_delay),
         )
         return room_info(self._registry.create(request.name, overrides))
 

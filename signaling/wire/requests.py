@@ -21,6 +21,7 @@ from sfu.room import inputs
 from sfu.room.enums import DisconnectReason, RequestReason, Scenario, TrackSource, TrackType, VideoQuality
 from sfu.room.messages import Message, Pong, PongResponse, RequestEcho, RequestResponse
 from sfu.room.views import LayerView
+from signaling.wire import data_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -220,6 +221,8 @@ def _sync_state(session: SessionId, request: rtc.SyncState) -> Translated:
     return inputs.SyncState(
         session=session,
         published=tuple(TrackSid(published.track.sid) for published in request.publish_tracks),
+        published_data=tuple(TrackSid(published.info.sid) for published in request.publish_data_tracks),
+        data_wishes=data_requests.wishes(request.data_subscription),
         wished=subscription.track_sids,
         subscribe=subscription.subscribe,
         disabled=_sids(request.track_sids_disabled),
@@ -232,22 +235,6 @@ def _simulate(session: SessionId, request: rtc.SimulateScenario) -> Translated:
     if name is None:
         return None
     return inputs.Simulate(session, Scenario(name), int(getattr(request, name)))
-
-
-def _not_offered(name: str) -> Callable[[SessionId, Any], Translated]:
-    """Data tracks and blobs: this server says at once that it has none, so that nobody waits for them."""
-
-    def refuse(_: SessionId, request: Any) -> Translated:
-        return ReplyNow(
-            RequestResponse(
-                RequestReason.NOT_ALLOWED,
-                "not supported by this server",
-                request_id=getattr(request, "request_id", 0),
-                echo=RequestEcho(name, request),
-            )
-        )
-
-    return refuse
 
 
 _TRANSLATORS: Mapping[str, Callable[[SessionId, Any], Translated]] = {
@@ -265,8 +252,9 @@ _TRANSLATORS: Mapping[str, Callable[[SessionId, Any], Translated]] = {
     "update_metadata": _metadata,
     "update_audio_track": _audio_track,
     "update_video_track": _video_track,
-    "publish_data_track_request": _not_offered("publish_data_track"),
-    "unpublish_data_track_request": _not_offered("unpublish_data_track"),
-    "store_data_blob_request": _not_offered(""),
-    "get_data_blob_request": _not_offered(""),
+    "publish_data_track_request": data_requests.publish,
+    "unpublish_data_track_request": data_requests.unpublish,
+    "update_data_subscription": data_requests.update_subscription,
+    "store_data_blob_request": data_requests.store_blob,
+    "get_data_blob_request": data_requests.get_blob,
 }

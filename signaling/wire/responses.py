@@ -15,7 +15,14 @@ from livekit.protocol import models, rtc
 
 from sfu.room import messages as msg
 from sfu.room.enums import LeaveAction, VideoQuality
-from signaling.wire.views import participant_info, room_info, track_info, wire_number
+from signaling.wire.views import (
+    blob_key,
+    data_track_info,
+    participant_info,
+    room_info,
+    track_info,
+    wire_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -203,6 +210,21 @@ def _update(views: Sequence[Any]) -> rtc.SignalResponse:
     return rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=[participant_info(view) for view in views]))
 
 
+def _data_track_handles(message: msg.DataTrackHandles) -> rtc.SignalResponse:
+    handles = {
+        handle: rtc.DataTrackSubscriberHandles.PublishedDataTrack(
+            publisher_identity=track.publisher_identity, publisher_sid=track.publisher_sid, track_sid=track.track_sid
+        )
+        for handle, track in message.handles.items()
+    }
+    return rtc.SignalResponse(data_track_subscriber_handles=rtc.DataTrackSubscriberHandles(sub_handles=handles))
+
+
+def _data_blob(message: msg.DataBlobFound) -> rtc.SignalResponse:
+    blob = models.DataBlob(key=blob_key(message.key), contents=message.contents)
+    return rtc.SignalResponse(get_data_blob_response=rtc.GetDataBlobResponse(request_id=message.request_id, blob=blob))
+
+
 _RESPONSES: Mapping[type[msg.Message], Callable[[Any], rtc.SignalResponse]] = {
     msg.Answer: lambda m: rtc.SignalResponse(answer=_description("answer", m)),
     msg.Offer: lambda m: rtc.SignalResponse(offer=_description("offer", m)),
@@ -233,6 +255,17 @@ _RESPONSES: Mapping[type[msg.Message], Callable[[Any], rtc.SignalResponse]] = {
     msg.MediaSectionsRequirement: lambda m: rtc.SignalResponse(
         media_sections_requirement=rtc.MediaSectionsRequirement(num_audios=m.num_audios, num_videos=m.num_videos)
     ),
+    msg.DataTrackPublished: lambda m: rtc.SignalResponse(
+        publish_data_track_response=rtc.PublishDataTrackResponse(info=data_track_info(m.track))
+    ),
+    msg.DataTrackUnpublished: lambda m: rtc.SignalResponse(
+        unpublish_data_track_response=rtc.UnpublishDataTrackResponse(info=data_track_info(m.track))
+    ),
+    msg.DataTrackHandles: _data_track_handles,
+    msg.DataBlobStored: lambda m: rtc.SignalResponse(
+        store_data_blob_response=rtc.StoreDataBlobResponse(request_id=m.request_id, key=blob_key(m.key))
+    ),
+    msg.DataBlobFound: _data_blob,
     msg.Pong: lambda m: rtc.SignalResponse(pong=m.timestamp_ms),
     msg.PongResponse: lambda m: rtc.SignalResponse(
         pong_resp=rtc.Pong(last_ping_timestamp=m.last_ping_timestamp_ms, timestamp=m.timestamp_ms)

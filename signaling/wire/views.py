@@ -10,9 +10,28 @@ from typing import TYPE_CHECKING, Any
 from livekit.protocol import models
 
 if TYPE_CHECKING:
-    from sfu.room.views import CodecView, LayerView, ParticipantView, PermissionView, RoomView, TrackView
+    from sfu.room.views import (
+        BlobKeyView,
+        CodecView,
+        DataTrackView,
+        EncodingView,
+        LayerView,
+        ParticipantView,
+        PermissionView,
+        RoomView,
+        SchemaView,
+        TrackView,
+    )
 
-__all__ = ["participant_info", "permission_info", "room_info", "track_info", "wire_number"]
+__all__ = [
+    "blob_key",
+    "data_track_info",
+    "participant_info",
+    "permission_info",
+    "room_info",
+    "track_info",
+    "wire_number",
+]
 
 
 def wire_number(value: int) -> Any:
@@ -45,6 +64,7 @@ def participant_info(view: ParticipantView) -> models.ParticipantInfo:
         identity=view.identity,
         state=wire_number(view.state),
         tracks=[track_info(track) for track in view.tracks],
+        data_tracks=[data_track_info(track) for track in view.data_tracks],
         metadata=view.metadata,
         joined_at=view.joined_at_ms // 1000,
         joined_at_ms=view.joined_at_ms,
@@ -127,3 +147,35 @@ def _codec(view: CodecView) -> models.SimulcastCodecInfo:
         video_layer_mode=wire_number(view.video_layer_mode),
         sdp_cid=view.sdp_cid,
     )
+
+
+def data_track_info(view: DataTrackView) -> models.DataTrackInfo:
+    """`DataTrackInfo`."""
+    encoding = view.frame_encoding
+    return models.DataTrackInfo(
+        pub_handle=view.handle,
+        sid=view.sid,
+        name=view.name,
+        encryption=wire_number(view.encryption),
+        frame_encoding=None if encoding is None else models.DataTrackFrameEncoding(**_encoding(encoding)),
+        schema=None if view.schema is None else _schema(view.schema),
+    )
+
+
+def blob_key(view: BlobKeyView) -> models.DataBlobKey:
+    """`DataBlobKey`."""
+    if view.schema is not None:
+        return models.DataBlobKey(schema_id=_schema(view.schema))
+    return models.DataBlobKey(generic=view.generic)
+
+
+def _schema(view: SchemaView) -> models.DataTrackSchemaId:
+    encoding = None if view.encoding is None else models.DataTrackSchemaEncoding(**_encoding(view.encoding))
+    return models.DataTrackSchemaId(name=view.name, encoding=encoding)
+
+
+def _encoding(view: EncodingView) -> dict[str, Any]:
+    """The fields of either encoding."""
+    if view.custom is not None:
+        return {"custom": view.custom}
+    return {} if view.well_known is None else {"well_known": view.well_known}

@@ -55,7 +55,7 @@ def test_candidates_are_in_the_order_of_preference() -> None:
         ({"audio_active_level": 128}, "audio_active_level"),
         ({"audio_update_interval_ms": 0}, "audio_update_interval_ms"),
         ({"audio_update_interval_ms": 2**63}, "audio_update_interval_ms"),
-        ({"pli_throttle_ms": 60_001}, "pli_throttle_ms"),
+        ({"pli_throttle_ms": (500, 1000, 60_001)}, "pli_throttle_ms"),
         ({"sctp_buffer_bytes": 65_536}, "sctp_buffer_bytes"),
         ({"data_messages_per_s": 2**32}, "data_messages_per_s"),
         ({"data_bytes_per_s": 2**32}, "data_bytes_per_s"),

@@ -10,9 +10,10 @@ import pytest_asyncio
 from tests.e2e.support.browser import Browser, launched
 from tests.e2e.support.endpoint import Endpoint, JoinPath
 from tests.e2e.support.server import Server, ServerSpec, started
+from tests.e2e.support.turns import turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Generator
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.e2e)
         if pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that measures time run alone; waiting for that is no part of the test's own time."""
+    with turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(params=list(JoinPath), ids=lambda path: path.value)

@@ -14,6 +14,8 @@ from tests.e2e.support.sdk_client import sdk
 if TYPE_CHECKING:
     from tests.e2e.support.browser import Browser, BrowserClient
 
+pytestmark = pytest.mark.alone
+
 _CODECS = ["vp8", "h264", "vp9", "av1"]
 _WIDTH, _HEIGHT = 960, 540
 """livekit-client makes three layers of this size."""

@@ -20,7 +20,7 @@ from tests.e2e.support.netem import DEADLINE_S, EmulatedLink, emulated_link, end
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 LATE_S = 0.03
 """How much later than it should a packet may be in the median, on a machine with other work."""

@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -142,11 +142,29 @@ async def test_trickled_candidates_are_all_the_server_has(full_ice: Endpoint, pa
 
     These come by trickle alone, before the client's description or only after the answer, and none of them is `final`.
     """
+    await _reached_by_its_candidates(full_ice, path, early=early)
+
+
+async def test_who_wants_full_ice_gets_it(endpoint: Endpoint, path: JoinPath) -> None:
+    """SDP11: the server is an ICE-lite agent, but for those who ask for none: to them it sends checks of its own."""
+    async with wire(endpoint, "lite", unique("lite"), JoinPath.V0) as lite:
+        assert "a=ice-lite" in (await lite.response("offer")).sdp
+    request = rtc.JoinRequest()
+    request.connection_settings.disable_ice_lite = True
+    wanting: dict[str, Any] = {"request": request} if path.single else {"disable_ice_lite": "1"}
+    answer = await _reached_by_its_candidates(endpoint, path, early=True, **wanting)
+    assert "a=ice-lite" not in answer.sdp
+
+
+async def _reached_by_its_candidates(
+    endpoint: Endpoint, path: JoinPath, *, early: bool, **options: Any
+) -> rtc.SessionDescription:
+    """A client that can be reached by the candidates that it trickles, and by nothing else."""
     client, room = PeerClient("early"), unique("early")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))
         try:
-            await client.connect(full_ice, full_ice.token("early", room), path)
+            await client.connect(endpoint, endpoint.token("early", room), path, **options)
             client.open_channels()
             offer = await client.make_offer()
             lines = re.findall(r"(?m)^a=(candidate:.+?)\r?$", offer.sdp)
@@ -172,6 +190,7 @@ async def test_trickled_candidates_are_all_the_server_has(full_ice: Endpoint, pa
             await client.connected()
         finally:
             await client.close()
+    return answer  # type: ignore[no-any-return]
 
 
 async def test_the_servers_trickled_candidates_are_enough(endpoint: Endpoint, path: JoinPath) -> None:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from livekit import rtc
 
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.journal import Journal
-from tests.e2e.support.sdk_client import sdk
+from tests.e2e.support.sdk_client import SdkClient, sdk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.alone
+
 FPS = 20
 RATE_HZ = 48_000
-WIDTH, HEIGHT = 320, 240
+ONE_LAYER, THREE_LAYERS = (320, 240), (960, 540)
+"""Sizes of the picture."""
 ON_FRAMES, PERIOD_FRAMES = FPS // 4, FPS
 """A quarter of a second on, three off."""
 MAX_SKEW_S = 0.2
@@ -28,14 +33,15 @@ FLASHES = 5
 
 
 @contextlib.asynccontextmanager
-async def _flashing_and_beeping(room: rtc.Room) -> AsyncIterator[None]:
+async def _flashing_and_beeping(room: rtc.Room, size: tuple[int, int]) -> AsyncIterator[None]:
     """Publish white and 1 kHz together, then black and silence, and so on."""
+    width, height = size
     audio_source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=50)
-    video_source = rtc.VideoSource(WIDTH, HEIGHT)
+    video_source = rtc.VideoSource(width, height)
     for track, options in (
         (
             rtc.LocalVideoTrack.create_video_track("flash", video_source),
-            rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=False),
+            rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=size == THREE_LAYERS),
         ),
         (
             rtc.LocalAudioTrack.create_audio_track("beep", audio_source),
@@ -47,14 +53,14 @@ async def _flashing_and_beeping(room: rtc.Room) -> AsyncIterator[None]:
     samples = RATE_HZ // FPS
     beep = (9000 * np.sin(2 * np.pi * 1000 * np.arange(samples) / RATE_HZ)).astype(np.int16).tobytes()
     quiet = bytes(2 * samples)
-    white = bytearray(b"\xff" * (4 * WIDTH * HEIGHT))
-    black = bytearray(b"\x00\x00\x00\xff" * (WIDTH * HEIGHT))
+    white = bytearray(b"\xff" * (4 * width * height))
+    black = bytearray(b"\x00\x00\x00\xff" * (width * height))
 
     async def feed() -> None:
         count = 0
         while True:  # `push` keeps the pace
             on = count % PERIOD_FRAMES < ON_FRAMES
-            picture = rtc.VideoFrame(WIDTH, HEIGHT, rtc.VideoBufferType.RGBA, white if on else black)
+            picture = rtc.VideoFrame(width, height, rtc.VideoBufferType.RGBA, white if on else black)
             await in_step.push(picture)
             await in_step.push(rtc.AudioFrame(beep if on else quiet, RATE_HZ, 1, samples))
             count += 1
@@ -75,14 +81,14 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 
 async def _watch(track: rtc.Track, journal: Journal) -> None:
-    """Record `flash` whenever the picture turns from dark to bright."""
+    """Record `flash` with the picture's width whenever it turns from dark to bright."""
     was_bright = True
     stream = rtc.VideoStream(track, format=rtc.VideoBufferType.RGBA)
     try:
         async for event in stream:
             bright = bool(np.frombuffer(event.frame.data, dtype=np.uint8)[::401].mean() > 150)
             if bright and not was_bright:
-                journal.record("flash")
+                journal.record("flash", event.frame.width)
             was_bright = bright
     finally:
         await stream.aclose()
@@ -106,18 +112,32 @@ async def _listen(track: rtc.Track, journal: Journal) -> None:
         await stream.aclose()
 
 
-async def test_a_flash_and_a_beep_arrive_together(endpoint: Endpoint, path: JoinPath) -> None:
-    """Each flash has its beep within 200 ms of it, before or after."""
+async def _switch(client: SdkClient, journal: Journal) -> None:
+    """Behind each flash ask for the other layer."""
+    (publication,) = (
+        p for p in client.remote("alice").track_publications.values() if p.kind == rtc.TrackKind.KIND_VIDEO
+    )
+    qualities = itertools.cycle((rtc.VideoQuality.VIDEO_QUALITY_LOW, rtc.VideoQuality.VIDEO_QUALITY_HIGH))
+    for count, quality in enumerate(qualities, 1):
+        await journal.until(lambda n=count: len(journal.seen("flash")) >= n, f"{count} flashes", timeout_s=30)  # type: ignore[misc]
+        publication.set_video_quality(quality)
+
+
+@pytest.mark.parametrize("switching", [False, True], ids=["one layer", "switching layers"])
+async def test_a_flash_and_a_beep_arrive_together(endpoint: Endpoint, path: JoinPath, *, switching: bool) -> None:
+    """Each flash has its beep within 200 ms of it, before or after; VID11: also when the layer changes behind each."""
     room = unique("sync")
     async with (
         sdk(endpoint, "alice", room, path) as alice,
         sdk(endpoint, "bob", room, path) as bob,
-        _flashing_and_beeping(alice.room),
+        _flashing_and_beeping(alice.room, THREE_LAYERS if switching else ONE_LAYER),
     ):
         picture = await bob.subscribed("alice", rtc.TrackSource.SOURCE_CAMERA)
         sound = await bob.subscribed("alice", rtc.TrackSource.SOURCE_MICROPHONE)
         journal = Journal("bob's eyes and ears")
         tasks = [asyncio.create_task(_watch(picture, journal)), asyncio.create_task(_listen(sound, journal))]
+        if switching:
+            tasks.append(asyncio.create_task(_switch(bob, journal)))
         try:
             wanted = FLASHES + 1
             await journal.until(
@@ -128,6 +148,8 @@ async def test_a_flash_and_a_beep_arrive_together(endpoint: Endpoint, path: Join
         finally:
             for task in tasks:
                 await _ended(task)
+        widths = {entry.args[0] for entry in journal.seen("flash")}
+        assert len(widths) == 1 + switching, f"flashes in widths {widths}"
         flashes = [entry.at_s for entry in journal.seen("flash")]
         beeps = [entry.at_s for entry in journal.seen("beep")]
         skews_s = [min((beep - flash for beep in beeps), key=abs) for flash in flashes[1 : FLASHES + 1]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sfu.control.engine_port import (
@@ -30,12 +30,15 @@ from sfu.room.enums import TrackType
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sfu.ids import DownTrackId, ParticipantId, ParticipantSid, RoomId, UpTrackId
+    from sfu.ids import DataDownTrackId, DataUpTrackId, DownTrackId, ParticipantId, ParticipantSid, RoomId, UpTrackId
     from sfu.room.effects import (
+        AddDataDownTrack,
+        AddDataUpTrack,
         AddDownTrack,
         AddEngineParticipant,
         OpenTransport,
         PublishLine,
+        SetDataDownTrackRate,
         SetDownTrackLayers,
         UpdateEngineParticipant,
     )
@@ -87,8 +90,14 @@ class FakeEngine:
         self.down_track_enabled: dict[DownTrackId, bool] = {}
         self.down_track_layers: dict[DownTrackId, tuple[int, int]] = {}
         """`(max_spatial, max_temporal)` of those that were limited."""
+        self.data_up_tracks: dict[DataUpTrackId, AddDataUpTrack] = {}
+        self.data_down_tracks: dict[DataDownTrackId, AddDataDownTrack] = {}
         self.sent_data: list[tuple[RoomId, bytes, bool, Sequence[ParticipantId] | None]] = []
         self.answers_offers = True
+        self.offered: tuple[str, ...] = ("video/VP8", "video/H264")
+        """Codecs on every video line that clients offer from now on."""
+        self.taken: tuple[str, ...] = ()
+        """Codecs that clients say they take from now on; empty: they say nothing."""
         self.last_sequence = 0
         self.replayed: list[tuple[ParticipantId, tuple[tuple[ParticipantSid, int], ...]]] = []
         self._tells: deque[tuple[RoomId, EngineTell]] = deque()
@@ -129,9 +138,8 @@ class FakeEngine:
         del mime_types
         if not sdp.startswith("v=0"):
             raise DescriptionRefused("not a session description")
-        return _Parsed(
-            tuple(_media(section) for section in sdp.split("m=")[1:] if section[:5] in {"audio", "video"}), sdp
-        )
+        sections = [section for section in sdp.split("m=")[1:] if section[:5] in {"audio", "video"}]
+        return _Parsed(tuple(_media(section, self.offered) for section in sections), sdp)
 
     def add_participant(self, room: RoomId, effect: AddEngineParticipant) -> None:
         """See `EnginePort`."""
@@ -180,7 +188,7 @@ class FakeEngine:
         )}  # fmt: skip
         self._tell(transport, AnswerReady(transport, request, f"v=0\r\na=mid:0\r\nanswer to {request}", mids))
         for down_track in tuple(state.down_tracks)[: len(mids)]:
-            self._tell(transport, inputs.DownTrackBound(down_track))
+            self._tell(transport, inputs.DownTrackBound(down_track, self.taken))
 
     def accept_answer(self, transport: TransportId, request: RequestId, sdp: str) -> None:
         """See `EnginePort`."""
@@ -188,7 +196,7 @@ class FakeEngine:
         if request == state.requests[-1]:
             state.answers.append(sdp)
             for down_track in state.down_tracks:
-                self._tell(transport, inputs.DownTrackBound(down_track))
+                self._tell(transport, inputs.DownTrackBound(down_track, self.taken))
 
     def add_remote_candidate(self, transport: TransportId, candidate: str) -> None:
         """See `EnginePort`."""
@@ -237,12 +245,42 @@ class FakeEngine:
         """See `EnginePort`."""
         self.down_track_layers[effect.down_track] = (effect.max_spatial, effect.max_temporal)
 
+    def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
+        """See `EnginePort`."""
+        for transport in self.transports.values():
+            if down_track in transport.down_tracks:
+                transport.down_tracks[down_track] = replace(transport.down_tracks[down_track], up_track=up_track)
+
     def remove_down_track(self, down_track: DownTrackId) -> None:
         """See `EnginePort`."""
         del self.down_track_enabled[down_track]
         self.down_track_layers.pop(down_track, None)
         for transport in self.transports.values():
             transport.down_tracks.pop(down_track, None)
+
+    def add_data_up_track(self, effect: AddDataUpTrack) -> None:
+        """See `EnginePort`."""
+        assert effect.participant in self.participants
+        self.data_up_tracks[effect.data_up_track] = effect
+
+    def close_data_up_track(self, data_up_track: DataUpTrackId) -> None:
+        """See `EnginePort`."""
+        del self.data_up_tracks[data_up_track]
+
+    def add_data_down_track(self, effect: AddDataDownTrack) -> None:
+        """See `EnginePort`."""
+        assert effect.data_up_track in self.data_up_tracks
+        assert effect.participant in self.participants
+        self.data_down_tracks[effect.data_down_track] = effect
+
+    def set_data_down_track_rate(self, effect: SetDataDownTrackRate) -> None:
+        """See `EnginePort`."""
+        known = self.data_down_tracks[effect.data_down_track]
+        self.data_down_tracks[effect.data_down_track] = replace(known, frames_per_s=effect.frames_per_s)
+
+    def remove_data_down_track(self, data_down_track: DataDownTrackId) -> None:
+        """See `EnginePort`."""
+        del self.data_down_tracks[data_down_track]
 
     def send_data(
         self, room: RoomId, payload: bytes, *, reliable: bool, destinations: Sequence[ParticipantId] | None
@@ -281,7 +319,7 @@ def make_offer(*lines: tuple[str, str, str]) -> str:
     return f"v=0\r\n{sections}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:data\r\n"
 
 
-def _media(section: str) -> inputs.OfferedMedia:
+def _media(section: str, video: tuple[str, ...]) -> inputs.OfferedMedia:
     mid = re.search(r"a=mid:(\S+)", section)
     msid = re.search(r"a=msid:(\S+) (\S*)", section)
     return inputs.OfferedMedia(
@@ -290,5 +328,5 @@ def _media(section: str) -> inputs.OfferedMedia:
         sends="a=sendonly" in section or "a=sendrecv" in section,
         stream_id=msid.group(1) if msid else "",
         track_id=msid.group(2) if msid else "",
-        mime_types=("audio/opus",) if section.startswith("audio") else ("video/VP8", "video/H264"),
+        mime_types=("audio/opus",) if section.startswith("audio") else video,
     )

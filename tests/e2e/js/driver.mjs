@@ -22,6 +22,7 @@ const FILES = {
     + '<script src="/livekit-client.js"></script><script src="/page.js"></script>'],
   '/livekit-client.js': ['text/javascript', readFileSync(path.join(here, 'node_modules/livekit-client/dist/livekit-client.umd.js'))],
   '/livekit-e2ee.js': ['text/javascript', readFileSync(path.join(here, 'node_modules/livekit-client/dist/livekit-client.e2ee.worker.js'))],
+  '/livekit-metadata.js': ['text/javascript', readFileSync(path.join(here, 'node_modules/livekit-client/dist/livekit-client.fm.worker.js'))],
   '/page.js': ['text/javascript', readFileSync(path.join(here, 'page.js'))],
 };
 

@@ -47,6 +47,12 @@ class Browser:
         self._child: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int:
+        """The process id of the driver, whose children are the browser's processes."""
+        assert self._child is not None, "not started"
+        return self._child.pid
+
     async def start(self) -> None:
         """Start the driver and its browser; AssertionError with what it printed when it does not come up."""
         assert (_JS / "node_modules").is_dir(), f"run `npm ci` in {_JS.relative_to(_JS.parents[2])} first"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tests.e2e.support.netns import Namespace, lone_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 __all__ = ["Arrival", "EmulatedLink", "emulated_link", "router_program"]
 
@@ -83,8 +83,11 @@ class Arrival:
 class EmulatedLink:
     """Two namespaces and the link between them. `near` → `far` is "up", `far` → `near` is "down"."""
 
-    def __init__(self, near: Namespace, far: Namespace, router: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self, near: Namespace, far: Namespace, router: asyncio.subprocess.Process, devices: Sequence[str]
+    ) -> None:
         self.near, self.far, self.router = near, far, router
+        self.near_device, self.far_device = devices
         number = os.getpid() % 250
         self.near_address, self.far_address = f"10.99.{number}.1", f"10.99.{number}.2"
         self.near_address6, self.far_address6 = "fd99::1", "fd99::2"
@@ -168,10 +171,15 @@ async def end(child: asyncio.subprocess.Process) -> None:
 
 
 @contextlib.asynccontextmanager
-async def emulated_link(*arguments: str, mtu: int = 1500) -> AsyncIterator[EmulatedLink]:
-    """Two namespaces joined by a link, which at first does nothing to packets but carry them."""
+async def emulated_link(
+    *arguments: str, mtu: int = 1500, far_space: Namespace | None = None
+) -> AsyncIterator[EmulatedLink]:
+    """Two namespaces joined by a link, which at first does nothing to packets but carry them.
+
+    Both are made, unless the caller has the far one already, which then keeps what other links it has.
+    """
     devices = [f"nm{os.getpid() % 100_000}n{next(_NUMBERS)}" for _ in range(2)]
-    with lone_namespace() as near, lone_namespace() as far:
+    with lone_namespace() as near, contextlib.nullcontext(far_space) if far_space else lone_namespace() as far:
         pipe = asyncio.subprocess.PIPE
         router = await asyncio.create_subprocess_exec(
             router_program(), "--near", devices[0], "--far", devices[1], *arguments,
@@ -181,7 +189,7 @@ async def emulated_link(*arguments: str, mtu: int = 1500) -> AsyncIterator[Emula
             # Before all other programs, where that is allowed: a router that waits for a CPU adds delay.
             with contextlib.suppress(PermissionError):
                 os.sched_setscheduler(router.pid, os.SCHED_FIFO, os.sched_param(1))
-            link = EmulatedLink(near, far, router)
+            link = EmulatedLink(near, far, router, devices)
             await link.told("ready")
             near.take(devices[0], f"{link.near_address}/24", f"{link.near_address6}/64")
             far.take(devices[1], f"{link.far_address}/24", f"{link.far_address6}/64")

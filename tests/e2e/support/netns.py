@@ -12,6 +12,8 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.e2e.support.turns import WORKER_NUMBER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,7 +35,8 @@ class Namespace:
     def __init__(self) -> None:
         number = next(_NUMBERS)
         self.name = f"plenum-{os.getpid() % 10000}-{number}"
-        block = f"10.213.{(os.getpid() + number) % 250}"
+        # Two processes that run tests beside each other never use the same network.
+        block = f"10.{213 + WORKER_NUMBER}.{(os.getpid() + number) % 250}"
         self.here, self.there = f"{block}.1", f"{block}.2"
         self._outside, self._inside = f"pl{os.getpid() % 10000}o{number}", f"pl{os.getpid() % 10000}i{number}"
 

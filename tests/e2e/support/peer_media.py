@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
@@ -17,7 +17,6 @@ from tests.e2e.support.media import dominant_hz
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from aiortc import RTCRtpReceiver
     from aiortc.mediastreams import MediaStreamTrack
     from aiortc.rtp import RtpPacket
     from av.audio.frame import AudioFrame
@@ -36,17 +35,18 @@ class ToneTrack(AudioStreamTrack):
 
     async def recv(self) -> AudioFrame:
         """The next twenty milliseconds."""
-        frame = await super().recv()
+        frame: Any = await super().recv()
         times = (np.arange(frame.samples) + frame.pts) / frame.sample_rate
         wave = (8000 * np.sin(2 * np.pi * self._hz * times)).astype(np.int16)
         frame.planes[0].update(wave.tobytes())
-        return frame
+        return cast("AudioFrame", frame)
 
 
 class Ear:
     """What one receiver gets: `packets` as they came, and the sound of the last second."""
 
-    def __init__(self, receiver: RTCRtpReceiver) -> None:
+    def __init__(self, receiver: Any) -> None:
+        """`receiver` is an `RTCRtpReceiver`, of which more is used than it declares."""
         self.packets: list[RtpPacket] = []
         self.lose: Callable[[RtpPacket], bool] = lambda _: False
         """Which packets are lost on the last metre."""

@@ -74,6 +74,8 @@ class ServerSpec:
     enter_command: Sequence[str] = ()
     host: str = "127.0.0.1"
     without_keys: bool = False
+    program: Sequence[str] = ()
+    """Another program than the one under test, and its first arguments."""
 
 
 class Server:
@@ -116,7 +118,13 @@ class Server:
     async def start(self, *, timeout_s: float = 60.0) -> None:
         """Start and wait until the health check answers."""
         self._config_path.write_text(yaml.safe_dump(self.config()))
-        command = [*self.spec.enter_command, *_program(), "--config", str(self._config_path), *self.spec.arguments]
+        command = [
+            *self.spec.enter_command,
+            *(self.spec.program or _program()),
+            "--config",
+            str(self._config_path),
+            *self.spec.arguments,
+        ]
         with self._log_path.open("ab") as log:
             self._child = await asyncio.create_subprocess_exec(
                 *command,

@@ -8,28 +8,36 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use plenum_core::data::{DataQueue, Envelope, NonceRing, Pushed, SequenceFilter, restamp, wrap_raw};
+use plenum_core::data::{
+    ChannelPace, DataQueue, Envelope, FrameGate, NonceRing, Pushed, SequenceFilter, TrackHeader, restamp,
+    set_handle, wrap_raw,
+};
 use plenum_core::downtrack::{DownTrack, DownTrackConfig, LayerFacts, Packet};
 use plenum_core::layers::{MAX_STREAMS, StreamIndex, StreamSet};
 use plenum_core::rtcp::{Feedback, read_feedback};
-use plenum_core::rtp::Vp8Ids;
 use plenum_core::rtp::codec::{Codec, inspect};
 use plenum_core::rtp::dependency::{
     DependencyDescriptor, DependencyRewrite, Layer, MAX_BYTES, Structure, rewrite,
 };
 use plenum_core::rtp::red::{self, RedundantBlock};
+use plenum_core::rtp::{Vp8Ids, trailer};
 use plenum_core::sdp::{
     CodecPolicy, LineRole, LineUse, LocalLine, PayloadTypes, RemoteAnswer, RemoteOffer, announce_candidate,
     finish_description,
 };
-use plenum_core::uptrack::{Arrival, Recovery, Redundancy, UpTrack, UpTrackConfig};
+use plenum_core::uptrack::{Arrival, PliThrottle, Recovery, Redundancy, UpTrack, UpTrackConfig};
 use plenum_core::{
-    Carrier, DataKind, DataProfile, Datagram, LocalCandidate, MediaKind, PublishLine, Shard, ShardConfig,
-    TimeOfDay, UpTrackId,
+    Carrier, DataKind, DataProfile, Datagram, DropReason, LocalCandidate, MediaKind, PublishLine, Shard,
+    ShardConfig, TimeOfDay, UpTrackId,
 };
 use str0m::Rtc;
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::MediaKind as Kind;
+
+#[path = "call.rs"]
+mod call;
+
+pub use call::call;
 
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -39,10 +47,13 @@ pub const TARGETS: &[Target] = &[
     ("payload", payload),
     ("red", redundant),
     ("redundancy", redundancy),
+    ("packet_trailer", packet_trailer),
     ("rtcp", feedback),
     ("dependency_descriptor", dependency_descriptor),
     ("data_packet", data_packet),
     ("data_queue", data_queue),
+    ("data_track", data_track),
+    ("data_pace", data_pace),
     ("sdp_offer", sdp_offer),
     ("sdp_negotiation", sdp_negotiation),
     ("sdp_answer", sdp_answer),
@@ -50,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     ("datagram", datagram),
     ("down_track", down_track),
     ("up_track", up_track),
+    ("call", call),
 ];
 
 /// Payload descriptor of every codec; the first byte picks the codec.
@@ -147,6 +159,16 @@ pub fn redundancy(input: &[u8]) {
     }
 }
 
+/// Packet trailers of every codec; the first byte picks the codec.
+pub fn packet_trailer(input: &[u8]) {
+    let Some((pick, payload)) = input.split_first() else { return };
+    let codec = Codec::ALL[usize::from(*pick) % Codec::ALL.len()];
+    let Some(bare) = trailer::without_trailer(codec, payload) else { return };
+    assert_eq!(Some(payload.len() - bare.len()), trailer::trailer_bytes(payload));
+    let changed = bare.iter().zip(payload).filter(|(now, before)| now != before).count();
+    assert!(inspect(codec, &bare).is_some() && changed <= 2, "at most the length of the last unit changes");
+}
+
 /// Dependency descriptor with and without structure.
 pub fn dependency_descriptor(input: &[u8]) {
     let known = DependencyDescriptor::parse(STRUCTURE, None).and_then(|descriptor| descriptor.structure);
@@ -236,6 +258,70 @@ pub fn data_queue(input: &[u8]) {
             (queue.is_empty(), queue.front().map(|front| &**front)),
             (model.is_empty(), model.front().map(|front| &**front))
         );
+    }
+}
+
+/// A data track packet keeps all but its handle, and a frame passes or falls as a whole whatever its packets say.
+///
+/// The first byte is the rate, the second how often the channel refuses; then one packet for each 16 bytes.
+pub fn data_track(input: &[u8]) {
+    if let Ok(header) = TrackHeader::parse(input) {
+        let mut rewritten = input.to_vec();
+        set_handle(&mut rewritten, !header.handle | 1);
+        let renamed = TrackHeader { handle: !header.handle | 1, ..header };
+        assert_eq!(TrackHeader::parse(&rewritten), Ok(renamed));
+        set_handle(&mut rewritten, header.handle);
+        assert_eq!(rewritten, input);
+    }
+    let [rate, refusals, packets @ ..] = input else { return };
+    let mut gate = FrameGate::new(Some(u32::from(*rate)));
+    let mut now = Instant::now();
+    let mut last: Option<(u16, bool)> = None;
+    for packet in packets.chunks(16) {
+        let Ok(header) = TrackHeader::parse(packet) else { continue };
+        now += Duration::from_millis(u64::from(header.handle & 0xff));
+        let mut was_asked = false;
+        let passes = gate
+            .admit(now, &header, || {
+                was_asked = true;
+                if header.frame % 256 < u16::from(*refusals) {
+                    Err(DropReason::DataTrackCongested)
+                } else {
+                    Ok(())
+                }
+            })
+            .is_ok();
+        if let Some((frame, passed)) = last
+            && frame == header.frame
+            && !header.starts_frame
+        {
+            assert_eq!((passes, was_asked), (passed, false), "half a frame");
+        }
+        last = Some((header.frame, passes));
+    }
+}
+
+/// The pace of a channel counts what is held as it is, whatever is said, and a channel that holds nothing takes a frame.
+pub fn data_pace(input: &[u8]) {
+    let mut now = Instant::now();
+    let mut pace = ChannelPace::new(now, Duration::from_millis(100));
+    let mut held = std::collections::VecDeque::new();
+    for step in input.chunks_exact(3) {
+        let [what, amount, pause] = [step[0], step[1], step[2]].map(usize::from);
+        now += Duration::from_millis((pause * pause) as u64);
+        if what & 1 == 0 {
+            let bytes = amount << (what & 6);
+            if pace.may_begin(bytes) {
+                pace.note_written(now, bytes);
+                held.push_back(bytes);
+            } else {
+                assert!(pace.held_bytes() > 0, "a frame was refused by an idle channel");
+            }
+        } else {
+            held.drain(..amount.min(held.len()));
+            pace.note_held(now, if amount == 255 { usize::MAX } else { held.iter().sum() });
+            assert!(pace.held_bytes() >= held.iter().sum::<usize>() as u64);
+        }
     }
 }
 
@@ -376,6 +462,7 @@ pub fn sdp_finish(input: &[u8]) {
         mid: "0".into(),
         up_track: UpTrackId(1),
         codec: Some("video/H264".into()),
+        codec_only: input.len().is_multiple_of(2),
         dtx: true,
         stereo: true,
         red: false,
@@ -410,7 +497,7 @@ pub fn datagram(input: &[u8]) {
             gather: Duration::from_millis(3),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
-            pli_throttle: Duration::from_millis(500),
+            pli_throttle: PliThrottle::default(),
             time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
             data_limits: plenum_core::DataLimits::default(),
             adds_redundancy: false,
@@ -451,7 +538,10 @@ pub fn down_track(input: &[u8]) {
     let mut now = Instant::now();
     let mut live: StreamSet = (0..3).map(StreamIndex).collect();
     let mut heads = [1000_u64, 1 << 20, 1 << 33];
-    let mut publisher = UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: Duration::ZERO });
+    let mut publisher = UpTrack::new(UpTrackConfig {
+        clock_rate_hz: 90_000,
+        pli_throttle: PliThrottle::even(Duration::ZERO),
+    });
     let lines = ["q", "h", "f"].map(|rid| publisher.stream_for(Some(rid)));
     for stream in lines.into_iter().flatten() {
         assert!(publisher.read_dependency(stream, STRUCTURE).is_some());
@@ -540,7 +630,7 @@ fn packet_of(operation: u8, argument: u8, heads: &mut [u64; 3], publisher: &mut 
 pub fn up_track(input: &[u8]) {
     let mut operations = Operations(input);
     let mut track =
-        UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: Duration::from_millis(500) });
+        UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: PliThrottle::default() });
     let mut now = Instant::now();
     while let (Some(operation), Some(argument)) = (operations.next(), operations.next()) {
         now += Duration::from_millis(u64::from(argument) * 4);

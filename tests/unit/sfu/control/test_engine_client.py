@@ -104,7 +104,7 @@ def test_events_reach_the_room_of_their_subject(bench: Bench) -> None:
     bench.tell("TransportConnected", transport=PC, tcp=True)
     bench.tell("Answer", transport=PC, request=3, sdp="v=0", mid_to_track={})
     bench.tell("UpTrackStarted", up_track=UP, mime_type="audio/opus")
-    bench.tell("DownTrackBound", down_track=DOWN)
+    bench.tell("DownTrackBound", down_track=DOWN, mime_types=["video/VP8"])
     bench.tell("AudioLevels", room=RED, levels=[(UP, 20, 300)])
     assert [type(tell) for tell in bench.red.tells] == [
         inputs.TransportConnected,
@@ -143,7 +143,7 @@ def test_what_the_engine_has_for_the_log_is_logged(bench: Bench, monkeypatch: py
 def test_what_ended_is_told_to_nobody_but_counted(bench: Bench) -> None:
     bench.open_transport()
     bench.tell("TransportFailed", transport=PC, reason="dtls")
-    bench.tell("DownTrackBound", down_track=DOWN)
+    bench.tell("DownTrackBound", down_track=DOWN, mime_types=["video/VP8"])
     bench.tell("TransportConnected", transport=PC, tcp=False)
     assert bench.red.tells == [inputs.TransportFailed(PC, "dtls")]
     assert bench.client.unrouted_tells == 2

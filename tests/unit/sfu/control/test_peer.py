@@ -8,13 +8,14 @@ from unittest.mock import Mock
 import pytest
 
 from sfu.control.engine_port import AnswerReady, EnginePort, MediaSectionsRequired, NegotiationRefused, OfferReady
-from sfu.control.peer import ANSWER_TIMEOUT_S, PeerConnection, RTCIceCandidate, RTCSessionDescription
+from sfu.control.peer import PeerConnection, RTCIceCandidate, RTCSessionDescription
 from sfu.ids import ParticipantId, RequestId, SessionId, TransportId
 from sfu.room.effects import OpenTransport
 from sfu.room.inputs import NegotiationFailed
 from sfu.room.messages import Answer, MediaSectionsRequirement, Offer, Trickle
 
 T = TransportId(5)
+ANSWER_TIMEOUT_S = 4.0
 SDP = "v=0\r\nm=audio 9\r\na=mid:abc\r\n"
 
 
@@ -24,9 +25,13 @@ def make_port(**attributes: object) -> Mock:
     return Mock(spec=EnginePort, **values)
 
 
-def make_peer(port: Mock, role: Literal["publisher", "subscriber", "both"] = "both") -> PeerConnection:
+def make_peer(
+    port: Mock, role: Literal["publisher", "subscriber", "both"] = "both", *, full_ice: bool = False
+) -> PeerConnection:
     """A peer of session 1 over transport 5."""
-    opened = OpenTransport(SessionId(1), ParticipantId(2), T, role, ())
+    opened = OpenTransport(
+        SessionId(1), ParticipantId(2), T, role, (), answer_timeout_s=ANSWER_TIMEOUT_S, full_ice=full_ice
+    )
     return PeerConnection(port, opened, first_offer_id=200)
 
 
@@ -124,6 +129,14 @@ def test_an_ice_lite_engine_is_not_bothered_with_candidates() -> None:
     peer.addIceCandidate(RTCIceCandidate("candidate:1"))
     offer(peer, 1)
     port.add_remote_candidate.assert_not_called()
+
+
+def test_a_client_that_wants_full_ice_is_reached_by_its_candidates() -> None:
+    port = make_port(wants_remote_candidates=False)
+    peer = make_peer(port, full_ice=True)
+    peer.addIceCandidate(RTCIceCandidate("candidate:1"))
+    offer(peer, 1)
+    port.add_remote_candidate.assert_called_once_with(T, "candidate:1")
 
 
 def test_the_engines_other_tells() -> None:

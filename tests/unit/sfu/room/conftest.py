@@ -34,7 +34,10 @@ class Ledger:
         self.greeted: set[SessionId] = set()
         self.participants: dict[int, set[TransportId]] = {}
         self.up_tracks: set[int] = set()
+        self.closed_up_tracks: set[int] = set()
         self.down_tracks: dict[DownTrackId, tuple[TransportId, int]] = {}
+        self.data_up_tracks: dict[int, fx.AddDataUpTrack] = {}
+        self.data_down_tracks: dict[int, fx.AddDataDownTrack] = {}
         self.questions: set[RequestId] = set()
         self.versions: dict[tuple[SessionId, str], int] = {}
         self.finished = False
@@ -91,6 +94,8 @@ class Ledger:
             case fx.RemoveEngineParticipant():
                 owned = self.participants.pop(effect.participant)
                 assert not [d for d, (transport, _) in self.down_tracks.items() if transport in owned]
+                assert effect.participant not in {e.participant for e in self.data_up_tracks.values()}
+                assert effect.participant not in {e.participant for e in self.data_down_tracks.values()}
             case fx.OpenTransport():
                 assert effect.transport not in self.transports
                 assert effect.session in self.sessions
@@ -109,16 +114,45 @@ class Ledger:
                 assert effect.up_track in self.up_tracks
             case fx.CloseUpTrack():
                 self.up_tracks.remove(effect.up_track)
+                self.closed_up_tracks.add(effect.up_track)
                 assert effect.up_track not in {up_track for _, up_track in self.down_tracks.values()}
             case fx.AddDownTrack():
                 assert effect.transport in self.transports
-                assert effect.up_track in self.up_tracks
+                assert effect.up_track not in self.closed_up_tracks, "a backup may be still to come, but not be gone"
                 assert effect.down_track not in self.down_tracks
                 self.down_tracks[effect.down_track] = (effect.transport, effect.up_track)
+            case fx.MoveDownTrack():
+                transport, before = self.down_tracks[effect.down_track]
+                assert effect.up_track not in self.closed_up_tracks | {before}
+                self.down_tracks[effect.down_track] = (transport, effect.up_track)
             case fx.EnableDownTrack() | fx.SetDownTrackLayers():
                 assert effect.down_track in self.down_tracks
             case fx.RemoveDownTrack():
                 del self.down_tracks[effect.down_track]
+            case _:
+                self._note_data_track(effect)
+
+    def _note_data_track(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.AddDataUpTrack():
+                assert effect.participant in self.participants
+                assert effect.data_up_track not in self.data_up_tracks
+                names = {(e.participant, e.handle) for e in self.data_up_tracks.values()}
+                assert (effect.participant, effect.handle) not in names
+                self.data_up_tracks[effect.data_up_track] = effect
+            case fx.CloseDataUpTrack():
+                del self.data_up_tracks[effect.data_up_track]
+                assert effect.data_up_track not in {e.data_up_track for e in self.data_down_tracks.values()}
+            case fx.AddDataDownTrack():
+                assert effect.participant in self.participants
+                assert effect.data_up_track in self.data_up_tracks
+                names = {(e.participant, e.handle) for e in self.data_down_tracks.values()}
+                assert (effect.participant, effect.handle) not in names
+                self.data_down_tracks[effect.data_down_track] = effect
+            case fx.SetDataDownTrackRate():
+                assert effect.data_down_track in self.data_down_tracks
+            case fx.RemoveDataDownTrack():
+                del self.data_down_tracks[effect.data_down_track]
             case _:
                 raise AssertionError(f"unexpected {effect}")
 

@@ -183,6 +183,16 @@ def test_a_disabled_video_codec_is_substituted(
     assert _track(stage, "alice").codecs[0].mime_type == used
 
 
+def test_a_line_in_no_codec_of_the_room_is_not_published_and_that_is_said(stage: Stage) -> None:
+    alice = stage.active("alice")
+    track = alice.announce("cid", TrackSource.CAMERA)
+    alice.add_line("cid", TrackType.VIDEO, mime_types=())
+    assert _lines(alice.offer()) == {}
+    assert alice.got(messages.TrackUnpublished) == [messages.TrackUnpublished(track.sid)]
+    alice.offer()
+    assert len(alice.got(messages.TrackUnpublished)) == 1
+
+
 def test_first_media_in_another_codec_corrects_the_track(stage: Stage) -> None:
     bob = stage.active("bob")
     alice = stage.active("alice")

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sfu.ids import TrackSid
+from sfu.ids import TrackSid, UpTrackId
 from sfu.room import inputs, messages
 from sfu.room.enums import (
     DisconnectReason,
@@ -32,6 +32,10 @@ _NAMES = st.sampled_from(["alice", "bob", "carol", "dave"])
 _SOURCES = st.sampled_from([TrackSource.MICROPHONE, TrackSource.CAMERA, TrackSource.SCREEN_SHARE])
 _MAYBE = st.booleans()
 _PICK = st.integers(0, 1 << 16)
+
+
+_CODECS = (inputs.CodecOffered("vp9"), inputs.CodecOffered("vp8"), inputs.CodecOffered("h264"))
+_DECODES = (("video/VP8",), ("video/H264",), ("video/VP9", "video/VP8"), ("video/AV1",))
 
 
 class RoomMachine(RuleBasedStateMachine):
@@ -133,9 +137,23 @@ class RoomMachine(RuleBasedStateMachine):
         if client is not None:
             self.cids += 1
             cid = f"cid{self.cids}"
-            client.try_announce(cid, source)
+            video = source is not TrackSource.MICROPHONE
+            client.try_announce(cid, source, codecs=_CODECS if video else (), backup_codec_policy=pick % 3)
             client.add_line(cid, TrackType.AUDIO if source is TrackSource.MICROPHONE else TrackType.VIDEO)
             client.offer()
+
+    @rule(pick=_PICK, offered=_MAYBE)
+    def back(self, pick: int, offered: bool) -> None:
+        """Publishes a live track in another codec, too; some of it may be refused."""
+        client, sid = self._one(pick), self._sid(pick)
+        if client is not None:
+            self.cids += 1
+            cid = f"cid{self.cids}"
+            codecs = (inputs.CodecOffered(("vp8", "h264", "av1")[pick % 3], cid),)
+            client.try_announce(cid, TrackSource.CAMERA, sid=sid, codecs=codecs)
+            if offered:
+                client.add_line(cid, TrackType.VIDEO)
+                client.offer()
 
     @rule(pick=_PICK, source=_SOURCES, again=_MAYBE, muted=_MAYBE)
     def announce(self, pick: int, source: TrackSource, again: bool, muted: bool) -> None:
@@ -199,11 +217,17 @@ class RoomMachine(RuleBasedStateMachine):
             permission = inputs.TrackPermission(participant_identity=name, all_tracks=all_tracks, track_sids=sids)
             self.stage.do(inputs.SetSubscriptionPermission(client.session, everybody, (permission,)))
 
-    @rule(pick=_PICK, unsupported=_MAYBE)
-    def negotiate(self, pick: int, unsupported: bool) -> None:
+    @rule(pick=_PICK, how=st.sampled_from(["unsupported", "refused", "bound"]))
+    def negotiate(self, pick: int, how: str) -> None:
         down_tracks = list(self.stage.ledger.down_tracks)
-        if down_tracks and unsupported:
-            self.stage.do(inputs.DownTrackCodecUnsupported(down_tracks[pick % len(down_tracks)]))
+        down_track = down_tracks[pick % len(down_tracks)] if down_tracks else None
+        if down_track is not None and how == "unsupported":
+            up_track = self.stage.ledger.down_tracks[down_track][1]
+            self.stage.do(inputs.DownTrackCodecUnsupported(down_track, UpTrackId(up_track)))
+        elif down_track is not None and how == "refused":
+            self.stage.do(inputs.DownTrackCodecUnsupported(down_track))
+        elif down_track is not None and pick % 2:
+            self.stage.do(inputs.DownTrackBound(down_track, _DECODES[pick % len(_DECODES)]))
         else:
             self.stage.bind_all()
 
@@ -282,13 +306,34 @@ class RoomMachine(RuleBasedStateMachine):
         for publication in self.stage.room._state.publications.values():
             if publication.type is TrackType.VIDEO:
                 watching = [s for s in publication.subscriptions.values() if s.down_track is not None and s.enabled]
-                gets = Counter(quality_of(publication.view, subscription.limit()) for subscription in watching)
-                assert publication.watchers == gets
+                for codec in publication.codecs:
+                    gets = Counter(
+                        quality_of(s.layered_view(publication), s.limit()) for s in watching if s.codec is codec
+                    )
+                    assert +codec.watchers == gets
+
+    @invariant()
+    def everybody_is_fed_by_a_codec_that_it_takes(self) -> None:
+        state = self.stage.room._state
+        for subscription in state.down_tracks.values():
+            publication, codec = subscription.publication, subscription.codec
+            assert publication is not None
+            assert codec in publication.codecs
+            assert subscription.takes(codec)
+            assert subscription.down_track is not None
+            assert self.stage.ledger.down_tracks[subscription.down_track][1] == codec.up_track
+
+    @invariant()
+    def the_wire_sees_the_codecs_as_they_are(self) -> None:
+        for publication in self.stage.room._state.publications.values():
+            told = [(view.mime_type, view.mid) for view in publication.view.codecs]
+            assert told == [(codec.mime_type, codec.mid) for codec in publication.codecs]
 
     @invariant()
     def a_client_id_has_one_live_track(self) -> None:
         for participant in self.stage.room._state.participants.values():
-            mids = [publication.mid for publication in participant.publications.values()]
+            live = (codec for publication in participant.publications.values() for codec in publication.live_codecs())
+            mids = [codec.mid for codec in live]
             assert len(mids) == len(set(mids))
 
     # ------------------------------------------------------------ choice

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
+use crate::ids::{
+    DataDownTrackId, DataUpTrackId, DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId,
+};
 use crate::sdp::RemoteOffer;
 use crate::transport::TransportSeed;
 
@@ -63,6 +65,8 @@ pub struct PublishLine {
     pub up_track: UpTrackId,
     /// Codec to put first in the answer, as a MIME type (`video/VP8`); `None` leaves the order alone.
     pub codec: Option<Box<str>>,
+    /// The answer names no other video codec: the client does not heed their order.
+    pub codec_only: bool,
     /// `a=fmtp` of Opus gets `usedtx=1`.
     pub dtx: bool,
     /// `a=fmtp` of Opus gets `stereo=1;maxaveragebitrate=510000`.
@@ -179,6 +183,8 @@ pub enum Command {
         stereo: bool,
         /// False: bound, but no packet is sent (`UpdateTrackSettings.disabled`).
         enabled: bool,
+        /// The publisher ends frames with a packet trailer that this subscriber does not know: it is cut off.
+        strip_trailer: bool,
     },
     /// Switches forwarding on or off without negotiation.
     EnableDownTrack {
@@ -197,6 +203,14 @@ pub enum Command {
         /// Highest temporal layer, 0 the fewest frames.
         max_temporal: u8,
     },
+    /// Feeds a down track by another up track (another codec of the same publication) from its next key frame on, without
+    /// negotiation: line, SSRC and numbers go on.
+    MoveDownTrack {
+        /// Which.
+        down_track: DownTrackId,
+        /// Source from now on; it may be one that nobody has published yet.
+        up_track: UpTrackId,
+    },
     /// Ends a subscription: stops at once, frees the m-line.
     RemoveDownTrack {
         /// Which.
@@ -212,6 +226,45 @@ pub enum Command {
         payload: Arc<[u8]>,
         /// Receivers; `None` means everybody in the room.
         destinations: Option<Vec<ParticipantId>>,
+    },
+    /// The participant publishes a data track: what it sends under `handle` is forwarded from now on.
+    AddDataUpTrack {
+        /// Its id.
+        data_up_track: DataUpTrackId,
+        /// The publisher.
+        participant: ParticipantId,
+        /// The publisher's own name for it, not 0.
+        handle: u16,
+    },
+    /// A data track ends with its subscriptions.
+    CloseDataUpTrack {
+        /// Which.
+        data_up_track: DataUpTrackId,
+    },
+    /// Forwards a data track to a participant.
+    AddDataDownTrack {
+        /// Its id.
+        data_down_track: DataDownTrackId,
+        /// Source.
+        data_up_track: DataUpTrackId,
+        /// The subscriber.
+        participant: ParticipantId,
+        /// The name of the track in the packets that the subscriber gets.
+        handle: u16,
+        /// About how many frames a second at most; `None`: all.
+        frames_per_s: Option<u32>,
+    },
+    /// Changes how many frames of a data track a subscriber gets.
+    SetDataDownTrackRate {
+        /// Which.
+        data_down_track: DataDownTrackId,
+        /// About how many frames a second at most; `None`: all.
+        frames_per_s: Option<u32>,
+    },
+    /// Ends a subscription of a data track.
+    RemoveDataDownTrack {
+        /// Which.
+        data_down_track: DataDownTrackId,
     },
     /// Which reliable packet of the participant arrived last: answered by `Event::LastSequence`.
     AskLastSequence {

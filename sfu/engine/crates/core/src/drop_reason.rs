@@ -71,6 +71,14 @@ reasons! {
     TranscriptionNotPermitted => "transcription_not_permitted",
     /// Kind of data packet that is never forwarded.
     DataKindNotForwarded => "data_kind_not_forwarded",
+    /// Data track packet whose header does not parse.
+    MalformedDataTrack => "malformed_data_track",
+    /// Data track packet of a handle that its sender has not published (any more).
+    UnknownDataTrack => "unknown_data_track",
+    /// Packet of a data track's frame above the rate that the subscriber asked for.
+    DataTrackRate => "data_track_rate",
+    /// Packet of a data track's frame that would wait too long for a subscriber.
+    DataTrackCongested => "data_track_congested",
     /// Lossy data for a receiver whose queue is full.
     LossyQueueFull => "lossy_queue_full",
     /// Reliable data for a receiver whose queue is full; that receiver is closed when it has stopped reading.

@@ -137,11 +137,15 @@ pub enum Event {
     DownTrackBound {
         /// Which.
         down_track: DownTrackId,
+        /// Codecs that the subscriber takes on that line, in no order, without RTX, canonical case.
+        mime_types: Vec<&'static str>,
     },
-    /// The subscriber cannot take the up track's codec; nothing is sent.
+    /// The subscriber cannot take what the up track sends; nothing is sent.
     DownTrackCodecUnsupported {
         /// Which.
         down_track: DownTrackId,
+        /// Which it is fed by.
+        up_track: UpTrackId,
     },
     /// Audio activity of a room: one per interval while anybody is heard, and one empty one when all fell silent.
     AudioLevels {

@@ -39,6 +39,14 @@ id!(
     DownTrackId
 );
 id!(
+    /// What a participant sends under one handle of its own: a published data track.
+    DataUpTrackId
+);
+id!(
+    /// One participant's subscription of a data track.
+    DataDownTrackId
+);
+id!(
     /// Pairs a command with the event that answers it.
     RequestId
 );

@@ -43,11 +43,13 @@ pub use command::{Command, DataKind, DataProfile, MediaKind, PublishLine, Transp
 pub use data::DataLimits;
 pub use drop_reason::DropReason;
 pub use event::{AudioLevel, Event, LogLevel, TransportFailure};
-pub use ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
+pub use ids::{
+    DataDownTrackId, DataUpTrackId, DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId,
+};
 pub use input::{Carrier, Datagram};
 pub use output::{Path, Transmit, Transmits};
 pub use shard::{Shard, ShardConfig};
 pub use stats::Counters;
 pub use transport::{
-    Certificate, CertificateError, LocalCandidate, TimeOfDay, TransportOptions, TransportSeed,
+    Certificate, CertificateError, LocalCandidate, PlayoutLimits, TimeOfDay, TransportOptions, TransportSeed,
 };

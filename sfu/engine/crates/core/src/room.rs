@@ -7,6 +7,8 @@
 //! Up tracks and down tracks meet here and nowhere else. The fan-out walks `UpEntry::links`, which holds slab indices,
 //! so the packet path hashes nothing of ours.
 
+mod data_tracks;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,11 +23,12 @@ use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
-use crate::rtp::Codec;
 use crate::rtp::dependency::Layer;
+use crate::rtp::{Codec, trailer};
 use crate::timer::Scheduled;
 use crate::transport::{DescriptorBytes, DownIndex, Format, SendFormat, SendIndex, UpIndex};
 use crate::uptrack::{AudioWindow, Reception, Recovery, Redundancy, UpTrack};
+use data_tracks::DataTracks;
 
 /// Index of a room in its shard.
 pub(crate) type RoomIndex = usize;
@@ -83,16 +86,53 @@ pub(crate) struct Gathered {
     pub(crate) marker: bool,
     /// Index into `UpEntry::formats`.
     pub(crate) format: usize,
+    pub(crate) codec: Codec,
     pub(crate) payload: Arc<[u8]>,
     /// Primary block of a RED payload, made when the first subscriber without RED needs it.
     pub(crate) primary: Option<Arc<[u8]>>,
     /// The payload with redundancy, where subscribers are to get that and the publisher sends none.
     pub(crate) redundant: Option<Arc<[u8]>>,
     pub(crate) standing: Standing,
+    /// The payload without its packet trailer, made when the first subscriber needs it.
+    pub(crate) bare: Bare,
     /// Dependency descriptor as it came; forwarded when the packet's facts have one.
     pub(crate) descriptor: Option<DescriptorBytes>,
     /// Header extensions, cleared of what belongs to one hop and of the descriptor.
     pub(crate) extensions: ExtensionValues,
+}
+
+impl Gathered {
+    /// Cuts the packet trailer off, once for all who need it so.
+    pub(crate) fn find_bare(&mut self) {
+        if !matches!(self.bare, Bare::Unknown) {
+            return;
+        }
+        let by_payload = self.packet.layer.is_some_and(|facts| facts.ends_frame);
+        let by_descriptor = self.packet.dependency.is_some_and(|dependency| dependency.ends_frame);
+        let ends_frame = self.marker || by_payload || by_descriptor;
+        let bare = ends_frame.then(|| trailer::without_trailer(self.codec, &self.payload)).flatten();
+        self.bare = bare.map_or(Bare::Whole, |bare| Bare::Cut(bare.into()));
+    }
+
+    /// The payload without its packet trailer, as far as that was looked for.
+    pub(crate) fn bare(&self) -> &Arc<[u8]> {
+        match &self.bare {
+            Bare::Cut(bare) => bare,
+            Bare::Unknown | Bare::Whole => &self.payload,
+        }
+    }
+}
+
+/// A payload without its packet trailer.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Bare {
+    /// Nobody has asked yet.
+    #[default]
+    Unknown,
+    /// It has none.
+    Whole,
+    /// What is left.
+    Cut(Arc<[u8]>),
 }
 
 /// One down track in the fan-out of an up track.
@@ -186,6 +226,8 @@ pub(crate) struct DownEntry {
     pub(crate) transport: TransportIndex,
     pub(crate) kind: MediaKind,
     pub(crate) is_enabled: bool,
+    /// Its frames are to end without the publisher's packet trailer.
+    pub(crate) strips_trailer: bool,
     /// Most that it may get.
     pub(crate) max_layer: Layer,
     pub(crate) binding: Option<Binding>,
@@ -201,6 +243,8 @@ pub(crate) struct Binding {
     pub(crate) track: DownTrack,
     /// By index of `UpEntry::formats`; filled when first needed.
     pub(crate) formats: Vec<Option<SendFormat>>,
+    /// Its frames are to end without the publisher's packet trailer.
+    pub(crate) strips_trailer: bool,
     pub(crate) has_reported_codec: bool,
     /// Index of the format that was sent last.
     pub(crate) last_format: Option<usize>,
@@ -228,6 +272,7 @@ pub(crate) struct Tables {
     pub(crate) participants: Slab<Participant>,
     pub(crate) ups: Slab<UpEntry>,
     pub(crate) downs: Slab<DownEntry>,
+    pub(crate) data_tracks: DataTracks,
     pub(crate) room_index: FxHashMap<RoomId, RoomIndex>,
     pub(crate) participant_index: FxHashMap<ParticipantId, ParticipantIndex>,
     pub(crate) up_index: FxHashMap<UpTrackId, UpIndex>,
@@ -278,6 +323,7 @@ impl Tables {
     pub(crate) fn remove_participant(&mut self, index: ParticipantIndex) {
         let Some(participant) = self.participants.try_remove(index) else { return };
         self.participant_index.remove(&participant.id);
+        self.data_tracks.forget_participant(index);
         let Some(room) = self.rooms.get_mut(participant.room) else {
             return self.note_slip("participant without room");
         };
@@ -362,23 +408,53 @@ impl Tables {
         }
     }
 
+    /// Feeds a down track by another up track from now on; its line and its numbers go on.
+    pub(crate) fn move_down(&mut self, index: DownIndex, to: UpIndex) {
+        let Some(down) = self.downs.get_mut(index) else { return };
+        if down.up == to || !self.ups.contains(to) {
+            return;
+        }
+        let from = std::mem::replace(&mut down.up, to);
+        let link = Link { down: index, transport: down.transport };
+        let is_bound = down.binding.is_some();
+        if let Some(binding) = &mut down.binding {
+            binding.formats.clear();
+            binding.has_reported_codec = false;
+            binding.track.restart();
+        }
+        if let Some(up) = self.ups.get_mut(to) {
+            up.downs.push(index);
+            if is_bound {
+                up.links.push(link);
+            } else {
+                up.unbound += 1;
+            }
+        }
+        self.leave_up(from, index, is_bound);
+    }
+
+    /// Takes a down track off the lists of an up track, which goes with the last one when it was never published.
+    fn leave_up(&mut self, from: UpIndex, index: DownIndex, is_bound: bool) {
+        let Some(up) = self.ups.get_mut(from) else {
+            return self.note_slip("down track removed from no up track");
+        };
+        up.downs.retain(|other| *other != index);
+        up.links.retain(|link| link.down != index);
+        let was_counted = is_bound || up.take_unbound();
+        if up.origin.is_none() && up.downs.is_empty() {
+            self.remove_up(from);
+        }
+        if !was_counted {
+            self.note_slip("up track with too few waiting down tracks");
+        }
+    }
+
     /// Forgets a down track, and a never published up track with its last one.
     pub(crate) fn remove_down(&mut self, index: DownIndex) -> Option<DownEntry> {
         self.unbind_down(index);
         let down = self.downs.try_remove(index)?;
         self.down_index.remove(&down.id);
-        let Some(up) = self.ups.get_mut(down.up) else {
-            self.note_slip("down track removed from no up track");
-            return Some(down);
-        };
-        up.downs.retain(|other| *other != index);
-        let was_counted = up.take_unbound();
-        if up.origin.is_none() && up.downs.is_empty() {
-            self.remove_up(down.up);
-        }
-        if !was_counted {
-            self.note_slip("up track with too few waiting down tracks");
-        }
+        self.leave_up(down.up, index, false);
         Some(down)
     }
 
@@ -418,6 +494,7 @@ impl Tables {
             && self.participants.is_empty()
             && self.ups.is_empty()
             && self.downs.is_empty()
+            && self.data_tracks.is_empty()
             && self.room_index.is_empty()
             && self.participant_index.is_empty()
             && self.up_index.is_empty()
@@ -427,14 +504,12 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::uptrack::UpTrackConfig;
+    use crate::uptrack::{PliThrottle, UpTrackConfig};
 
     fn tables_with_downs(count: u64) -> (Tables, UpIndex, Vec<DownIndex>) {
         let mut tables = Tables::default();
-        let config = UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: Duration::from_millis(500) };
+        let config = UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: PliThrottle::default() };
         let up = tables.up_or_insert(UpTrackId(1), || UpTrack::new(config));
         let add = |id: u64| DownEntry {
             id: DownTrackId(id),
@@ -442,6 +517,7 @@ mod tests {
             transport: 0,
             kind: MediaKind::Video,
             is_enabled: true,
+            strips_trailer: false,
             max_layer: Layer::MAX,
             binding: None,
         };
@@ -462,6 +538,7 @@ mod tests {
             stream: 0,
             track: DownTrack::new(config),
             formats: Vec::new(),
+            strips_trailer: false,
             has_reported_codec: false,
             last_format: None,
             blanks: None,

@@ -49,6 +49,10 @@ pub struct ReportBlock {
     pub fraction_lost: u8,
     /// Middle 32 bits of the NTP time of our last sender report; 0: none.
     pub last_report: u32,
+    /// Highest sequence number received, with the receiver's count of its cycles in the upper half.
+    pub highest_seq: u32,
+    /// Jitter between arrivals, in units of the RTP clock.
+    pub jitter: u32,
     /// Time since that report arrived.
     pub delay: Duration,
 }
@@ -101,13 +105,21 @@ fn read_packet(packet: &[u8], found: &mut Vec<Feedback>) {
 
 fn read_blocks(blocks: &[u8], count: u8, found: &mut Vec<Feedback>) {
     for block in blocks.chunks_exact(REPORT_BLOCK_BYTES).take(usize::from(count)) {
-        let (Some(ssrc), Some(&fraction_lost), Some(last_report), Some(delay)) =
-            (u32_at(block, 0), block.get(4), u32_at(block, 16), u32_at(block, 20))
+        let &[Some(ssrc), _, Some(highest_seq), Some(jitter), Some(last_report), Some(delay)] =
+            &[0, 4, 8, 12, 16, 20].map(|at| u32_at(block, at))
         else {
             continue;
         };
         let delay = Duration::from_secs(u64::from(delay)) / 65_536;
-        found.push(Feedback::Report(ReportBlock { ssrc, fraction_lost, last_report, delay }));
+        let fraction_lost = block.get(4).copied().unwrap_or_default();
+        found.push(Feedback::Report(ReportBlock {
+            ssrc,
+            fraction_lost,
+            last_report,
+            highest_seq,
+            jitter,
+            delay,
+        }));
     }
 }
 
@@ -241,7 +253,14 @@ mod tests {
         .concat();
         let report = |ssrc| {
             let delay = Duration::from_millis(1_500);
-            Feedback::Report(ReportBlock { ssrc, fraction_lost: 1, last_report: 0x1234_5678, delay })
+            Feedback::Report(ReportBlock {
+                ssrc,
+                fraction_lost: 1,
+                last_report: 0x1234_5678,
+                highest_seq: 77,
+                jitter: 3,
+                delay,
+            })
         };
         assert_eq!(
             read_feedback(&compound),
@@ -299,7 +318,14 @@ mod tests {
         assert_eq!(out[..8], [0x81, 201, 0, 7, 0, 0, 0, 3]);
         assert_eq!(out[8..16], [0, 0, 0, 5, 64, 0xff, 0xff, 0xfe]);
         assert_eq!(out[16..24], [0, 1, 0x11, 0x70, 0, 0, 1, 0xe0]);
-        let read = ReportBlock { ssrc: 5, fraction_lost: 64, last_report: 0x1234_5678, delay };
+        let read = ReportBlock {
+            ssrc: 5,
+            fraction_lost: 64,
+            last_report: 0x1234_5678,
+            highest_seq: 70_000,
+            jitter: 480,
+            delay,
+        };
         assert_eq!(read_feedback(&out), [Feedback::Report(read)]);
     }
 

@@ -7,6 +7,7 @@
 mod blanks;
 mod commands;
 mod data;
+mod data_tracks;
 mod fanout;
 mod media;
 mod redundancy;
@@ -31,6 +32,7 @@ use crate::room::{ParticipantIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
 use crate::transport::{DownIndex, Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
+use crate::uptrack::PliThrottle;
 use blanks::Farewell;
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
@@ -50,7 +52,7 @@ pub struct ShardConfig {
     /// Interval of `Event::AudioLevels`.
     pub audio_update_interval: Duration,
     /// Least time between two key-frame requests for one stream.
-    pub pli_throttle: Duration,
+    pub pli_throttle: PliThrottle,
     /// The time of day, for reports to peers.
     pub time_of_day: TimeOfDay,
     /// What each participant may send in data.
@@ -103,6 +105,8 @@ pub struct Shard {
     transmits: Transmits,
     events: VecDeque<Event>,
     signals: Vec<(TransportIndex, Signal)>,
+    /// The data track packet that is being forwarded, with the present subscriber's handle.
+    track_packet: Vec<u8>,
 }
 
 impl Shard {
@@ -133,6 +137,7 @@ impl Shard {
             transmits: Transmits::default(),
             events: VecDeque::new(),
             signals: Vec::new(),
+            track_packet: Vec::new(),
         }
     }
 

@@ -239,7 +239,7 @@ fn encrypted_audio_is_never_touched() {
         if is_red && !bob_takes_red {
             assert!(packets.is_empty(), "its primary block cannot be told apart");
             let down_track = call.down;
-            let refused = |event: &Event| matches!(event, Event::DownTrackCodecUnsupported { down_track: id } if *id == down_track);
+            let refused = |event: &Event| matches!(event, Event::DownTrackCodecUnsupported { down_track: id, .. } if *id == down_track);
             assert!(call.world.events.iter().any(refused));
             continue;
         }

@@ -10,16 +10,20 @@
 #[allow(clippy::disallowed_methods)] // a beginning of time; the targets only ever add to it
 mod targets;
 
-use std::fs;
+#[path = "../../../fuzz/src/seeds.rs"]
+#[allow(clippy::pedantic, unreachable_pub)]
+mod seeds;
+
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use seeds::{files, seeds};
 use targets::{TARGETS, Target};
 
 const DEFAULT_ITERATIONS: u64 = 300;
 const DEFAULT_SEED: u64 = 0x05ee_d0f9_1e21;
 /// Building an association costs a millisecond and more.
-const SLOW: &[&str] = &["sdp_negotiation", "sdp_answer"];
+const SLOW: &[&str] = &["sdp_negotiation", "sdp_answer", "call"];
 const SLOWNESS: u64 = 10;
 
 /// Pieces worth inserting into text.
@@ -53,66 +57,6 @@ const WORDS: &[&str] = &[
 
 fn main_folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
-
-fn files(folder: &Path) -> Vec<Vec<u8>> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<_> =
-        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
-    paths.sort();
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
-}
-
-/// Inputs to begin with: valid ones, so that mutations get deep.
-fn seeds(target: &str) -> Vec<Vec<u8>> {
-    match target {
-        "sdp_offer" | "sdp_finish" => files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/offers"))),
-        "sdp_negotiation" => {
-            let offers = seeds("sdp_offer");
-            offers.iter().map(|offer| [&offers[0][..], b"\0", offer].concat()).collect()
-        }
-        "sdp_answer" => {
-            let edit = |edit: u8| vec![edit, edit.wrapping_mul(7), edit.wrapping_mul(13)];
-            std::iter::once(Vec::new()).chain((0..40).map(edit)).collect()
-        }
-        "data_packet" => include_str!("data/vectors.txt")
-            .lines()
-            .filter_map(|line| line.split('\t').nth(3))
-            .map(|packet| [vec![0], unhex(packet)].concat())
-            .collect(),
-        "datagram" => vec![
-            unhex(
-                "000100302112a442000102030405060708090a0b00060009616263643a77787900000000802900080000000000000001",
-            ),
-            unhex("16feff0000000000000000005a0100004e"),
-            unhex("80e00001000000010000000112345678"),
-        ],
-        "rtcp" => [
-            "81c900070000000900000005010000050000004d000000031234567800018000",
-            "81cd0003000000090000000500078001",
-            "81ce000200000009000000058fce00040000000900000000524d42010300ffff",
-            "80c800060000000900000000000000000000000000000000000000000000000084ce000400000009000000000000000501000000",
-        ]
-        .map(unhex)
-        .to_vec(),
-        "red" => vec![vec![0xef, 0x0f, 0x00, 2, 0x6f, 9, 9, 1, 2], vec![0x6f, 1, 2, 3]],
-        "payload" => {
-            ["0490e092340780010203", "05780002674200026865", "06a8010000ff", "07180a", "08400142014401"]
-                .map(unhex)
-                .to_vec()
-        }
-        "dependency_descriptor" => vec![
-            unhex("fc12348783187aaa0100a0a014d1413451a1a1a1a1a1a1c09fc059c13fc0b3c0"),
-            unhex("ff1235"),
-            unhex("bd000759b980"),
-            unhex("801234f8ffff"),
-        ],
-        _ => vec![(0..=255).collect(), (0..255_u8).rev().map(|byte| byte.wrapping_mul(37)).collect()],
-    }
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -233,10 +177,13 @@ replays! {
     fuzz_payload => "payload",
     fuzz_red => "red",
     fuzz_redundancy => "redundancy",
+    fuzz_packet_trailer => "packet_trailer",
     fuzz_rtcp => "rtcp",
     fuzz_dependency_descriptor => "dependency_descriptor",
     fuzz_data_packet => "data_packet",
     fuzz_data_queue => "data_queue",
+    fuzz_data_track => "data_track",
+    fuzz_data_pace => "data_pace",
     fuzz_sdp_offer => "sdp_offer",
     fuzz_sdp_negotiation => "sdp_negotiation",
     fuzz_sdp_answer => "sdp_answer",
@@ -244,4 +191,5 @@ replays! {
     fuzz_datagram => "datagram",
     fuzz_down_track => "down_track",
     fuzz_up_track => "up_track",
+    fuzz_call => "call",
 }

@@ -150,7 +150,7 @@ fn a_down_track_that_was_turned_down_ends_with_its_transport() {
     world.clients[bob.0].turns_media_down = true;
     let down_track = world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
     let is_refused = |world: &World| {
-        let refused = |event: &Event| matches!(event, Event::DownTrackCodecUnsupported { down_track: of } if *of == down_track);
+        let refused = |event: &Event| matches!(event, Event::DownTrackCodecUnsupported { down_track: of, .. } if *of == down_track);
         world.events.iter().any(refused)
     };
     assert!(world.run_until(Duration::from_secs(2), is_refused));

@@ -396,6 +396,51 @@ fn sound_and_picture_stay_together() {
 }
 
 #[test]
+fn sender_reports_keep_one_timeline_over_layer_switches() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let (mut world, alice, bob) = room(mode);
+        let camera = world.publish(alice, MediaKind::Video, &["q", "f"]);
+        let down_track = world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+        world.run_for(Duration::from_secs(1));
+        // Both layers are captured at the same moments, on clocks that began at different values.
+        let bases = [4_000_000_000_u32, 77_777];
+        let began = world.now;
+        for n in 0..800_u32 {
+            if n % 150 == 149 {
+                let max_spatial = u8::from(n / 150 % 2 == 0) * 2;
+                world.command(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal: u8::MAX });
+            }
+            for (rid, base) in ["q", "f"].into_iter().zip(bases) {
+                let mut payload = vp8(n as u16, n % 25 == 0);
+                payload[TAG] = u8::from(rid == "f");
+                world.send_video(alice, 0, Some(rid), base.wrapping_add(n * 1_800), &payload);
+            }
+            world.run_for(Duration::from_millis(20));
+        }
+        let client = &world.clients[bob.0];
+        let packets = client.packets_of("TR_cam");
+        let switches = packets.windows(2).filter(|pair| pair[0].payload[TAG] != pair[1].payload[TAG]).count();
+        assert!(switches >= 4, "{mode:?}: {switches} switches");
+        // The moment at which the timestamp of the first packet was captured: the same by every report.
+        let mid = client.mid_to_track.iter().find(|(_, of)| *of == "TR_cam").unwrap().0;
+        let first = packets[0].timestamp;
+        let origins: Vec<f64> = client
+            .sender_reports
+            .iter()
+            .filter(|(of, _, _)| of == mid)
+            .map(|(_, ntp, timestamp)| {
+                let ticks = f64::from(timestamp.wrapping_sub(first).cast_signed());
+                ntp.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64() - ticks / 90_000.0
+            })
+            .collect();
+        assert!(origins.len() > 5 && packets[0].at > began, "{mode:?}: {} reports", origins.len());
+        let (least, most) =
+            origins.iter().fold((f64::MAX, f64::MIN), |(least, most), one| (least.min(*one), most.max(*one)));
+        assert!(most - least < 0.020, "{mode:?}: {origins:?}");
+    }
+}
+
+#[test]
 fn nothing_is_kept_for_a_subscriber_who_is_not_connected_yet() {
     let mut world = World::new(WorldConfig::default());
     let alice = world.join_connected(Mode::Single);

@@ -161,7 +161,8 @@ fn one_payload_type_for_two_codecs_is_refused_and_harms_nobody() {
     // The same in two offers, each fine by itself.
     let second_line = text.rfind("m=video").unwrap();
     let first = text[..second_line].replace("BUNDLE 0 1", "BUNDLE 0");
-    let second = text.replacen("a=rtpmap:96 VP8/90000", "a=rtpmap:96 H264/90000", 1);
+    let h264 = "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;profile-level-id=42e01f";
+    let second = text.replacen("a=rtpmap:96 VP8/90000", h264, 1);
     let participant = ParticipantId(50);
     let profile = DataProfile {
         sid: "PA_m".into(),
@@ -318,6 +319,7 @@ fn a_thousand_visits_leave_empty_tables() {
             track_sid: "TR_y".into(),
             stereo: false,
             enabled: true,
+            strip_trailer: false,
         });
         match round % 4 {
             0 => world.command(Command::CloseTransport { transport }),

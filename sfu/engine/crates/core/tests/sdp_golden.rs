@@ -47,6 +47,7 @@ fn publish_line(mid: &str, codec: &str) -> PublishLine {
         mid: mid.into(),
         up_track: UpTrackId(1),
         codec: Some(codec.into()),
+        codec_only: false,
         dtx: true,
         stereo: false,
         red: true,
@@ -121,7 +122,7 @@ fn unassigned_lines_are_answered_inactive() {
 fn the_filter_keeps_the_lines_of_the_kept_codecs_alone() {
     let text = parse(CHROMIUM_JOIN).text_for(&LineUse::default());
     let video = section(&text, "3");
-    assert_eq!(video[0], "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 108 109 45 46");
+    assert_eq!(video[0], "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 108 109 114 115 45 46");
     for dropped in ["profile-id=2", "rtcp-rsize", "a=rtcp:9", "rtcp-xr", "ulpfec", "flexfec", "a=rtpmap:104 "]
     {
         assert!(!text.contains(dropped), "{dropped}");
@@ -209,7 +210,7 @@ fn an_answer_carries_our_ids_and_only_where_we_send() {
             .contains(&"a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;stereo=1;maxaveragebitrate=510000")
     );
     let received = section(&finished, "8");
-    assert_eq!(received[0], "m=video 9 UDP/TLS/RTP/SAVPF 108 109 96 97 98 99 45 46");
+    assert_eq!(received[0], "m=video 9 UDP/TLS/RTP/SAVPF 108 109 114 115 96 97 98 99 45 46");
     assert!(received.iter().any(|line| line.ends_with("108 transport-cc")), "publishers get feedback");
     assert!(received.iter().any(|line| line.contains("transport-wide-cc")), "publishers get feedback");
     for mid in ["1", "4", "7", "8"] {
@@ -261,7 +262,7 @@ fn an_offer_of_ours_and_its_answer_pass() {
     assert!(section(&finished, &mid).contains(&"a=msid:PA_x|TR_y TR_y"));
     assert!(!finished.contains("transport-wide-cc"));
     let profiles: Vec<&str> = finished.lines().filter(|line| line.contains("profile")).collect();
-    assert_eq!(profiles.len(), 2, "one H.264 and one VP9, as we take of clients: {profiles:?}");
+    assert_eq!(profiles.len(), 3, "two modes of H.264 and one VP9, as we take of clients: {profiles:?}");
     assert!(profiles.iter().any(|line| line.contains("packetization-mode=1;profile-level-id=42e01f")));
 
     let mut theirs = Rtc::new(Instant::now());

@@ -30,6 +30,7 @@ fn publish_line(mime_type: &str) -> PublishLine {
         mid: "0".into(),
         up_track: UpTrackId(1),
         codec: Some(mime_type.into()),
+        codec_only: false,
         dtx: false,
         stereo: false,
         red: true,
@@ -137,6 +138,7 @@ fn keeps_one_payload_type_per_codec_and_its_rtx() {
     let constrained = h264(102, &format!("{MODE_1};profile-level-id=42e01f"));
     let baseline = h264(103, &format!("{MODE_1};profile-level-id=42001f"));
     let other_mode = h264(104, "packetization-mode=0;profile-level-id=42e01f");
+    let interleaved = h264(106, "packetization-mode=2;profile-level-id=42e01f");
     let bad_level = h264(105, &format!("{MODE_1};profile-level-id=42e0zz"));
     for (formats, attributes, expected, codecs) in [
         (
@@ -149,10 +151,22 @@ fn keeps_one_payload_type_per_codec_and_its_rtx() {
                 baseline.clone(),
                 other_mode.clone(),
             ],
-            "102",
+            "102 104",
             &["video/H264"][..],
         ),
-        ("103 104", vec![map(103, "H264"), map(104, "H264"), baseline, other_mode], "103", &["video/H264"]),
+        (
+            "103 104",
+            vec![map(103, "H264"), map(104, "H264"), baseline, other_mode.clone()],
+            "103 104",
+            &["video/H264"],
+        ),
+        (
+            "104 96",
+            vec![map(104, "H264"), map(96, "VP8"), other_mode],
+            "104 96",
+            &["video/H264", "video/VP8"],
+        ),
+        ("106 96", vec![map(106, "H264"), map(96, "VP8"), interleaved], "96", &["video/VP8"]),
         ("105 96", vec![map(105, "H264"), map(96, "vp8"), bad_level], "96", &["video/VP8"]),
         ("96 97", vec![map(96, "VP8"), map(97, "VP8")], "96", &["video/VP8"]),
         (
@@ -173,6 +187,29 @@ fn keeps_one_payload_type_per_codec_and_its_rtx() {
             vec![map(98, "VP9"), map(100, "VP9"), "a=fmtp:98 profile-id=2".into()],
             "100",
             &["video/VP9"],
+        ),
+        (
+            "98 96",
+            vec![map(98, "VP9"), map(96, "VP8"), "a=fmtp:98 profile-id=2".into()],
+            "98 96",
+            &["video/VP9", "video/VP8"],
+        ),
+        (
+            "98 96",
+            vec![map(98, "VP9"), map(96, "VP8"), "a=fmtp:98 profile-id=1".into()],
+            "96",
+            &["video/VP8"],
+        ),
+        (
+            "116 117",
+            vec![
+                map(116, "H265"),
+                map(117, "rtx"),
+                "a=fmtp:116 level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST".into(),
+                "a=fmtp:117 apt=116".into(),
+            ],
+            "116 117",
+            &["video/H265"],
         ),
         ("45", vec![map(45, "AV1"), "a=fmtp:45 level-idx=5; Profile=0 ;tier=0".into()], "45", &["video/AV1"]),
         ("96 45", vec![map(96, "VP8"), map(45, "AV1"), "a=fmtp:45 profile=1".into()], "96", &["video/VP8"]),
@@ -196,7 +233,7 @@ fn a_line_of_which_nothing_is_kept_names_no_codec() {
         "m=video 9 UDP/TLS/RTP/SAVPF 104 105",
         "a=mid:0",
         "a=rtpmap:104 H264/90000",
-        "a=fmtp:104 packetization-mode=0;profile-level-id=42e01f",
+        "a=fmtp:104 packetization-mode=2;profile-level-id=42e01f",
         "a=rtcp-fb:104 nack",
         "a=rtpmap:105 rtx/90000",
         "a=fmtp:105 apt=104",
@@ -316,6 +353,33 @@ fn the_encoder_starts_where_its_client_wants_it() {
             "a=fmtp:96 x-google-start-bitrate=405",
         ]
     );
+}
+
+#[test]
+fn a_client_that_does_not_heed_the_order_gets_one_codec() {
+    let text = lines(&[
+        "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99",
+        "a=mid:0",
+        "a=recvonly",
+        "a=rtpmap:96 VP8/90000",
+        "a=rtpmap:97 rtx/90000",
+        "a=fmtp:97 apt=96",
+        "a=rtpmap:98 VP9/90000",
+        "a=fmtp:98 profile-id=0",
+        "a=rtpmap:99 rtx/90000",
+        "a=fmtp:99 apt=98",
+    ]);
+    for (mime_type, codec_only, expected) in [
+        ("video/VP9", false, "98 99 96 97"),
+        ("video/VP9", true, "98 99"),
+        ("video/AV1", true, "96 97 98 99"), // another one is better than none
+    ] {
+        let publish = PublishLine { codec_only, ..publish_line(mime_type) };
+        let line = LocalLine { mid: "0", role: LineRole::Receiving(&publish), start_bitrates: &[] };
+        let answer = finish_description(&text, &[line], &[]);
+        assert!(answer.contains(&format!("m=video 9 UDP/TLS/RTP/SAVPF {expected}\r\n")), "{answer}");
+        assert_eq!(answer.contains("VP8"), expected.contains("96"), "{answer}");
+    }
 }
 
 #[test]

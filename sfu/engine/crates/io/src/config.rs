@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use plenum_core::DataLimits;
+use plenum_core::uptrack::PliThrottle;
 
 /// Bounds of the ICE-TCP side: what strangers can make us hold.
 #[derive(Debug, Clone)]
@@ -59,12 +60,14 @@ pub struct EngineConfig {
     pub video_cache_packets: usize,
     /// Unacknowledged data per transport before its data queue grows.
     pub sctp_buffer_bytes: usize,
+    /// About how long a data track's packet may wait for a subscriber; zero: for as long as it takes.
+    pub data_track_latency: Duration,
     /// RFC 6464 level (−dBov) at or below which a packet counts as active.
     pub audio_active_level: u8,
     /// Interval of `Event::AudioLevels`.
     pub audio_update_interval: Duration,
     /// Least time between two key-frame requests for one stream.
-    pub pli_throttle: Duration,
+    pub pli_throttle: PliThrottle,
     /// What each participant may send in data.
     pub data_limits: DataLimits,
     /// Opus of publishers without RED gets redundancy for subscribers with it.
@@ -93,9 +96,10 @@ impl Default for EngineConfig {
             socket_buffer_bytes: 8 * 1024 * 1024,
             video_cache_packets: 300,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            data_track_latency: Duration::from_millis(100),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
-            pli_throttle: Duration::from_millis(500),
+            pli_throttle: PliThrottle::default(),
             data_limits: DataLimits { messages_per_s: Some(1_000), bytes_per_s: Some(5_000_000) },
             adds_redundancy: false,
             reports_subscribers_loss: true,

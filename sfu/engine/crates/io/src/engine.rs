@@ -192,7 +192,9 @@ fn transport_options(
         candidates: candidates.collect(),
         ice_lite: config.ice_lite,
         video_cache_packets: config.video_cache_packets,
+        playout: None,
         sctp_buffer_bytes: config.sctp_buffer_bytes,
+        data_track_latency: config.data_track_latency,
         codecs: CodecPolicy::default(),
         certificate: Certificate::generate()?,
     })

@@ -95,7 +95,7 @@ mod tests {
     use crate::sys::{Interest, Poller};
 
     fn bound(number: u64) -> Event {
-        Event::DownTrackBound { down_track: DownTrackId(number) }
+        Event::DownTrackBound { down_track: DownTrackId(number), mime_types: Vec::new() }
     }
 
     fn levels() -> Event {
@@ -137,8 +137,8 @@ mod tests {
             kept[..],
             [
                 Event::AudioLevels { .. },
-                Event::DownTrackBound { down_track: DownTrackId(1) },
-                Event::DownTrackBound { down_track: DownTrackId(2) }
+                Event::DownTrackBound { down_track: DownTrackId(1), .. },
+                Event::DownTrackBound { down_track: DownTrackId(2), .. }
             ]
         ));
         assert!(!ring.is_full());

@@ -121,11 +121,7 @@ impl Publisher {
             timestamp: 0,
             picture: 0,
         });
-        let audio = arguments.audio.then(|| AudioSource {
-            beat: Beat::new(AUDIO_INTERVAL),
-            sequence: 1,
-            timestamp: 0,
-        });
+        let audio = arguments.audio.then(AudioSource::new);
         let data = (arguments.data_rate > 0).then(|| DataSource {
             beat: Beat::new(Duration::from_secs(1) / arguments.data_rate),
             label: if arguments.data_lossy { LOSSY } else { RELIABLE },
@@ -210,22 +206,55 @@ impl VideoSource {
 }
 
 impl AudioSource {
+    fn new() -> Self {
+        Self { beat: Beat::new(AUDIO_INTERVAL), sequence: 1, timestamp: 0 }
+    }
+
     fn run(&mut self, association: &mut Association, now: Instant) {
         let Some((mid, pt)) = sending_line(association, AUDIO_TRACK, Codec::Opus) else { return };
         while self.beat.is_due(now) {
-            self.timestamp = self.timestamp.wrapping_add(AUDIO_CLOCK / 50);
-            let mut payload = vec![0x55; AUDIO_BYTES];
-            payload[..16].copy_from_slice(&time_mark(now));
-            let mut packet =
-                RtpWrite::new(pt, self.sequence.into(), self.timestamp, now, Arc::<[u8]>::from(payload));
-            packet = packet.ext_vals(str0m::rtp::ExtensionValues {
-                audio_level: Some(-20),
-                voice_activity: Some(true),
-                ..Default::default()
-            });
-            self.sequence += 1;
-            if let Some(stream) = association.rtc().direct_api().stream_tx_by_mid(mid, None) {
-                stream.write_rtp(packet);
+            self.write(association, mid, pt, now);
+        }
+    }
+
+    fn write(&mut self, association: &mut Association, mid: Mid, pt: Pt, now: Instant) {
+        self.timestamp = self.timestamp.wrapping_add(AUDIO_CLOCK / 50);
+        let mut payload = vec![0x55; AUDIO_BYTES];
+        payload[..16].copy_from_slice(&time_mark(now));
+        let mut packet =
+            RtpWrite::new(pt, self.sequence.into(), self.timestamp, now, Arc::<[u8]>::from(payload));
+        packet = packet.ext_vals(str0m::rtp::ExtensionValues {
+            audio_level: Some(-20),
+            voice_activity: Some(true),
+            ..Default::default()
+        });
+        self.sequence += 1;
+        if let Some(stream) = association.rtc().direct_api().stream_tx_by_mid(mid, None) {
+            stream.write_rtp(packet);
+        }
+    }
+}
+
+/// Many voices on one association, each a track of its own.
+pub(crate) struct Voices {
+    sources: Vec<(String, AudioSource)>,
+}
+
+impl Voices {
+    pub(crate) fn new(tracks: usize) -> Self {
+        let source = |number| (format!("{AUDIO_TRACK}-{number}"), AudioSource::new());
+        Self { sources: (0..tracks).map(source).collect() }
+    }
+
+    pub(crate) fn tracks(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().map(|(track, _)| track.as_str())
+    }
+
+    /// Writes one packet of each voice whatever the time.
+    pub(crate) fn run_round(&mut self, association: &mut Association, now: Instant) {
+        for (track, source) in &mut self.sources {
+            if let Some((mid, pt)) = sending_line(association, track, Codec::Opus) {
+                source.write(association, mid, pt, now);
             }
         }
     }

@@ -6,5 +6,5 @@ mod forward;
 mod send;
 
 pub use connect::{ConnectCost, measure_connect};
-pub use forward::{ForwardCost, measure_forward};
+pub use forward::{ForwardCost, measure_forward, measure_voices};
 pub use send::{SendCost, measure_send};

@@ -12,8 +12,10 @@ use str0m::config::DtlsCert;
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequestKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive, TcpType, Transmit};
-use str0m::rtp::{ExtensionValues, RtpWrite};
+use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
+
+use crate::raw::{RawExtensions, replace_extensions, to_client, to_server};
 
 /// Which signalling path a client joins by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct Received {
     pub marker: bool,
     /// Payload.
     pub payload: Arc<[u8]>,
+    /// Header extensions.
+    pub extensions: ExtensionValues,
 }
 
 /// A line on which a client sends.
@@ -68,6 +72,19 @@ pub(crate) struct PeerConnection {
     receiving: Vec<Mid>,
     channels: BTreeMap<String, ChannelId>,
     sends: BTreeMap<(String, Option<String>), u64>,
+    /// Values of its packets' extensions, when it chooses them.
+    pub(crate) raw: Option<RawExtensions>,
+}
+
+/// How a connection differs from the usual.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ways {
+    /// By TCP.
+    pub(crate) tcp: bool,
+    /// It chooses the values of header extensions.
+    pub(crate) raw_extensions: bool,
+    /// It knows RED.
+    pub(crate) takes_red: bool,
 }
 
 struct PendingOffer(SdpPendingOffer);
@@ -120,9 +137,9 @@ impl PeerConnection {
         transport: TransportId,
         address: SocketAddr,
         certificate: &DtlsCert,
-        tcp: bool,
-        takes_red: bool,
+        ways: Ways,
     ) -> Self {
+        let Ways { tcp, raw_extensions, takes_red } = ways;
         let mut builder = Rtc::builder()
             .set_rtp_mode(true)
             .set_dtls_cert(certificate.clone())
@@ -132,9 +149,14 @@ impl PeerConnection {
             .enable_pcma(true, false)
             .enable_vp8(true)
             .enable_h264(true)
+            .enable_h265(true)
             .set_stats_interval(Some(std::time::Duration::from_secs(1)));
         let extensions = builder.extension_map();
+        extensions.set(5, str0m::rtp::Extension::PlayoutDelay);
         extensions.set(6, str0m::rtp::Extension::AbsoluteCaptureTime);
+        if raw_extensions {
+            replace_extensions(extensions);
+        }
         let mut rtc = builder.build(now);
         let candidate = if tcp {
             Candidate::builder().tcp().host(address).tcptype(TcpType::Active).build()
@@ -152,6 +174,7 @@ impl PeerConnection {
             receiving: Vec::new(),
             channels: BTreeMap::new(),
             sends: BTreeMap::new(),
+            raw: raw_extensions.then(RawExtensions::default),
         }
     }
 
@@ -193,12 +216,14 @@ impl PeerConnection {
         }
         let (offer, pending) = api.apply()?;
         self.pending = Some(PendingOffer(pending));
-        Some(offer.to_sdp_string())
+        let sdp = offer.to_sdp_string();
+        Some(if self.raw.is_some() { to_server(&sdp) } else { sdp })
     }
 
     pub(crate) fn accept_answer(&mut self, sdp: &str) {
         let Some(PendingOffer(pending)) = self.pending.take() else { panic!("an answer to no offer") };
-        let answer = SdpAnswer::from_sdp_string(sdp).expect("the server's answer parses");
+        let sdp = if self.raw.is_some() { to_client(sdp) } else { sdp.to_owned() };
+        let answer = SdpAnswer::from_sdp_string(&sdp).expect("the server's answer parses");
         self.rtc.sdp_api().accept_answer(pending, answer).expect("the server's answer fits");
     }
 
@@ -230,11 +255,15 @@ impl PeerConnection {
         let mut api = self.rtc.direct_api();
         let Some(stream) = api.stream_tx_by_mid(Mid::from(mid), rid.map(Rid::from)) else { return false };
         let mut extensions = ExtensionValues::default();
-        if let Some(level) = packet.audio_level {
+        if let Some(raw) = &self.raw {
+            extensions.user_values.set(raw.clone());
+        } else if let Some(level) = packet.audio_level {
             extensions.audio_level = Some(level);
             extensions.voice_activity = Some(true);
         }
         extensions.rid = rid.map(Rid::from);
+        extensions.abs_capture_time =
+            packet.capture_time.map(|capture_time| AbsCaptureTime { capture_time, clock_offset: None });
         stream.write_rtp(
             RtpWrite::new(
                 Pt::from(packet.payload_type),
@@ -312,6 +341,7 @@ pub(crate) struct OutPacket {
     pub(crate) marker: bool,
     pub(crate) nackable: bool,
     pub(crate) audio_level: Option<i8>,
+    pub(crate) capture_time: Option<SystemTime>,
     pub(crate) first_seq: u64,
     pub(crate) payload: Arc<[u8]>,
 }
@@ -397,6 +427,7 @@ impl Client {
                     payload_type: *packet.header.payload_type,
                     marker: packet.header.marker,
                     payload: packet.payload,
+                    extensions: packet.header.ext_vals,
                 });
             }
             Event::KeyframeRequest(request) => {

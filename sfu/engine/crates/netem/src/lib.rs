@@ -9,8 +9,10 @@
 
 mod client;
 mod link;
+mod raw;
 mod world;
 
 pub use client::{Client, MediaLine, Mode, Received};
 pub use link::{Arrival, JitterShape, Link, LinkConfig, LinkCounters, Packet, QueueLimit, Verdict};
+pub use raw::{RAW_EXTENSIONS, RawExtensions};
 pub use world::{Carried, ClientId, World, WorldConfig};

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use plenum_core::sdp::{CodecPolicy, Direction, RemoteOffer};
+use plenum_core::uptrack::PliThrottle;
 use plenum_core::{
     Carrier, Certificate, Command, DataKind, DataLimits, DataProfile, Datagram, DownTrackId, Event,
-    LocalCandidate, MediaKind, ParticipantId, Path, PublishLine, RequestId, RoomId, Shard, ShardConfig,
-    TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
+    LocalCandidate, MediaKind, ParticipantId, Path, PlayoutLimits, PublishLine, RequestId, RoomId, Shard,
+    ShardConfig, TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
 };
 use str0m::Input;
 use str0m::config::DtlsCert;
 use str0m::crypto::from_feature_flags;
 
-use crate::client::{Client, MediaLine, Mode, OutPacket, PeerConnection};
+use crate::client::{Client, MediaLine, Mode, OutPacket, PeerConnection, Ways};
 use crate::link::{Link, LinkConfig, Packet};
+use crate::raw::RawExtensions;
 
 /// Index of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +31,8 @@ pub struct WorldConfig {
     pub seed: u64,
     /// Server answers connectivity checks only.
     pub ice_lite: bool,
+    /// Delay at which subscribers are asked to play video.
+    pub playout: Option<PlayoutLimits>,
     /// Behaviour of every link at first.
     pub link: LinkConfig,
     /// The shard's settings.
@@ -39,6 +43,8 @@ pub struct WorldConfig {
     pub tcp: bool,
     /// Unacknowledged data per transport.
     pub sctp_buffer_bytes: usize,
+    /// Clients choose the bytes of header extensions; only in single mode.
+    pub raw_extensions: bool,
 }
 
 impl Default for WorldConfig {
@@ -46,13 +52,14 @@ impl Default for WorldConfig {
         Self {
             seed: 1,
             ice_lite: true,
+            playout: None,
             link: LinkConfig::default(),
             shard: ShardConfig {
                 index: 0,
                 gather: Duration::from_millis(3),
                 audio_active_level: 35,
                 audio_update_interval: Duration::from_millis(400),
-                pli_throttle: Duration::from_millis(500),
+                pli_throttle: PliThrottle::default(),
                 time_of_day: TimeOfDay::new(start_of_time(), SystemTime::UNIX_EPOCH),
                 data_limits: DataLimits::default(),
                 adds_redundancy: false,
@@ -61,6 +68,7 @@ impl Default for WorldConfig {
             first_lines: (3, 3),
             tcp: false,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            raw_extensions: false,
         }
     }
 }
@@ -106,6 +114,8 @@ pub struct World {
     pub clients_take_red: bool,
     /// Ends the server's own frames of tracks that are published from now on, which are encrypted then.
     pub trailer: Option<Arc<[u8]>>,
+    /// Which time of day publishers give their packets as that of their capture.
+    pub capture_time: Option<SystemTime>,
     config: WorldConfig,
     options: TransportOptions,
     client_certificate: DtlsCert,
@@ -126,7 +136,9 @@ impl World {
             candidates: vec![LocalCandidate { local: server, advertised: Vec::new(), tcp: config.tcp }],
             ice_lite: config.ice_lite,
             video_cache_packets: 300,
+            playout: config.playout,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
+            data_track_latency: Duration::from_millis(100),
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().expect("a certificate"),
         };
@@ -134,6 +146,7 @@ impl World {
             now,
             shard: Shard::new(config.shard.clone(), config.seed, now),
             clients: Vec::new(),
+            capture_time: None,
             events: Vec::new(),
             uplinks: Vec::new(),
             downlinks: Vec::new(),
@@ -193,9 +206,13 @@ impl World {
             let transport = TransportId(self.fresh_id());
             let port = u16::try_from(1_000 + id.0 * 2 + index).expect("few clients");
             let address = SocketAddr::from(([198, 51, 100, 7], port));
-            let (tcp, takes_red) = (self.config.tcp, self.clients_take_red);
+            let ways = Ways {
+                tcp: self.config.tcp,
+                raw_extensions: self.config.raw_extensions,
+                takes_red: self.clients_take_red,
+            };
             let connection =
-                PeerConnection::new(self.now, transport, address, &self.client_certificate, tcp, takes_red);
+                PeerConnection::new(self.now, transport, address, &self.client_certificate, ways);
             self.clients[id.0].connections.push(connection);
             self.open_as(participant, transport, *role);
         }
@@ -250,6 +267,7 @@ impl World {
             track_sid: track.into(),
             stereo: false,
             enabled: true,
+            strip_trailer: false,
         });
         down_track
     }
@@ -286,6 +304,7 @@ impl World {
                     mid: line.mid.as_str().into(),
                     up_track,
                     codec: None,
+                    codec_only: false,
                     dtx: true,
                     stereo: false,
                     red: true,
@@ -295,6 +314,13 @@ impl World {
                 };
                 self.ups.insert((id, line.mid.clone()), publish);
             }
+        }
+    }
+
+    /// What the extensions of a client's next packets hold; nothing in a world without raw extensions.
+    pub fn set_raw_extensions(&mut self, client: ClientId, values: RawExtensions) {
+        if let Some(raw) = &mut self.clients[client.0].publisher().raw {
+            *raw = values;
         }
     }
 
@@ -336,6 +362,19 @@ impl World {
         self.send(client, line, rid, payload_type, timestamp, payload);
     }
 
+    /// Sends one packet of H.265 video on a client's line.
+    pub fn send_h265(
+        &mut self,
+        client: ClientId,
+        line: usize,
+        rid: Option<&str>,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
+        let payload_type = self.clients[client.0].publisher().payload_type(str0m::format::Codec::H265);
+        self.send(client, line, rid, payload_type, timestamp, payload);
+    }
+
     fn send(
         &mut self,
         id: ClientId,
@@ -355,6 +394,7 @@ impl World {
             marker: true,
             nackable: is_video,
             audio_level: (!is_video).then_some(-20),
+            capture_time: self.capture_time,
             first_seq: 100 + 1_000 * line as u64,
             payload: payload.into(),
         };

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use plenum_core::MediaKind;
-use plenum_netem::{ClientId, Mode, QueueLimit, World, WorldConfig};
+use plenum_core::{Event, MediaKind};
+use plenum_netem::{ClientId, Mode, QueueLimit, RawExtensions, World, WorldConfig};
 
 /// A publisher of video and its subscriber.
 fn video_call() -> (World, ClientId, ClientId) {
@@ -57,4 +57,25 @@ fn media_go_on_after_a_blackout() {
     assert!(world.uplinks[alice.0].counters().blacked_out >= 100);
     film(&mut world, alice, 125, 100);
     assert!(got(&world) - before > 50);
+}
+
+#[test]
+fn a_raw_client_chooses_the_bytes_of_its_extensions() {
+    let mut world = World::new(WorldConfig { raw_extensions: true, ..WorldConfig::default() });
+    let alice = world.join_connected(Mode::Single);
+    let microphone = world.publish(alice, MediaKind::Audio, &[]);
+    world.run_for(Duration::from_secs(1));
+    let mut raw = RawExtensions::default();
+    raw.0[0] = vec![0x80 | 7];
+    raw.0[1] = vec![1; 30]; // playout delay has three bytes
+    world.set_raw_extensions(alice, raw);
+    for number in 0..50 {
+        world.send_audio(alice, 0, number * 960, &[1; 50]);
+        world.run_for(Duration::from_millis(20));
+    }
+    let level = world.events.iter().find_map(|event| match event {
+        Event::AudioLevels { levels, .. } => levels.first().map(|level| (level.up_track, level.level)),
+        _ => None,
+    });
+    assert_eq!(level, Some((microphone, 7)));
 }

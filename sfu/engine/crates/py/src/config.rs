@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use plenum_core::DataLimits;
+use plenum_core::uptrack::PliThrottle;
 use pyo3::prelude::*;
 
 use crate::error::BindingError;
@@ -24,13 +25,13 @@ impl EngineConfig {
         signature = (
         *, udp, tcp = Vec::new(), advertised = Vec::new(), advertise_internal = false, ice_lite = true,
         gather_ms = 3.0, socket_buffer_bytes = 8 * 1024 * 1024, video_cache_packets = 300,
-        sctp_buffer_bytes = 2 * 1024 * 1024, audio_active_level = 35, audio_update_interval_ms = 400,
-        pli_throttle_ms = 500, data_messages_per_s = 1000, data_bytes_per_s = 5_000_000,
+        sctp_buffer_bytes = 2 * 1024 * 1024, data_track_latency_ms = 100, audio_active_level = 35, audio_update_interval_ms = 400,
+        pli_throttle_ms = (500, 1000, 1000), data_messages_per_s = 1000, data_bytes_per_s = 5_000_000,
         adds_redundancy = false, reports_subscribers_loss = true, seed = None
         ),
         text_signature = "(*, udp, tcp=(), advertised=(), advertise_internal=False, ice_lite=True, gather_ms=3.0, \
-            socket_buffer_bytes=8388608, video_cache_packets=300, sctp_buffer_bytes=2097152, audio_active_level=35, \
-            audio_update_interval_ms=400, pli_throttle_ms=500, data_messages_per_s=1000, data_bytes_per_s=5000000, \
+            socket_buffer_bytes=8388608, video_cache_packets=300, sctp_buffer_bytes=2097152, data_track_latency_ms=100, \
+            audio_active_level=35, audio_update_interval_ms=400, pli_throttle_ms=(500, 1000, 1000), data_messages_per_s=1000, data_bytes_per_s=5000000, \
             adds_redundancy=False, reports_subscribers_loss=True, seed=None)"
     )]
     #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keyword arguments of Python
@@ -44,9 +45,10 @@ impl EngineConfig {
         socket_buffer_bytes: usize,
         video_cache_packets: usize,
         sctp_buffer_bytes: usize,
+        data_track_latency_ms: u64,
         audio_active_level: u8,
         audio_update_interval_ms: u64,
-        pli_throttle_ms: u64,
+        pli_throttle_ms: (u64, u64, u64),
         data_messages_per_s: u64,
         data_bytes_per_s: u64,
         adds_redundancy: bool,
@@ -59,7 +61,10 @@ impl EngineConfig {
         require(audio_active_level <= 127, "audio_active_level", "0 to 127 (-dBov)")?;
         let is_interval = (1..=LONGEST_MS).contains(&audio_update_interval_ms);
         require(is_interval, "audio_update_interval_ms", "1 to 60000")?;
-        require(pli_throttle_ms <= LONGEST_MS, "pli_throttle_ms", "0 to 60000")?;
+        require(data_track_latency_ms <= LONGEST_MS, "data_track_latency_ms", "0 to 60000")?;
+        let (low, mid, high) = pli_throttle_ms;
+        let are_intervals = [low, mid, high].iter().all(|interval| *interval <= LONGEST_MS);
+        require(are_intervals, "pli_throttle_ms", "three times 0 to 60000")?;
         let has_room = sctp_buffer_bytes >= LEAST_SCTP_BUFFER_BYTES;
         require(has_room, "sctp_buffer_bytes", "at least 262144")?;
         Ok(Self(plenum_io::EngineConfig {
@@ -72,9 +77,14 @@ impl EngineConfig {
             socket_buffer_bytes,
             video_cache_packets,
             sctp_buffer_bytes,
+            data_track_latency: Duration::from_millis(data_track_latency_ms),
             audio_active_level,
             audio_update_interval: Duration::from_millis(audio_update_interval_ms),
-            pli_throttle: Duration::from_millis(pli_throttle_ms),
+            pli_throttle: PliThrottle {
+                low: Duration::from_millis(low),
+                mid: Duration::from_millis(mid),
+                high: Duration::from_millis(high),
+            },
             data_limits: DataLimits {
                 messages_per_s: limit(data_messages_per_s, "data_messages_per_s")?,
                 bytes_per_s: limit(data_bytes_per_s, "data_bytes_per_s")?,

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plenum_core as core;
-use plenum_core::{Command, TransportOptions, TransportSeed};
+use plenum_core::{Command, PlayoutLimits, TransportOptions, TransportSeed};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -100,9 +100,14 @@ impl Engine {
     }
 
     #[pyo3(
-        signature = (participant, transport, role, *, tcp_only = false, mime_types = Vec::new()),
-        text_signature = "($self, participant, transport, role, *, tcp_only=False, mime_types=())"
+        signature = (
+            participant, transport, role, *, tcp_only = false, mime_types = Vec::new(), ice_lite = None,
+            playout_delay_ms = None
+        ),
+        text_signature = "($self, participant, transport, role, *, tcp_only=False, mime_types=(), ice_lite=None, \
+            playout_delay_ms=None)"
     )]
+    #[expect(clippy::too_many_arguments)] // keyword arguments of Python
     fn open_transport(
         &self,
         py: Python<'_>,
@@ -111,10 +116,15 @@ impl Engine {
         role: &str,
         tcp_only: bool,
         mime_types: Vec<String>,
+        ice_lite: Option<bool>,
+        playout_delay_ms: Option<(u64, u64)>,
     ) -> Result<(), BindingError> {
         let role = parse_role(role)?;
         py.detach(|| {
-            let options = self.options(tcp_only, mime_types);
+            let mut options = self.options(tcp_only, mime_types);
+            options.ice_lite = ice_lite.unwrap_or(options.ice_lite);
+            options.playout = playout_delay_ms
+                .map(|(min, max)| PlayoutLimits::new(Duration::from_millis(min), Duration::from_millis(max)));
             let seed = TransportSeed::build(transport.into(), role, &options, Instant::now());
             self.submit(Command::OpenTransport { participant: participant.into(), seed: Box::new(seed) })
         })
@@ -170,7 +180,8 @@ impl Engine {
     }
 
     #[pyo3(signature = (
-        down_track, transport, up_track, kind, *, stream_id, track_sid, stereo = false, enabled = true
+        down_track, transport, up_track, kind, *, stream_id, track_sid, stereo = false, enabled = true,
+        strip_trailer = false
     ))]
     #[expect(clippy::too_many_arguments)] // keyword arguments of Python
     fn add_down_track(
@@ -183,6 +194,7 @@ impl Engine {
         track_sid: String,
         stereo: bool,
         enabled: bool,
+        strip_trailer: bool,
     ) -> Result<(), BindingError> {
         self.submit(Command::AddDownTrack {
             down_track: down_track.into(),
@@ -193,6 +205,7 @@ impl Engine {
             track_sid: track_sid.into(),
             stereo,
             enabled,
+            strip_trailer,
         })
     }
 
@@ -210,8 +223,60 @@ impl Engine {
         self.submit(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal })
     }
 
+    fn move_down_track(&self, down_track: u64, up_track: u64) -> Result<(), BindingError> {
+        self.submit(Command::MoveDownTrack { down_track: down_track.into(), up_track: up_track.into() })
+    }
+
     fn remove_down_track(&self, down_track: u64) -> Result<(), BindingError> {
         self.submit(Command::RemoveDownTrack { down_track: down_track.into() })
+    }
+
+    fn add_data_up_track(
+        &self,
+        data_up_track: u64,
+        participant: u64,
+        handle: u16,
+    ) -> Result<(), BindingError> {
+        self.submit(Command::AddDataUpTrack {
+            data_up_track: data_up_track.into(),
+            participant: participant.into(),
+            handle,
+        })
+    }
+
+    fn close_data_up_track(&self, data_up_track: u64) -> Result<(), BindingError> {
+        self.submit(Command::CloseDataUpTrack { data_up_track: data_up_track.into() })
+    }
+
+    #[pyo3(signature = (data_down_track, data_up_track, participant, handle, *, frames_per_s = None))]
+    fn add_data_down_track(
+        &self,
+        data_down_track: u64,
+        data_up_track: u64,
+        participant: u64,
+        handle: u16,
+        frames_per_s: Option<u32>,
+    ) -> Result<(), BindingError> {
+        self.submit(Command::AddDataDownTrack {
+            data_down_track: data_down_track.into(),
+            data_up_track: data_up_track.into(),
+            participant: participant.into(),
+            handle,
+            frames_per_s,
+        })
+    }
+
+    fn set_data_down_track_rate(
+        &self,
+        data_down_track: u64,
+        frames_per_s: Option<u32>,
+    ) -> Result<(), BindingError> {
+        let data_down_track = data_down_track.into();
+        self.submit(Command::SetDataDownTrackRate { data_down_track, frames_per_s })
+    }
+
+    fn remove_data_down_track(&self, data_down_track: u64) -> Result<(), BindingError> {
+        self.submit(Command::RemoveDataDownTrack { data_down_track: data_down_track.into() })
     }
 
     #[pyo3(signature = (room, kind, payload, destinations = None))]

@@ -55,9 +55,9 @@ event_classes! {
     /// First media packet of an up track.
     UpTrackStarted { up_track: u64, mime_type: &'static str }
     /// The down track's packets flow from now on.
-    DownTrackBound { down_track: u64 }
+    DownTrackBound { down_track: u64, mime_types: Vec<&'static str> }
     /// The subscriber cannot take the codec.
-    DownTrackCodecUnsupported { down_track: u64 }
+    DownTrackCodecUnsupported { down_track: u64, up_track: u64 }
     /// Audio activity of a room.
     AudioLevels { room: u64, levels: Vec<(u64, u8, u32)> }
     /// Answer to `snapshot`.
@@ -98,9 +98,11 @@ pub(crate) fn to_python(py: Python<'_>, event: core::Event) -> PyResult<Option<P
         E::UpTrackStarted { up_track, mime_type } => {
             any(py, UpTrackStarted { up_track: up_track.0, mime_type })
         }
-        E::DownTrackBound { down_track } => any(py, DownTrackBound { down_track: down_track.0 }),
-        E::DownTrackCodecUnsupported { down_track } => {
-            any(py, DownTrackCodecUnsupported { down_track: down_track.0 })
+        E::DownTrackBound { down_track, mime_types } => {
+            any(py, DownTrackBound { down_track: down_track.0, mime_types })
+        }
+        E::DownTrackCodecUnsupported { down_track, up_track } => {
+            any(py, DownTrackCodecUnsupported { down_track: down_track.0, up_track: up_track.0 })
         }
         E::AudioLevels { room, levels } => {
             let levels =

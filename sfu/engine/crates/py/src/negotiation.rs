@@ -78,15 +78,16 @@ impl PublishLine {
 impl PublishLine {
     #[new]
     #[pyo3(signature = (
-        *, mid, up_track, codec = None, dtx = true, stereo = false, red = true, speaker = false, muted = false,
-        trailer = Vec::new()
-    ), text_signature = "(*, mid, up_track, codec=None, dtx=True, stereo=False, red=True, speaker=False, \
-        muted=False, trailer=b'')")]
+        *, mid, up_track, codec = None, codec_only = false, dtx = true, stereo = false, red = true, speaker = false,
+        muted = false, trailer = Vec::new()
+    ), text_signature = "(*, mid, up_track, codec=None, codec_only=False, dtx=True, stereo=False, red=True, \
+        speaker=False, muted=False, trailer=b'')")]
     #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keyword arguments of Python
     fn new(
         mid: String,
         up_track: u64,
         codec: Option<String>,
+        codec_only: bool,
         dtx: bool,
         stereo: bool,
         red: bool,
@@ -98,6 +99,7 @@ impl PublishLine {
             mid: mid.into(),
             up_track: UpTrackId(up_track),
             codec: codec.map(String::into_boxed_str),
+            codec_only,
             dtx,
             stereo,
             red,

@@ -1,5 +1,6 @@
 //! Which formats of one m-line stay, and what their payload types mean.
 
+use super::h264::{H264Choice, H264Format, PacketizationMode};
 use super::payload_types::Binding;
 use super::scan::Section;
 use super::{CodecPolicy, SdpError, StartBitrate};
@@ -34,13 +35,6 @@ pub(super) struct Kept {
     pub(super) payload_types: Vec<u8>,
     /// Codecs without RTX, in the client's order, each once.
     pub(super) codecs: Vec<Codec>,
-}
-
-/// How well an H.264 format fits: constrained baseline is what every client decodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum H264Fit {
-    ConstrainedBaseline,
-    OtherProfile,
 }
 
 impl<'a> Formats<'a> {
@@ -89,20 +83,29 @@ impl<'a> Formats<'a> {
         parameter(self.parameters_of(payload_type), "apt").and_then(parse_payload_type)
     }
 
-    /// Best H.264 fit of the line.
-    pub(super) fn h264_fit(&self) -> Option<H264Fit> {
-        self.listed.iter().filter_map(|payload_type| self.h264_fit_of(*payload_type)).min()
+    /// The H.264 formats of the line that could be used.
+    pub(super) fn h264(&self) -> impl Iterator<Item = H264Format> {
+        self.listed.iter().filter_map(|payload_type| self.h264_format(*payload_type))
     }
 
-    /// Payload types to keep: codecs that the policy allows, one payload type for each, with its RTX.
-    pub(super) fn keep(&self, policy: &CodecPolicy, h264: Option<H264Fit>) -> Kept {
+    /// The packetization mode of an H.264 payload type.
+    pub(super) fn h264_mode(&self, payload_type: u8) -> Option<PacketizationMode> {
+        self.h264_format(payload_type).map(|format| format.mode)
+    }
+
+    /// Payload types to keep: codecs that the policy allows, one payload type for each (H.264: for each packetization
+    /// mode), with its RTX.
+    pub(super) fn keep(&self, policy: &CodecPolicy, h264: H264Choice) -> Kept {
         let mut primaries: Vec<(u8, Codec)> = Vec::new();
         for payload_type in &self.listed {
             let Some(codec) = self.codec_of(*payload_type).filter(|codec| policy.allows(*codec)) else {
                 continue;
             };
             let is_usable = codec != Codec::Red && self.has_usable_profile(codec, *payload_type, h264);
-            if is_usable && primaries.iter().all(|(_, known)| *known != codec) {
+            let is_another = |(kept, known): &(u8, Codec)| {
+                *known != codec || self.h264_mode(*kept) != self.h264_mode(*payload_type)
+            };
+            if is_usable && primaries.iter().all(is_another) {
                 primaries.push((*payload_type, codec));
             }
         }
@@ -113,12 +116,14 @@ impl<'a> Formats<'a> {
         kept.extend(red);
         let payload_types: Vec<u8> =
             self.listed.iter().copied().filter(|listed| kept.contains(listed)).collect();
-        let codecs = payload_types.iter().filter_map(|payload_type| {
+        let mut codecs = Vec::with_capacity(primaries.len() + 1);
+        for payload_type in &payload_types {
             let is_red = red == Some(*payload_type);
-            let primary = primaries.iter().find(|(primary, _)| primary == payload_type);
-            if is_red { Some(Codec::Red) } else { primary.map(|(_, codec)| *codec) }
-        });
-        let codecs = codecs.collect();
+            let primary =
+                primaries.iter().find(|(primary, _)| primary == payload_type).map(|(_, codec)| *codec);
+            let codec = if is_red { Some(Codec::Red) } else { primary };
+            codecs.extend(codec.filter(|codec| !codecs.contains(codec)));
+        }
         Kept { payload_types, codecs }
     }
 
@@ -141,11 +146,11 @@ impl<'a> Formats<'a> {
     pub(super) fn decisive_parameters(&self, payload_type: u8) -> Option<String> {
         match self.codec_of(payload_type) {
             Some(Codec::H264) => {
-                let level_id = self.h264_level_id(payload_type)?;
-                let mode = "level-asymmetry-allowed=1;packetization-mode=1";
-                Some(format!("{mode};profile-level-id={level_id:06x}"))
+                let format = self.h264_format(payload_type)?;
+                let mode = format!("level-asymmetry-allowed=1;packetization-mode={}", format.mode.number());
+                Some(format!("{mode};profile-level-id={:06x}", format.level_id))
             }
-            Some(Codec::Vp9) => Some("profile-id=0".to_owned()),
+            Some(Codec::Vp9) => Some(format!("profile-id={}", self.vp9_profile(payload_type))),
             // The defaults (AV1 RTP specification §7.2.1): nothing is encoded here, so no level is too high for us.
             Some(Codec::Av1) => Some("level-idx=5;profile=0;tier=0".to_owned()),
             Some(Codec::Red) => {
@@ -188,37 +193,40 @@ impl<'a> Formats<'a> {
             .map_or("", |(_, parameters)| parameters)
     }
 
-    fn has_usable_profile(&self, codec: Codec, payload_type: u8, h264: Option<H264Fit>) -> bool {
+    fn has_usable_profile(&self, codec: Codec, payload_type: u8, h264: H264Choice) -> bool {
         let is_zero =
             |name| parameter(self.parameters_of(payload_type), name).is_none_or(|profile| profile == "0");
         match codec {
-            Codec::Vp9 => is_zero("profile-id"),
+            Codec::Vp9 => self.is_best_vp9(payload_type),
             Codec::Av1 => is_zero("profile"),
-            Codec::H264 => h264.is_some() && self.h264_fit_of(payload_type) == h264,
+            Codec::H264 => self.h264_format(payload_type).is_some_and(|format| h264.keeps(format)),
             _ => true,
         }
     }
 
-    /// Only non-interleaved packetization is of use: the other mode cannot split a picture over packets.
-    fn h264_fit_of(&self, payload_type: u8) -> Option<H264Fit> {
-        let parameters = self.parameters_of(payload_type);
-        if self.codec_of(payload_type) != Some(Codec::H264)
-            || parameter(parameters, "packetization-mode") != Some("1")
-        {
-            return None;
+    /// Profile 0 where there is one, else profile 2; the transport knows no other.
+    fn is_best_vp9(&self, payload_type: u8) -> bool {
+        let has = |profile| {
+            let is_vp9 = |listed: &u8| self.codec_of(*listed) == Some(Codec::Vp9);
+            self.listed.iter().any(|listed| is_vp9(listed) && self.vp9_profile(*listed) == profile)
+        };
+        match self.vp9_profile(payload_type) {
+            "0" => true,
+            "2" => !has("0"),
+            _ => false,
         }
-        let level_id = self.h264_level_id(payload_type)?;
-        let (profile, constraints) = (level_id >> 16, (level_id >> 8) & 0xff);
-        // Constraint set 1 on a baseline stream means constrained baseline.
-        let is_constrained = profile == 0x42 && constraints & 0x40 != 0;
-        Some(if is_constrained { H264Fit::ConstrainedBaseline } else { H264Fit::OtherProfile })
     }
 
-    /// `profile_idc`, constraint flags and level (RFC 6184 §8.1), one byte each; without it baseline.
-    fn h264_level_id(&self, payload_type: u8) -> Option<u32> {
-        let text = parameter(self.parameters_of(payload_type), "profile-level-id").unwrap_or("42000a");
-        let is_hex = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        u32::from_str_radix(text, 16).ok().filter(|_| is_hex)
+    fn vp9_profile(&self, payload_type: u8) -> &'a str {
+        parameter(self.parameters_of(payload_type), "profile-id").unwrap_or("0")
+    }
+
+    fn h264_format(&self, payload_type: u8) -> Option<H264Format> {
+        let parameters = self.parameters_of(payload_type);
+        let is_h264 = self.codec_of(payload_type) == Some(Codec::H264);
+        let (mode, level_id) =
+            (parameter(parameters, "packetization-mode"), parameter(parameters, "profile-level-id"));
+        H264Format::read(mode, level_id).filter(|_| is_h264)
     }
 
     fn rtx_of(&self, primary: u8) -> Option<u8> {

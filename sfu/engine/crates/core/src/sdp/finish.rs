@@ -2,6 +2,7 @@
 
 use super::candidate::announce_line;
 use super::codecs::{Formats, START_BITRATE, parse_payload_type};
+use super::h264::H264Choice;
 use super::offer::is_transport_cc;
 use super::scan::{Description, Section, attribute_value};
 use super::{CodecPolicy, StartBitrate};
@@ -247,11 +248,11 @@ fn payload_type_of_parameters(line: &str) -> Option<u8> {
 }
 
 /// Payload types with the publication's codec first, each primary followed by its RTX, without RED where the
-/// publication does not use it. Clients take the first codec of the answer.
+/// publication does not use it. Clients take the first codec of the answer; those that do not get no other.
 ///
 /// What we would not take of a client (further profiles of a codec) we do not offer either.
 fn order(formats: &Formats<'_>, role: Option<LineRole<'_>>) -> Vec<u8> {
-    let kept = formats.keep(&CodecPolicy::default(), formats.h264_fit()).payload_types;
+    let kept = formats.keep(&CodecPolicy::default(), H264Choice::among(formats.h264())).payload_types;
     let listed = if kept.is_empty() { formats.listed().to_vec() } else { kept };
     let Some(LineRole::Receiving(line)) = role else { return listed };
     let wanted = line.codec.as_deref().and_then(Codec::from_mime_type);
@@ -261,13 +262,16 @@ fn order(formats: &Formats<'_>, role: Option<LineRole<'_>>) -> Vec<u8> {
         let is_wanted = codec.is_some()
             && (codec == wanted || (codec == Some(Codec::Red) && wanted == Some(Codec::Opus)));
         let position = listed.iter().position(|known| *known == primary).unwrap_or(listed.len());
-        (!is_wanted, position, primary != payload_type)
+        (!is_wanted, formats.h264_mode(primary).filter(|_| is_wanted), position, primary != payload_type)
     };
     let mut ordered: Vec<u8> = listed
         .iter()
         .copied()
         .filter(|listed| line.red || formats.codec_of(*listed) != Some(Codec::Red))
         .collect();
+    if line.codec_only && ordered.iter().any(|listed| !rank(*listed).0) {
+        ordered.retain(|listed| !rank(*listed).0);
+    }
     ordered.sort_by_key(|payload_type| rank(*payload_type));
     ordered
 }

@@ -11,6 +11,7 @@
 mod candidate;
 mod codecs;
 mod finish;
+mod h264;
 mod offer;
 mod payload_types;
 mod scan;

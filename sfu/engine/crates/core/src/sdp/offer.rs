@@ -1,6 +1,7 @@
 //! Reads and filters what a client offers or answers.
 
 use super::codecs::{Formats, Kept, parse_payload_type};
+use super::h264::H264Choice;
 use super::payload_types::PayloadTypes;
 use super::scan::{Description, Line, Section, attribute_value};
 use super::{CodecPolicy, Direction, LineUse, OfferedMedia, RemoteAnswer, RemoteOffer, SdpError};
@@ -125,7 +126,7 @@ impl Filtered {
         let description = Description::scan(sdp)?;
         let formats: Vec<Option<Formats<'_>>> =
             description.sections.iter().map(read_formats).collect::<Result<_, _>>()?;
-        let h264 = formats.iter().flatten().filter_map(Formats::h264_fit).min();
+        let h264 = H264Choice::among(formats.iter().flatten().flat_map(Formats::h264));
         let mut filtered = Self {
             session: join(&description.session),
             sections: Vec::with_capacity(description.sections.len()),

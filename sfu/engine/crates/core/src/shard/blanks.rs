@@ -144,7 +144,7 @@ fn blanks(now: Instant, up: &UpEntry, binding: &Binding, length: Duration) -> Op
         Shape::Unsupported => return None,
         Shape::Primary => Codec::Opus,
         Shape::Redundant => Codec::Red,
-        Shape::Same => up.formats.get(index)?.codec,
+        Shape::Same | Shape::Bare => up.formats.get(index)?.codec,
     };
     let trailer = up.trailer.as_deref().unwrap_or_default();
     let payload: Arc<[u8]> = blank::payload(codec, (None, None), trailer)?.into();

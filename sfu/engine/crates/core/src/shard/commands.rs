@@ -26,6 +26,7 @@ struct DownTrackWish {
     track_sid: Box<str>,
     stereo: bool,
     enabled: bool,
+    strip_trailer: bool,
 }
 
 impl Shard {
@@ -55,9 +56,19 @@ impl Shard {
                 track_sid,
                 stereo,
                 enabled,
+                strip_trailer,
             } => {
-                let wish =
-                    DownTrackWish { id, transport, up_track, kind, stream_id, track_sid, stereo, enabled };
+                let wish = DownTrackWish {
+                    id,
+                    transport,
+                    up_track,
+                    kind,
+                    stream_id,
+                    track_sid,
+                    stereo,
+                    enabled,
+                    strip_trailer,
+                };
                 self.add_down_track(now, wish)
             }
             Command::SendData { room, kind, payload, destinations } => {
@@ -131,13 +142,17 @@ impl Shard {
                     None => false,
                 }
             }
+            Command::MoveDownTrack { down_track, up_track } => {
+                self.move_down_track(now, down_track, up_track)
+            }
             Command::RemoveDownTrack { down_track } => self.remove_down_track(now, down_track),
             Command::Snapshot { request, transport } => self.on_transport(transport, |shard, index| {
                 if let Some(transport) = shard.transports.get(index) {
                     shard.events.push_back(Event::Snapshot { request, json: transport.snapshot() });
                 }
             }),
-            _ => false, // the rest is carried out above
+            // The rest is carried out above.
+            other => self.carry_out_on_data_track(&other),
         }
     }
 
@@ -248,8 +263,8 @@ impl Shard {
                 for line in bound {
                     self.bind_down_track(now, line);
                 }
-                for down in refused.into_iter().filter_map(|down| self.tables.downs.get(down)) {
-                    self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id });
+                for down in refused {
+                    self.report_unsupported(down);
                 }
                 self.touch(index);
             }
@@ -319,6 +334,7 @@ impl Shard {
             transport,
             kind: wish.kind,
             is_enabled: wish.enabled,
+            strips_trailer: wish.strip_trailer,
             max_layer: Layer::MAX,
             binding: None,
         };
@@ -334,6 +350,15 @@ impl Shard {
             found.add_subscription(now, subscription);
         }
         self.schedule_transport(transport);
+        true
+    }
+
+    fn move_down_track(&mut self, now: Instant, id: DownTrackId, up_track: UpTrackId) -> bool {
+        let Some(index) = self.tables.down_index.get(&id).copied() else { return false };
+        let Some(kind) = self.tables.downs.get(index).map(|down| down.kind) else { return false };
+        let up = self.up_track(up_track, kind);
+        self.tables.move_down(index, up);
+        self.request_wanted_key_frame(now, up, index);
         true
     }
 

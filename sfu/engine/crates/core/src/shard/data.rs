@@ -49,21 +49,19 @@ impl Shard {
         self.counters.data_messages_in += 1;
         let Some(transport) = self.transports.get(index) else { return };
         let sender = transport.participant;
-        let taken = transport
-            .channel_use(channel)
-            .ok_or(DropReason::ChannelNotOpen)
-            .and_then(|channel_use| self.check_data(sender, channel_use, payload));
-        let delivered = match taken {
-            Ok((kind, packet)) => {
-                let delivered = self.fan_out_data(now, sender, kind, &packet);
-                self.keep_for_replay(now, sender, kind, packet);
-                delivered
+        let forwarded = match transport.channel_use(channel) {
+            Some(ChannelUse::Packets(kind)) => self.forward_packet(now, sender, kind, false, payload),
+            Some(ChannelUse::Raw(kind)) => self.forward_packet(now, sender, kind, true, payload),
+            Some(ChannelUse::DataTrack) => {
+                let receivers = self.forward_track_packet(now, sender, payload);
+                receivers.map(|receivers| Delivered { receivers, is_behind: false })
             }
-            Err(reason) => {
-                self.counters.count_drop(reason);
-                Delivered::default()
-            }
+            None => Err(DropReason::ChannelNotOpen),
         };
+        let delivered = forwarded.unwrap_or_else(|reason| {
+            self.counters.count_drop(reason);
+            Delivered::default()
+        });
         let limits = self.config.data_limits;
         if let Some(participant) = self.tables.participants.get_mut(sender) {
             let Delivered { receivers, is_behind } = delivered;
@@ -81,18 +79,30 @@ impl Shard {
         sender.is_some_and(|sender| sender.budget.is_overdrawn(self.now))
     }
 
+    fn forward_packet(
+        &mut self,
+        now: Instant,
+        sender: ParticipantIndex,
+        kind: DataKind,
+        is_raw: bool,
+        payload: &[u8],
+    ) -> Result<Delivered, DropReason> {
+        let packet = self.check_data(sender, kind, is_raw, payload)?;
+        let delivered = self.fan_out_data(now, sender, kind, &packet);
+        self.keep_for_replay(now, sender, kind, packet);
+        Ok(delivered)
+    }
+
     fn check_data(
         &mut self,
         sender: ParticipantIndex,
-        channel_use: ChannelUse,
+        kind: DataKind,
+        is_raw: bool,
         payload: &[u8],
-    ) -> Result<(DataKind, Restamped), DropReason> {
+    ) -> Result<Restamped, DropReason> {
         let participant = self.tables.participants.get_mut(sender).ok_or(DropReason::DataNotPermitted)?;
-        let (kind, packet) = match channel_use {
-            ChannelUse::Packets(kind) => (kind, restamp(payload, kind, &participant.profile)?),
-            ChannelUse::Raw(kind) => (kind, wrap_raw(payload, kind, &participant.profile)?),
-            ChannelUse::DataTrack => return Err(DropReason::DataKindNotForwarded),
-        };
+        let wrap = if is_raw { wrap_raw } else { restamp };
+        let packet = wrap(payload, kind, &participant.profile)?;
         if kind == DataKind::Reliable && !participant.sequences.accept(packet.sequence) {
             return Err(DropReason::DuplicateData);
         }
@@ -100,7 +110,7 @@ impl Shard {
         if !room.nonces.accept(&packet.nonce) {
             return Err(DropReason::DuplicateData);
         }
-        Ok((kind, packet))
+        Ok(packet)
     }
 
     fn fan_out_data(

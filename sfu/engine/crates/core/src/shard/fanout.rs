@@ -97,7 +97,8 @@ impl Shard {
                 && let Some(binding) = down.binding.as_mut().filter(|binding| !binding.has_reported_codec)
             {
                 binding.has_reported_codec = true;
-                self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id });
+                self.events
+                    .push_back(Event::DownTrackCodecUnsupported { down_track: down.id, up_track: up.id });
             }
             if forwarded.has_new_deadline {
                 self.timers.schedule(
@@ -119,9 +120,10 @@ impl Shard {
     /// A line was negotiated: packets flow from now on, video from its next key frame, which is asked for.
     pub(super) fn bind_down_track(&mut self, now: Instant, line: BoundLine) {
         let Some(down) = self.tables.downs.get(line.down) else { return };
-        let (up, kind, is_enabled, max_layer, id) =
-            (down.up, down.kind, down.is_enabled, down.max_layer, down.id);
-        let transport = self.transports.get(down.transport);
+        let (up, kind, is_enabled, max_layer, strips_trailer, id) =
+            (down.up, down.kind, down.is_enabled, down.max_layer, down.strips_trailer, down.id);
+        let transport_index = down.transport;
+        let transport = self.transports.get(transport_index);
         let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.stream));
         let format = self.tables.ups.get(up).and_then(|up| up.formats.first());
         let mut track = DownTrack::new(DownTrackConfig {
@@ -138,12 +140,16 @@ impl Shard {
             stream: line.stream,
             track,
             formats: Vec::new(),
+            strips_trailer,
             has_reported_codec: false,
             last_format: None,
             blanks: None,
         };
         self.tables.bind_down(line.down, binding);
-        self.events.push_back(Event::DownTrackBound { down_track: id });
+        let mime_types =
+            self.transports.get(transport_index).map(|transport| transport.mime_types_on(line.mid));
+        self.events
+            .push_back(Event::DownTrackBound { down_track: id, mime_types: mime_types.unwrap_or_default() });
         self.request_wanted_key_frame(now, up, line.down);
     }
 
@@ -182,7 +188,15 @@ impl Shard {
         }
     }
 
-    fn request_wanted_key_frame(&mut self, now: Instant, up: UpIndex, down: DownIndex) {
+    /// The subscriber turned down every format of the down track's line.
+    pub(super) fn report_unsupported(&mut self, index: DownIndex) {
+        let Some(down) = self.tables.downs.get(index) else { return };
+        if let Some(up_track) = self.tables.ups.get(down.up).map(|up| up.id) {
+            self.events.push_back(Event::DownTrackCodecUnsupported { down_track: down.id, up_track });
+        }
+    }
+
+    pub(super) fn request_wanted_key_frame(&mut self, now: Instant, up: UpIndex, down: DownIndex) {
         let transport = self.tables.downs.get(down).and_then(|down| self.transports.get(down.transport));
         if !transport.is_some_and(Transport::is_connected) {
             return; // a key frame now would be lost, and the next one would have to wait for the throttle
@@ -351,7 +365,10 @@ impl Binding {
             self.formats.resize(index + 1, None);
         }
         let format = formats.get(index)?;
-        let learned = transport.send_format(self.mid, format, licence);
+        let mut learned = transport.send_format(self.mid, format, licence);
+        if self.strips_trailer && learned.shape == Shape::Same {
+            learned.shape = Shape::Bare;
+        }
         self.formats[index] = Some(learned);
         transport.set_stream_clock(self.stream, format.codec.clock_rate_hz());
         self.track.set_clock_rate_hz(format.codec.clock_rate_hz());
@@ -379,7 +396,11 @@ fn outgoing<'a>(
         // The first packets of the first subscriber to get redundancy.
         gathered.redundant = Some(red::bare(&gathered.payload).into());
     }
+    if send_format.shape == Shape::Bare {
+        gathered.find_bare();
+    }
     let payload = match send_format.shape {
+        Shape::Bare => gathered.bare(),
         Shape::Same => &gathered.payload,
         Shape::Primary => gathered.primary.as_ref()?,
         Shape::Redundant => gathered.redundant.as_ref()?,

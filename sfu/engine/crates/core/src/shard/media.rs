@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use str0m::media::{Mid, Rid};
-use str0m::rtp::{ExtensionValues, RtpPacket};
+use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpPacket};
 
 use super::redundancy::restore;
 use super::{Shard, TimerKey};
@@ -14,11 +14,11 @@ use crate::drop_reason::DropReason;
 use crate::event::{AudioLevel, Event};
 use crate::ids::RoomId;
 use crate::layers::StreamIndex;
-use crate::room::{Gathered, Standing, UpEntry};
+use crate::room::{Bare, Gathered, Standing, UpEntry};
 use crate::rtp::codec::inspect;
 use crate::rtp::dependency::{Layer, PacketDependency};
 use crate::rtp::{Codec, PayloadFacts};
-use crate::transport::{DescriptorBytes, Transport, UpIndex, report_stamp};
+use crate::transport::{DescriptorBytes, TimeOfDay, Transport, UpIndex, report_stamp};
 
 /// Largest RTP payload that is forwarded; with a subscriber's header and tag it must fit a datagram everywhere.
 const MAX_PAYLOAD_BYTES: usize = 1_500;
@@ -71,7 +71,7 @@ impl Shard {
         if rtp.payload.len() > MAX_PAYLOAD_BYTES {
             return Err(DropReason::Oversized);
         }
-        let mut gathered = gather(now, transport, up, route.stream, rtp)?;
+        let mut gathered = gather(now, transport, up, route.stream, self.config.time_of_day, rtp)?;
         gathered.is_restart = up.restarts.remove(route.stream);
         gathered.follows_mute = up.gaps.remove(route.stream);
         let recovered = restore(transport, up, &mut gathered);
@@ -219,6 +219,7 @@ fn gather(
     transport: &Transport,
     up: &mut UpEntry,
     stream: StreamIndex,
+    time_of_day: TimeOfDay,
     rtp: RtpPacket,
 ) -> Result<Gathered, DropReason> {
     let format = format_index(transport, up, &rtp).ok_or(DropReason::UnknownPayloadType)?;
@@ -231,6 +232,10 @@ fn gather(
     };
     let timestamp = rtp.header.timestamp;
     let mut extensions = end_to_end_extensions(rtp.header.ext_vals);
+    extensions.abs_capture_time = extensions.abs_capture_time.and_then(|capture| {
+        let captured_at = transport.clock.known_instant_of(capture.capture_time, now)?;
+        Some(AbsCaptureTime { capture_time: time_of_day.time_at(captured_at), clock_offset: None })
+    });
     let descriptor = DescriptorBytes::take(&mut extensions);
     let dependency = if is_padding { None } else { dependency(&facts, up, stream, descriptor.as_ref()) };
     // Where the payload is encrypted, the descriptor still tells.
@@ -256,10 +261,12 @@ fn gather(
         follows_mute: false,
         marker: rtp.header.marker,
         format,
+        codec,
         payload: rtp.payload,
         primary: None,
         redundant: None,
         standing: Standing::Arrived,
+        bare: Bare::default(),
         descriptor,
         extensions,
     })
@@ -304,5 +311,8 @@ fn end_to_end_extensions(mut values: ExtensionValues) -> ExtensionValues {
     values.transport_cc = None;
     values.abs_send_time = None;
     values.tx_time_offs = None;
+    // The delay at which a subscriber plays is for its room to say.
+    values.play_delay_min = None;
+    values.play_delay_max = None;
     values
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use str0m::rtp::ExtensionValues;
 
 use crate::downtrack::Packet;
-use crate::room::{Gathered, Standing, UpEntry};
+use crate::room::{Bare, Gathered, Standing, UpEntry};
 use crate::rtp::Codec;
 use crate::transport::Transport;
 use crate::uptrack::{Arrival, Recovered};
@@ -60,6 +60,8 @@ fn plain(transport: &Transport, up: &UpEntry, carrier: &Gathered, recovered: &Re
         follows_mute: false,
         marker: false,
         format: carrier.format,
+        codec: carrier.codec,
+        bare: Bare::default(),
         primary: Some(Arc::clone(&payload)),
         payload,
         redundant: None,

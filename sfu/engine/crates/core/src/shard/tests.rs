@@ -18,7 +18,7 @@ fn shard(now: Instant) -> Shard {
         gather: Duration::from_millis(3),
         audio_active_level: 35,
         audio_update_interval: Duration::from_millis(400),
-        pli_throttle: Duration::from_millis(500),
+        pli_throttle: PliThrottle::default(),
         time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
         data_limits: DataLimits::default(),
         adds_redundancy: false,
@@ -32,7 +32,9 @@ fn options() -> TransportOptions {
         candidates: Vec::new(),
         ice_lite: true,
         video_cache_packets: 10,
+        playout: None,
         sctp_buffer_bytes: 100_000,
+        data_track_latency: Duration::ZERO,
         codecs: CodecPolicy::default(),
         certificate: Certificate::generate().unwrap(),
     }
@@ -59,6 +61,7 @@ fn add_down_track(id: u64, transport: u64) -> Command {
         track_sid: "TR_y".into(),
         stereo: false,
         enabled: true,
+        strip_trailer: false,
     }
 }
 
@@ -72,6 +75,7 @@ fn every_command(now: Instant) -> Vec<Command> {
         mid,
         up_track: UpTrackId(1),
         codec: None,
+        codec_only: false,
         dtx: true,
         stereo: false,
         red: true,

@@ -10,7 +10,7 @@ use str0m::{Candidate, Rtc, RtcConfig};
 
 use super::dtls::{Certificate, crypto_provider, take_keying_slot};
 use super::extension::{DEPENDENCY_DESCRIPTOR_URI, DependencyDescriptorSerializer};
-use super::sending::KeyingSlot;
+use super::sending::{KeyingSlot, PlayoutLimits};
 use crate::command::TransportRole;
 use crate::data::MAX_MESSAGE_BYTES;
 use crate::ids::TransportId;
@@ -42,8 +42,12 @@ pub struct TransportOptions {
     pub ice_lite: bool,
     /// Packets kept for retransmission per sending video stream.
     pub video_cache_packets: usize,
+    /// Limits of the delay at which subscribers are asked to play video; `None`: they are not asked.
+    pub playout: Option<PlayoutLimits>,
     /// Unacknowledged data per transport before its data queue grows.
     pub sctp_buffer_bytes: usize,
+    /// About how long a data track's packet may wait for a subscriber; zero: for as long as it takes.
+    pub data_track_latency: Duration,
     /// Codecs of the room.
     pub codecs: CodecPolicy,
     /// The process's certificate.

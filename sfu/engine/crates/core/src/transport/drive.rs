@@ -9,7 +9,8 @@ use str0m::rtp::RtpPacket;
 use str0m::{Event, IceConnectionState, Input, Output};
 
 use super::{
-    MAX_SOURCES, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
+    ChannelUse, MAX_SOURCES, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt,
+    guard,
 };
 use crate::command::TransportRole;
 use crate::demux::{Demux, TransportIndex};
@@ -118,6 +119,8 @@ impl Transport {
                 if self.ask_for_path(now) {
                     self.drain(now, outlet);
                 }
+                let (channel, rtc) = (&mut self.track_channel, &mut self.rtc);
+                attempt(&mut self.is_broken, || channel.look(now, rtc));
                 let brought_rtp = || {
                     let brought = &outlet.signals[signals_before..];
                     brought.iter().any(|(_, signal)| matches!(signal, Signal::Rtp(_)))
@@ -265,7 +268,10 @@ impl Transport {
             Event::Connected => self.note_connected(outlet),
             Event::IceConnectionStateChange(state) => self.note_ice_state(now, state, outlet),
             Event::ChannelOpen(id, label) => self.note_channel(now, id, &label, outlet),
-            Event::ChannelClose(id) => self.channels.close(id),
+            Event::ChannelClose(id) => {
+                self.channels.close(id);
+                self.track_channel.close(id);
+            }
             Event::ChannelData(data) => {
                 outlet.signal(Signal::Data { channel: data.id, payload: data.data });
             }
@@ -288,6 +294,9 @@ impl Transport {
         let opened = attempt(&mut self.is_broken, || channels.open(now, rtc, id, label, outlet.counters));
         if opened == Some(false) {
             outlet.signal(Signal::Stuck);
+        }
+        if self.channels.channel_use(id) == Some(ChannelUse::DataTrack) {
+            self.track_channel.open(now, id);
         }
     }
 

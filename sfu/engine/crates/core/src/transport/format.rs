@@ -23,6 +23,8 @@ pub(crate) enum Shape {
     Primary,
     /// Opus, to a subscriber with RED: with the redundancy that the publisher does not send.
     Redundant,
+    /// A frame with a packet trailer, to a subscriber that does not know it: without.
+    Bare,
     /// The subscriber cannot take it.
     Unsupported,
 }
@@ -76,15 +78,31 @@ impl Transport {
         Some(Format { payload_type, codec, params })
     }
 
+    /// What the peer takes on a line, in no order, each codec once, without RTX.
+    pub(crate) fn mime_types_on(&self, mid: Mid) -> Vec<&'static str> {
+        let negotiated = self.rtc.media(mid).map_or(&[][..], |media| media.remote_pts());
+        let params = self.rtc.codec_config().iter().filter(|params| negotiated.contains(&params.pt()));
+        let mut mime_types = Vec::with_capacity(negotiated.len());
+        for params in params {
+            // RED is a second payload type of its Opus.
+            let red = params.red().map(|_| Codec::Red);
+            for mime_type in red.into_iter().chain(codec_of(params)).map(Codec::mime_type) {
+                if !mime_types.contains(&mime_type) {
+                    mime_types.push(mime_type);
+                }
+            }
+        }
+        mime_types
+    }
+
     /// How a publisher's format goes out on a line of ours.
     pub(crate) fn send_format(&self, mid: Mid, format: &Format, licence: Licence) -> SendFormat {
         let negotiated = self.rtc.media(mid).map_or(&[][..], |media| media.remote_pts());
-        let Some(ours) = self.rtc.codec_config().match_params(format.params) else {
-            return SendFormat::UNSUPPORTED;
-        };
-        if !negotiated.contains(&ours.pt()) {
-            return SendFormat::UNSUPPORTED;
-        }
+        let is_negotiated = |params: &&PayloadParams| negotiated.contains(&params.pt());
+        let same = self.rtc.codec_config().match_params(format.params).filter(is_negotiated);
+        let able =
+            || self.rtc.codec_config().iter().filter(is_negotiated).find(|params| is_able(params, format));
+        let Some(ours) = same.or_else(able) else { return SendFormat::UNSUPPORTED };
         let (shape, payload_type) = match (format.codec, ours.red()) {
             (Codec::Red, Some(red)) => (Shape::Same, red),
             (Codec::Red, None) if licence.is_encrypted => return SendFormat::UNSUPPORTED,
@@ -102,6 +120,13 @@ impl Transport {
             is_red: ours.red() == Some(payload_type),
         }
     }
+}
+
+/// Whether a receiver of one H.264 format can take another: whoever reassembles pictures takes whole NAL units, too
+/// (RFC 6184 §6.2), and decoders take more profiles than descriptions name.
+fn is_able(receiver: &PayloadParams, format: &Format) -> bool {
+    let mode = receiver.spec().format.packetization_mode.unwrap_or(0);
+    format.codec == Codec::H264 && codec_of(receiver) == Some(Codec::H264) && mode == 1
 }
 
 fn codec_of(params: &PayloadParams) -> Option<Codec> {

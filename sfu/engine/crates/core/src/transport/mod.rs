@@ -16,6 +16,7 @@ mod negotiation;
 mod offering;
 mod requirement;
 mod sending;
+mod track_channel;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -36,10 +37,11 @@ pub(crate) use format::{Format, Licence, SendFormat, Shape};
 pub(crate) use lines::{DownIndex, Subscription};
 pub(crate) use negotiation::{BoundLine, Negotiated, NegotiationError};
 pub(crate) use offering::OwnOffer;
-pub use sending::TimeOfDay;
 pub(crate) use sending::{OutgoingPacket, Patch, SendIndex, report_stamp};
+pub use sending::{PlayoutLimits, TimeOfDay};
 
 use crate::command::{DataKind, MediaKind, TransportRole};
+use crate::drop_reason::DropReason;
 use crate::event::TransportFailure;
 use crate::ids::TransportId;
 use crate::layers::StreamIndex;
@@ -52,6 +54,7 @@ use lines::{LineState, Lines};
 use offering::Offering;
 use requirement::Requirement;
 use sending::Sending;
+use track_channel::TrackChannel;
 
 /// Candidates of the peer that are taken per ICE generation; a longer list would make us a hammer (RFC 8445 §19.5.1).
 const MAX_REMOTE_CANDIDATES: usize = 32;
@@ -95,6 +98,7 @@ pub(crate) struct Transport {
     codecs: CodecPolicy,
     ice_lite: bool,
     video_cache_packets: usize,
+    playout: Option<PlayoutLimits>,
     payload_types: PayloadTypes,
     lines: Lines,
     /// Down tracks whose line the peer turned down; they have none and await none.
@@ -102,6 +106,7 @@ pub(crate) struct Transport {
     requirement: Requirement,
     offering: Offering,
     channels: Channels,
+    track_channel: TrackChannel,
     sending: Sending,
     rx_streams: FxHashMap<u32, RxStream>,
     sources: FxHashSet<u32>,
@@ -145,12 +150,14 @@ impl Transport {
             codecs: options.codecs,
             ice_lite: options.ice_lite,
             video_cache_packets: options.video_cache_packets,
+            playout: options.playout,
             payload_types: PayloadTypes::default(),
             lines: Lines::default(),
             turned_down: Vec::new(),
             requirement: Requirement::default(),
             offering: Offering::default(),
             channels: Channels::new(),
+            track_channel: TrackChannel::new(options.data_track_latency),
             sending,
             rx_streams: FxHashMap::default(),
             sources: FxHashSet::default(),
@@ -344,6 +351,23 @@ impl Transport {
         sent.unwrap_or(Ok(Pace::Keeps))
     }
 
+    /// Whether a data track's frame may begin, whose first packet has `bytes`.
+    pub(crate) fn may_begin_frame(&mut self, bytes: usize) -> Result<(), DropReason> {
+        self.track_channel.may_begin(bytes)
+    }
+
+    /// Sends a data track packet now or not at all.
+    pub(crate) fn send_track_packet(
+        &mut self,
+        now: Instant,
+        packet: &[u8],
+        counters: &mut Counters,
+    ) -> Result<(), DropReason> {
+        let (channel, rtc) = (&mut self.track_channel, &mut self.rtc);
+        let sent = attempt(&mut self.is_broken, || channel.send(now, rtc, packet, counters));
+        sent.unwrap_or(Err(DropReason::ChannelNotOpen))
+    }
+
     /// What a channel carries; `None` when it is not known (any more).
     pub(crate) fn channel_use(&self, id: str0m::channel::ChannelId) -> Option<ChannelUse> {
         self.channels.channel_use(id)
@@ -406,7 +430,9 @@ mod tests {
             candidates: Vec::new(),
             ice_lite: true,
             video_cache_packets: 10,
+            playout: None,
             sctp_buffer_bytes: 100_000,
+            data_track_latency: Duration::ZERO,
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().unwrap(),
         };

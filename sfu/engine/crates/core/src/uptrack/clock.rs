@@ -34,6 +34,13 @@ impl WallClock {
         mapped.clamp(earliest, now)
     }
 
+    /// As [`Self::instant_of`], but `None` when nothing is known yet.
+    #[must_use]
+    pub fn known_instant_of(&self, ntp_time: SystemTime, now: Instant) -> Option<Instant> {
+        self.anchor?;
+        Some(self.instant_of(Some(ntp_time), now))
+    }
+
     fn mapped(&self, ntp_time: SystemTime) -> Option<Instant> {
         let (instant, anchor) = self.anchor?;
         match ntp_time.duration_since(anchor) {
@@ -55,8 +62,10 @@ mod tests {
         let ntp = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let mut clock = WallClock::default();
         assert_eq!(clock.instant_of(Some(ntp), start), start, "nothing known");
+        assert_eq!(clock.known_instant_of(ntp, start), None);
         clock.observe(start + 80 * MS, ntp);
         assert_eq!(clock.instant_of(Some(ntp + 100 * MS), start + 500 * MS), start + 180 * MS);
+        assert_eq!(clock.known_instant_of(ntp + 100 * MS, start + 500 * MS), Some(start + 180 * MS));
         clock.observe(start + 1_020 * MS, ntp + 1_000 * MS);
         let now = start + 1_500 * MS;
         assert_eq!(

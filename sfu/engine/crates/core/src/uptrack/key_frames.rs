@@ -2,8 +2,43 @@
 
 use std::time::{Duration, Instant};
 
+use crate::layers::StreamIndex;
+
 /// A stream that has been silent for this long is not asked again: whoever resumes sending hears of it then.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// Least time between two key-frame requests for one stream, by its quality (`rtc.pli_throttle`, protocol.md §4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PliThrottle {
+    /// Of the smallest picture, and of a track with one stream.
+    pub low: Duration,
+    /// Of the second.
+    pub mid: Duration,
+    /// Of the third and all above.
+    pub high: Duration,
+}
+
+impl PliThrottle {
+    /// The same for all.
+    #[must_use]
+    pub const fn even(interval: Duration) -> Self {
+        Self { low: interval, mid: interval, high: interval }
+    }
+
+    pub(super) const fn of(self, stream: StreamIndex) -> Duration {
+        match stream.0 {
+            0 => self.low,
+            1 => self.mid,
+            _ => self.high,
+        }
+    }
+}
+
+impl Default for PliThrottle {
+    fn default() -> Self {
+        Self { low: Duration::from_millis(500), mid: Duration::from_secs(1), high: Duration::from_secs(1) }
+    }
+}
 
 /// Requests for one stream.
 #[derive(Debug, Clone, Copy, Default)]

@@ -12,6 +12,7 @@ mod redundancy;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use clock::WallClock;
+pub use key_frames::PliThrottle;
 pub use level::AudioWindow;
 pub use reception::Reception;
 pub use redundancy::{Arrival, Recovered, Recovery, Redundancy};
@@ -39,7 +40,7 @@ pub struct UpTrackConfig {
     /// RTP clock rate in Hz.
     pub clock_rate_hz: u32,
     /// Least time between two key-frame requests for one stream.
-    pub pli_throttle: Duration,
+    pub pli_throttle: PliThrottle,
 }
 
 /// An NTP time and the RTP timestamp of the same moment.
@@ -140,22 +141,22 @@ impl UpTrack {
     /// Somebody needs a key frame of a stream. True: send a request upstream now. False: one is under way or the
     /// last is too recent; [`Self::poll_key_frame_request`] gives it later if the key frame does not come.
     pub fn request_key_frame(&mut self, now: Instant, stream: StreamIndex) -> bool {
-        let interval = self.interval();
+        let interval = self.interval(stream);
         self.stream_mut(stream).is_some_and(|stream| stream.key_frames.request(now, interval))
     }
 
     /// Next stream for which a request is due (again); call until `None`.
     pub fn poll_key_frame_request(&mut self, now: Instant) -> Option<StreamIndex> {
-        let interval = self.interval();
-        (0..MAX_STREAMS)
-            .map(StreamIndex)
-            .find(|index| self.stream_mut(*index).is_some_and(|stream| stream.key_frames.poll(now, interval)))
+        (0..MAX_STREAMS).map(StreamIndex).find(|index| {
+            let interval = self.interval(*index);
+            self.stream_mut(*index).is_some_and(|stream| stream.key_frames.poll(now, interval))
+        })
     }
 
     /// When [`Self::poll_key_frame_request`] should be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.indexed().filter_map(|(_, stream)| stream.key_frames.due(self.interval())).min()
+        self.indexed().filter_map(|(index, stream)| stream.key_frames.due(self.interval(index))).min()
     }
 
     /// Round-trip time to the publisher; requests repeat every clamp(2 × RTT, 200 ms, 1 s), but not more often than
@@ -216,8 +217,8 @@ impl UpTrack {
         if delta < 0 { report.ntp_time.checked_sub(distance) } else { report.ntp_time.checked_add(distance) }
     }
 
-    fn interval(&self) -> Duration {
-        (self.rtt * 2).clamp(MIN_REPEAT, MAX_REPEAT).max(self.config.pli_throttle)
+    fn interval(&self, stream: StreamIndex) -> Duration {
+        (self.rtt * 2).clamp(MIN_REPEAT, MAX_REPEAT).max(self.config.pli_throttle.of(stream))
     }
 
     fn stream(&self, index: StreamIndex) -> Option<&Stream> {
@@ -250,7 +251,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn track() -> UpTrack {
-        UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: 500 * MS })
+        UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: PliThrottle::default() })
     }
 
     #[test]
@@ -310,8 +311,10 @@ mod tests {
     #[test]
     fn requests_repeat_by_round_trip_time_and_throttle() {
         for (rtt, throttle, expected) in [(10, 0, 200), (10, 500, 500), (300, 500, 600), (2000, 500, 1000)] {
-            let mut track =
-                UpTrack::new(UpTrackConfig { clock_rate_hz: 90_000, pli_throttle: throttle * MS });
+            let mut track = UpTrack::new(UpTrackConfig {
+                clock_rate_hz: 90_000,
+                pli_throttle: PliThrottle::even(throttle * MS),
+            });
             track.set_rtt(rtt * MS);
             let stream = track.stream_for(None).unwrap();
             let now = Instant::now();
@@ -323,6 +326,21 @@ mod tests {
             assert_eq!(track.poll_key_frame_request(now + expected * MS), None);
             track.observe(now + expected * MS, stream, true);
             assert_eq!(track.next_timeout(), None);
+        }
+    }
+
+    #[test]
+    fn large_pictures_are_asked_for_more_seldom() {
+        let mut track = track();
+        let now = Instant::now();
+        for (rid, throttle) in [("q", 500), ("h", 1_000), ("f", 1_000)] {
+            let stream = track.stream_for(Some(rid)).unwrap();
+            track.observe(now, stream, false);
+            assert!(track.request_key_frame(now, stream));
+            track.observe(now + 50 * MS, stream, true);
+            assert!(!track.request_key_frame(now + (throttle - 1) * MS, stream), "{rid}");
+            assert!(track.request_key_frame(now + throttle * MS, stream), "{rid}");
+            track.observe(now + throttle * MS, stream, true);
         }
     }
 

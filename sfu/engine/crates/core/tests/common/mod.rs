@@ -27,7 +27,15 @@ pub fn is_key(payload: &[u8]) -> bool {
     payload[4] & 1 == 0
 }
 
-/// A publisher of VP8 that answers key-frame requests as an encoder does.
+/// One H.265 packet: a whole NAL unit, of an IDR picture or of a trailing one (RFC 7798 §1.1.4).
+pub fn h265(frame: u16, is_key: bool) -> Vec<u8> {
+    let kind: u8 = if is_key { 19 } else { 1 };
+    let mut payload = vec![kind << 1, 1, (frame >> 8) as u8, frame as u8];
+    payload.resize(200, 0xab);
+    payload
+}
+
+/// A publisher of VP8 (or H.265) that answers key-frame requests as an encoder does.
 pub struct Camera {
     client: ClientId,
     line: usize,
@@ -40,6 +48,8 @@ pub struct Camera {
     pub base: u32,
     /// Marks each payload, at [`TAG`].
     pub tag: u8,
+    /// Sends H.265.
+    pub is_h265: bool,
 }
 
 /// Where a payload carries its camera's tag.
@@ -47,7 +57,7 @@ pub const TAG: usize = 100;
 
 impl Camera {
     pub fn new(client: ClientId, line: usize, rid: Option<&'static str>) -> Self {
-        Self { client, line, rid, frame: 0, answered: 0, obeys: true, base: 0, tag: 0 }
+        Self { client, line, rid, frame: 0, answered: 0, obeys: true, base: 0, tag: 0, is_h265: false }
     }
 
     /// Sends the next frame; a key frame first and when one was asked for.
@@ -63,9 +73,13 @@ impl Camera {
             self.answered = asked;
         }
         let timestamp = self.base.wrapping_add(u32::from(self.frame) * 2_970);
-        let mut payload = vp8(self.frame, is_key);
+        let mut payload = if self.is_h265 { h265(self.frame, is_key) } else { vp8(self.frame, is_key) };
         payload[TAG] = self.tag;
-        world.send_video(self.client, self.line, self.rid, timestamp, &payload);
+        if self.is_h265 {
+            world.send_h265(self.client, self.line, self.rid, timestamp, &payload);
+        } else {
+            world.send_video(self.client, self.line, self.rid, timestamp, &payload);
+        }
         self.frame += 1;
     }
 
@@ -81,7 +95,7 @@ impl Camera {
 /// Whether a down track was reported as bound.
 pub fn is_bound(world: &World, down_track: DownTrackId) -> bool {
     let bound =
-        |event: &Event| matches!(event, Event::DownTrackBound { down_track: id } if *id == down_track);
+        |event: &Event| matches!(event, Event::DownTrackBound { down_track: id, .. } if *id == down_track);
     world.events.iter().any(bound)
 }
 

@@ -43,7 +43,10 @@ impl Core for Echo {
     fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
             Command::RemoveParticipant { participant } => {
-                self.events.push_back(Event::DownTrackBound { down_track: DownTrackId(participant.0) });
+                self.events.push_back(Event::DownTrackBound {
+                    down_track: DownTrackId(participant.0),
+                    mime_types: Vec::new(),
+                });
             }
             _ => self.timer = Some(now + Duration::from_millis(5)),
         }
@@ -71,7 +74,8 @@ impl Core for Echo {
 
     fn handle_timeout(&mut self, _now: Instant) {
         if self.timer.take().is_some() {
-            self.events.push_back(Event::DownTrackBound { down_track: DownTrackId(0) });
+            self.events
+                .push_back(Event::DownTrackBound { down_track: DownTrackId(0), mime_types: Vec::new() });
         }
     }
 
@@ -101,7 +105,7 @@ impl Core for Echo {
     }
 
     fn close(&mut self, _now: Instant) {
-        self.events.push_back(Event::DownTrackBound { down_track: DownTrackId(99) });
+        self.events.push_back(Event::DownTrackBound { down_track: DownTrackId(99), mime_types: Vec::new() });
     }
 }
 
@@ -213,10 +217,10 @@ fn a_connection_that_the_core_has_done_with_is_closed() {
 fn commands_are_answered_and_timers_run() {
     let running = Running::start(100);
     running.link.submit(Command::RemoveParticipant { participant: ParticipantId(5) }).unwrap();
-    assert!(matches!(running.events()[..], [Event::DownTrackBound { down_track: DownTrackId(5) }]));
+    assert!(matches!(running.events()[..], [Event::DownTrackBound { down_track: DownTrackId(5), .. }]));
     let snapshot = Command::Snapshot { request: 1.into(), transport: 1.into() };
     running.link.submit(snapshot).unwrap();
-    assert!(matches!(running.events()[..], [Event::DownTrackBound { down_track: DownTrackId(0) }]));
+    assert!(matches!(running.events()[..], [Event::DownTrackBound { down_track: DownTrackId(0), .. }]));
 }
 
 #[test]
@@ -247,7 +251,7 @@ fn a_full_ring_holds_commands_back_until_it_is_drained() {
     exchange(&running.socket(0), b"x");
     assert_eq!(running.ring.drain(usize::MAX).len(), 2);
     running.link.wake();
-    assert!(matches!(running.events()[..], [Event::DownTrackBound { down_track: DownTrackId(7) }]));
+    assert!(matches!(running.events()[..], [Event::DownTrackBound { down_track: DownTrackId(7), .. }]));
 }
 
 #[test]
@@ -278,7 +282,7 @@ fn stop_carries_out_what_was_submitted_and_closes() {
         .drain(usize::MAX)
         .iter()
         .map(|event| match event {
-            Event::DownTrackBound { down_track } => down_track.0,
+            Event::DownTrackBound { down_track, .. } => down_track.0,
             other => panic!("{other:?}"),
         })
         .collect();

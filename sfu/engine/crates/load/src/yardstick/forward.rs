@@ -1,5 +1,5 @@
 //! The engine's own speed: one publisher to many subscribers through a real [`Engine`] (threads, sockets, GSO), as fast
-//! as it takes frames. Nothing but its own CPU time limits it; subscribers take their datagrams without opening them.
+//! as it takes packets. Nothing but its own CPU time limits it; subscribers take their datagrams without opening them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,7 +13,7 @@ use plenum_io::{Engine, EngineConfig};
 use crate::args::Arguments;
 use crate::association::{Association, NewLine};
 use crate::error::LoadError;
-use crate::publisher::{Publisher, VIDEO_TRACK};
+use crate::publisher::{Publisher, VIDEO_TRACK, Voices};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,9 +23,10 @@ const FRAME_PATIENCE: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_millis(250);
 /// Pace of the frames before the measurement.
 const FIRST_FRAMES_INTERVAL: Duration = Duration::from_millis(50);
-const UP_TRACK: u64 = 1;
 const PUBLISHER: u64 = 1;
 const FIRST_SUBSCRIBER: u64 = 100;
+/// Down tracks of one subscriber are numbered from a multiple of this.
+const MOST_TRACKS: u64 = 1_000;
 
 /// Result of [`measure_forward`].
 #[derive(Debug, Clone)]
@@ -46,47 +47,100 @@ pub fn measure_forward(
     packets_per_frame: u32,
     duration: Duration,
 ) -> Result<ForwardCost, LoadError> {
-    let mut bench = Bench::start(packets_per_frame)?;
+    measure(Source::video(packets_per_frame), subscribers, duration)
+}
+
+/// Forwards `tracks` voices to each of `subscribers` for about `duration`.
+pub fn measure_voices(subscribers: u64, tracks: usize, duration: Duration) -> Result<ForwardCost, LoadError> {
+    measure(Source::Voices(Voices::new(tracks)), subscribers, duration)
+}
+
+fn measure(source: Source, subscribers: u64, duration: Duration) -> Result<ForwardCost, LoadError> {
+    let mut bench = Bench::start(source)?;
     for number in 0..subscribers {
         bench.add_subscriber(number)?;
     }
     bench.connect()?;
-    bench.run(packets_per_frame, duration)
+    bench.run(duration)
+}
+
+/// What the publisher sends in a round.
+enum Source {
+    /// One frame.
+    Video { publisher: Box<Publisher>, packets_per_frame: u32 },
+    /// A packet of each.
+    Voices(Voices),
+}
+
+impl Source {
+    fn video(packets_per_frame: u32) -> Self {
+        // One frame per call: the clock plays no role, only the size does.
+        let fps = 1000;
+        let video_bps = u64::from(packets_per_frame) * 1150 * 8 * u64::from(fps);
+        let publisher = Publisher::new(&Arguments { video_bps, fps, ..Arguments::default() });
+        Self::Video { publisher: Box::new(publisher), packets_per_frame }
+    }
+
+    fn kind(&self) -> MediaKindOfClient {
+        match self {
+            Self::Video { .. } => MediaKindOfClient::Video,
+            Self::Voices(_) => MediaKindOfClient::Audio,
+        }
+    }
+
+    fn tracks(&self) -> Vec<String> {
+        match self {
+            Self::Video { .. } => vec![VIDEO_TRACK.to_owned()],
+            Self::Voices(voices) => voices.tracks().map(str::to_owned).collect(),
+        }
+    }
+
+    fn packets_per_round(&self) -> u64 {
+        match self {
+            Self::Video { packets_per_frame, .. } => u64::from(*packets_per_frame),
+            Self::Voices(voices) => voices.tracks().count() as u64,
+        }
+    }
+
+    fn run_round(&mut self, association: &mut Association) {
+        match self {
+            Self::Video { publisher, .. } => publisher.run_frame(association, Instant::now()),
+            Self::Voices(voices) => voices.run_round(association, Instant::now()),
+        }
+    }
 }
 
 struct Bench {
     engine: Engine,
     publisher: Association,
-    source: Publisher,
+    source: Source,
     subscribers: Vec<Association>,
     batch: ReceiveBatch,
 }
 
 impl Bench {
-    fn start(packets_per_frame: u32) -> Result<Self, LoadError> {
+    fn start(source: Source) -> Result<Self, LoadError> {
         let config = EngineConfig { udp: vec![SocketAddr::new(LOOPBACK, 0)], ..EngineConfig::default() };
         let engine = Engine::start(&config)?;
-        // One frame per call: the clock plays no role, only the size does.
-        let fps = 1000;
-        let video_bps = u64::from(packets_per_frame) * 1150 * 8 * u64::from(fps);
-        let source = Publisher::new(&Arguments { video_bps, fps, ..Arguments::default() });
         let mut publisher = Association::new(LOOPBACK, Instant::now())?;
-        let line = NewLine { kind: MediaKindOfClient::Video, track: Some(VIDEO_TRACK) };
-        let offer = publisher.offer(&[line], false).unwrap_or_default();
-        let mid = publisher.mid_of(VIDEO_TRACK).map(|mid| mid.to_string()).unwrap_or_default();
-        let publish = PublishLine {
-            mid: mid.into(),
-            up_track: UP_TRACK.into(),
+        let tracks = source.tracks();
+        let lines: Vec<NewLine<'_>> =
+            tracks.iter().map(|track| NewLine { kind: source.kind(), track: Some(track) }).collect();
+        let offer = publisher.offer(&lines, false).unwrap_or_default();
+        let publish = (1_u64..).zip(&tracks).map(|(up_track, track)| PublishLine {
+            mid: publisher.mid_of(track).map(|mid| mid.to_string()).unwrap_or_default().into(),
+            up_track: up_track.into(),
             codec: None,
+            codec_only: false,
             dtx: false,
             stereo: false,
             red: false,
-            speaker: false,
+            speaker: source.kind().is_audio(),
             muted: false,
             trailer: None,
-        };
+        });
         open(&engine, PUBLISHER, TransportRole::Publisher)?;
-        let answer = negotiate(&engine, PUBLISHER, &offer, vec![publish])?;
+        let answer = negotiate(&engine, PUBLISHER, &offer, publish.collect())?;
         publisher.take_answer(&answer)?;
         Ok(Self { engine, publisher, source, subscribers: Vec::new(), batch: ReceiveBatch::new() })
     }
@@ -94,19 +148,28 @@ impl Bench {
     fn add_subscriber(&mut self, number: u64) -> Result<(), LoadError> {
         let id = FIRST_SUBSCRIBER + number;
         let mut association = Association::new(LOOPBACK, Instant::now())?;
-        let line = NewLine { kind: MediaKindOfClient::Video, track: None };
-        let offer = association.offer(&[line], false).unwrap_or_default();
+        let tracks = self.source.tracks();
+        let lines: Vec<NewLine<'_>> =
+            tracks.iter().map(|_| NewLine { kind: self.source.kind(), track: None }).collect();
+        let offer = association.offer(&lines, false).unwrap_or_default();
         open(&self.engine, id, TransportRole::Both)?;
-        self.engine.submit(Command::AddDownTrack {
-            down_track: id.into(),
-            transport: id.into(),
-            up_track: UP_TRACK.into(),
-            kind: MediaKind::Video,
-            stream_id: "PA_1|TR_1".into(),
-            track_sid: "TR_1".into(),
-            stereo: false,
-            enabled: true,
-        })?;
+        for up_track in (1_u64..).take(tracks.len()) {
+            let kind = match self.source.kind() {
+                MediaKindOfClient::Audio => MediaKind::Audio,
+                MediaKindOfClient::Video => MediaKind::Video,
+            };
+            self.engine.submit(Command::AddDownTrack {
+                down_track: (id * MOST_TRACKS + up_track).into(),
+                transport: id.into(),
+                up_track: up_track.into(),
+                kind,
+                stream_id: format!("PA_1|TR_{up_track}").into(),
+                track_sid: format!("TR_{up_track}").into(),
+                stereo: false,
+                enabled: true,
+                strip_trailer: false,
+            })?;
+        }
         let answer = negotiate(&self.engine, id, &offer, Vec::new())?;
         association.take_answer(&answer)?;
         self.subscribers.push(association);
@@ -121,7 +184,7 @@ impl Bench {
             let now = Instant::now();
             if next_frame <= now {
                 next_frame = now + FIRST_FRAMES_INTERVAL;
-                self.source.run_frame(&mut self.publisher, now);
+                self.source.run_round(&mut self.publisher);
             }
             self.publisher.receive(now, &mut self.batch)?;
             self.publisher.run(now)?;
@@ -145,16 +208,16 @@ impl Bench {
         }
     }
 
-    fn run(&mut self, packets_per_frame: u32, duration: Duration) -> Result<ForwardCost, LoadError> {
+    fn run(&mut self, duration: Duration) -> Result<ForwardCost, LoadError> {
         self.settle();
         let before = self.counters();
         let start = Instant::now();
         let mut arrived = 0;
         // Virtual time for the source alone, one frame further at each turn.
         while start.elapsed() < duration {
-            self.source.run_frame(&mut self.publisher, Instant::now());
+            self.source.run_round(&mut self.publisher);
             self.publisher.run(Instant::now())?;
-            arrived += self.take_frame(u64::from(packets_per_frame) * self.subscribers.len() as u64);
+            arrived += self.take_round(self.source.packets_per_round() * self.subscribers.len() as u64);
             self.publisher.receive(Instant::now(), &mut self.batch)?;
         }
         let elapsed = start.elapsed();
@@ -177,8 +240,8 @@ impl Bench {
         })
     }
 
-    /// Takes datagrams until all of a frame are there.
-    fn take_frame(&mut self, expected: u64) -> u64 {
+    /// Takes datagrams until all of a round are there.
+    fn take_round(&mut self, expected: u64) -> u64 {
         let deadline = Instant::now() + FRAME_PATIENCE;
         let mut arrived = 0;
         while arrived < expected && Instant::now() < deadline {
@@ -247,5 +310,12 @@ mod tests {
         let cost = measure_forward(3, 4, Duration::from_millis(50)).unwrap();
         assert!(cost.counters["packets_out"] >= 12, "{cost:?}");
         assert!(cost.arrived >= 12, "{cost:?}");
+    }
+
+    #[test]
+    fn voices_reach_every_subscriber() {
+        let cost = measure_voices(2, 5, Duration::from_millis(50)).unwrap();
+        assert!(cost.counters["packets_out"] >= 10, "{cost:?}");
+        assert!(cost.arrived >= 10, "{cost:?}");
     }
 }

@@ -59,7 +59,12 @@ impl ExtensionIds {
     }
 
     /// Lays out what `values` and the dependency descriptor say and this line takes.
-    pub(super) fn elements(self, values: &ExtensionValues, descriptor: Option<&[u8]>) -> Elements {
+    pub(super) fn elements(
+        self,
+        values: &ExtensionValues,
+        playout_delay: Option<[u8; 3]>,
+        descriptor: Option<&[u8]>,
+    ) -> Elements {
         let mut laid_out = Elements::NONE;
         if self.audio_level != 0
             && let (Some(level), Some(is_voice)) = (values.audio_level, values.voice_activity)
@@ -70,15 +75,8 @@ impl ExtensionIds {
         if let (1.., Some(orientation)) = (self.video_orientation, values.video_orientation) {
             laid_out.push(self.video_orientation, &[orientation as u8]);
         }
-        if let (1.., Some(min), Some(max)) =
-            (self.playout_delay, values.play_delay_min, values.play_delay_max)
-        {
-            let units = |delay: str0m::media::MediaTime| {
-                let ten_ms = delay.rebase(str0m::media::Frequency::HUNDREDTHS).numer() & 0xfff;
-                u32::try_from(ten_ms).unwrap_or_default()
-            };
-            let [_, bytes @ ..] = (units(min) << 12 | units(max)).to_be_bytes();
-            laid_out.push(self.playout_delay, &bytes);
+        if let (1.., Some(playout_delay)) = (self.playout_delay, playout_delay) {
+            laid_out.push(self.playout_delay, &playout_delay);
         }
         if let (1.., Some(capture)) = (self.absolute_capture_time, &values.abs_capture_time) {
             let time = super::ntp::from_system_time(capture.capture_time).to_be_bytes();
@@ -284,9 +282,12 @@ mod tests {
         (profile, elements)
     }
 
+    const PLAYOUT_DELAY: Option<[u8; 3]> = Some([0x12, 0x34, 0x56]);
+
     fn header(hop: Hop, values: &ExtensionValues, descriptor: &[u8]) -> Vec<u8> {
         let mut out = vec![9];
-        let length = write_header(&mut out, NUMBERS, hop, IDS, &IDS.elements(values, Some(descriptor)));
+        let length =
+            write_header(&mut out, NUMBERS, hop, IDS, &IDS.elements(values, PLAYOUT_DELAY, Some(descriptor)));
         assert_eq!((out[0], out.len()), (9, length + 1));
         out.split_off(1)
     }
@@ -299,8 +300,6 @@ mod tests {
             audio_level: Some(-37),
             voice_activity: Some(true),
             video_orientation: Some(VideoOrientation::Deg90),
-            play_delay_min: Some(str0m::media::MediaTime::from_hundredths(0x123)),
-            play_delay_max: Some(str0m::media::MediaTime::from_hundredths(0x456)),
             ..ExtensionValues::default()
         };
         let hop = Hop { mid: Some(Mid::from("v1")), ..HOP };
@@ -330,14 +329,17 @@ mod tests {
             };
             let (profile, elements) = read(&header(HOP, &values, &bytes));
             assert_eq!(profile, if length > 16 { 0x1000 } else { 0xbede });
-            assert_eq!(elements, [(2, vec![0xaa, 0xbb, 0xcc]), (1, vec![1]), (12, bytes)]);
+            assert_eq!(
+                elements,
+                [(2, vec![0xaa, 0xbb, 0xcc]), (1, vec![1]), (5, vec![0x12, 0x34, 0x56]), (12, bytes)]
+            );
         }
     }
 
     #[test]
     fn what_a_line_does_not_take_is_left_out() {
         let ids = ExtensionIds::default();
-        let elements = ids.elements(&ExtensionValues::default(), Some(&[1; 40]));
+        let elements = ids.elements(&ExtensionValues::default(), PLAYOUT_DELAY, Some(&[1; 40]));
         let mut out = Vec::new();
         let hop = Hop { mid: Some(Mid::from("0")), send_time: 1 };
         assert_eq!(write_header(&mut out, NUMBERS, hop, ids, &elements), FIXED_BYTES);

@@ -9,6 +9,7 @@ mod header;
 mod history;
 mod ntp;
 mod patch;
+mod playout;
 mod srtp;
 mod stream;
 
@@ -21,6 +22,7 @@ use str0m::media::Mid;
 
 pub use ntp::TimeOfDay;
 pub(crate) use patch::Patch;
+pub use playout::PlayoutLimits;
 pub(super) use srtp::Keying;
 pub(crate) use stream::{OutgoingPacket, Ssrcs};
 
@@ -209,6 +211,7 @@ impl Transport {
                 history_packets,
                 clock_rate_hz: codec.clock_rate_hz(),
                 time_of_day: self.sending.time_of_day,
+                playout: self.playout.filter(|_| kind == MediaKind::Video),
                 first_resend_seq,
             },
         );

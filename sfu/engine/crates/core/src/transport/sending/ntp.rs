@@ -20,12 +20,19 @@ impl TimeOfDay {
         Self { at, since_1970: time.duration_since(UNIX_EPOCH).unwrap_or_default() }
     }
 
+    /// The time of day at a moment.
+    #[must_use]
+    pub fn time_at(self, moment: Instant) -> SystemTime {
+        let since_1970 = match moment.checked_duration_since(self.at) {
+            Some(later) => self.since_1970 + later,
+            None => self.since_1970.saturating_sub(self.at.saturating_duration_since(moment)),
+        };
+        UNIX_EPOCH + since_1970
+    }
+
     /// NTP time of a moment, in 32.32 fixed point.
     pub(super) fn ntp_at(self, now: Instant) -> u64 {
-        since_1900(match now.checked_duration_since(self.at) {
-            Some(later) => self.since_1970 + later,
-            None => self.since_1970.saturating_sub(self.at.saturating_duration_since(now)),
-        })
+        from_system_time(self.time_at(now))
     }
 
     /// The `abs-send-time` of a moment: 6.18 fixed point seconds.

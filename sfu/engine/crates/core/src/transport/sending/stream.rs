@@ -13,6 +13,7 @@ use super::header::{ExtensionIds, Hop, Numbers, write_header};
 use super::history::{History, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
+use super::playout::{PlayoutDelay, PlayoutLimits};
 use super::srtp::{SrtpError, SrtpSession};
 use crate::rtcp::{ReportBlock, SenderReport};
 
@@ -63,6 +64,8 @@ pub(super) struct StreamConfig {
     pub(super) history_packets: usize,
     pub(super) clock_rate_hz: u32,
     pub(super) time_of_day: TimeOfDay,
+    /// Limits of the delay at which the peer is asked to play it; `None`: it is not asked.
+    pub(super) playout: Option<PlayoutLimits>,
     /// First extended sequence number of the retransmissions (random).
     pub(super) first_resend_seq: u16,
 }
@@ -86,6 +89,7 @@ pub(super) struct SendStream {
     reports: u32,
     packets_at_report: u32,
     resend_seq: u64,
+    playout: Option<PlayoutDelay>,
     history: History,
 }
 
@@ -106,6 +110,7 @@ impl SendStream {
             reports: 0,
             packets_at_report: 0,
             resend_seq: u64::from(config.first_resend_seq),
+            playout: config.playout.map(|limits| PlayoutDelay::new(now, limits)),
             history: History::new(now, config.history_packets),
         }
     }
@@ -136,7 +141,8 @@ impl SendStream {
         out: &mut Vec<u8>,
         packet: &OutgoingPacket<'_>,
     ) -> Result<(), SrtpError> {
-        let elements = self.ids.elements(packet.values, packet.descriptor);
+        let playout_delay = self.playout.as_mut().and_then(|delay| delay.value_for(packet.seq));
+        let elements = self.ids.elements(packet.values, playout_delay, packet.descriptor);
         let numbers = Numbers {
             payload_type: packet.payload_type,
             marker: packet.marker,
@@ -210,7 +216,13 @@ impl SendStream {
 
     /// The peer says how the stream arrives. Gives the round-trip time when it can be told.
     pub(super) fn note_report(&mut self, now: Instant, block: ReportBlock) -> Option<Duration> {
-        self.is_known |= block.ssrc == self.ssrcs.media;
+        if block.ssrc == self.ssrcs.media {
+            self.is_known = true;
+            if let Some(playout) = &mut self.playout {
+                let jitter = Duration::from_secs(block.jitter.into()) / self.clock_rate_hz.max(1);
+                playout.note_report(now, block.highest_seq, jitter);
+            }
+        }
         if block.last_report == 0 {
             return None;
         }

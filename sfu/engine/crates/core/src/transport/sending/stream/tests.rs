@@ -83,6 +83,7 @@ impl Bench {
             ids: ExtensionIds::default(),
             history_packets: 300,
             clock_rate_hz: 90_000,
+            playout: None,
             time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH + Duration::from_secs(1_000)),
             first_resend_seq: 500,
         };
@@ -208,6 +209,8 @@ fn the_round_trip_time_is_told_from_the_peer_s_report() {
         ssrc: MEDIA,
         fraction_lost: 0,
         last_report,
+        highest_seq: 7,
+        jitter: 0,
         delay: Duration::from_millis(200),
     };
     bench.now += Duration::from_millis(250);

@@ -1,0 +1,87 @@
+//! Inputs to begin with: what real clients and published vectors look like, so that a fuzzer gets deep at once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folder of the core's tests; this file is compiled in two crates.
+fn core_tests() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if here.ends_with("fuzz") { here.join("../crates/core/tests") } else { here.join("tests") }
+}
+
+/// The files of a folder in the order of their names; none when it is not there.
+pub fn files(folder: &Path) -> Vec<Vec<u8>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> =
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// Inputs to begin with: valid ones, so that mutations get deep.
+pub fn seeds(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "sdp_offer" | "sdp_finish" => files(&core_tests().join("offers")),
+        "sdp_negotiation" => {
+            let offers = seeds("sdp_offer");
+            offers.iter().map(|offer| [&offers[0][..], b"\0", offer].concat()).collect()
+        }
+        "sdp_answer" => {
+            let edit = |edit: u8| vec![edit, edit.wrapping_mul(7), edit.wrapping_mul(13)];
+            std::iter::once(Vec::new()).chain((0..40).map(edit)).collect()
+        }
+        "data_packet" => include_str!("../../crates/core/tests/data/vectors.txt")
+            .lines()
+            .filter_map(|line| line.split('\t').nth(3))
+            .map(|packet| [vec![0], unhex(packet)].concat())
+            .collect(),
+        "datagram" => vec![
+            unhex(
+                "000100302112a442000102030405060708090a0b00060009616263643a77787900000000802900080000000000000001",
+            ),
+            unhex("16feff0000000000000000005a0100004e"),
+            unhex("80e00001000000010000000112345678"),
+        ],
+        "data_track" => vec![
+            unhex("180001020003000400000005aabb"),
+            unhex("1c00000100000001000000050001010a50415f313233343536373800"),
+            unhex(&format!("1e05{}", "18000014000000010000000500000000".repeat(20))),
+        ],
+        "packet_trailer" => vec![
+            [&[4, 0x10, 1, 2, 3, 0xff ^ 5][..], b"LKTS"].concat(),
+            [&[6, 0x78, 0, 2, 0x67, 1, 0, 7, 0x65, 9, 0xff ^ 5][..], b"LKTS"].concat(),
+        ],
+        "rtcp" => [
+            "81c900070000000900000005010000050000004d000000031234567800018000",
+            "81cd0003000000090000000500078001",
+            "81ce000200000009000000058fce00040000000900000000524d42010300ffff",
+            "80c800060000000900000000000000000000000000000000000000000000000084ce000400000009000000000000000501000000",
+        ]
+        .map(unhex)
+        .to_vec(),
+        "red" => vec![vec![0xef, 0x0f, 0x00, 2, 0x6f, 9, 9, 1, 2], vec![0x6f, 1, 2, 3]],
+        // Extensions of every kind, then a key frame of VP8 and some of its damage, sound in RED, a message, a datagram, time.
+        "call" => vec![
+            [&[0x0f, 20][..], &[0x85, 1, 2, 3, 4, 5], &[0xbd, 0, 7, 0x59, 0xb9, 0x80, 1, 1, 1, 1, 1, 1, 1, 1], &[0x01, 2, 0x90, 0x80]].concat(),
+            [&[0x01, 14][..], &[0x90, 0x80, 0x80, 0, 0, 2, 0, 0x9d, 1, 0x2a, 9, 9, 9, 9], &[0x36, 20, 0x34, 5]].concat(),
+            [&[0x07, 9][..], &[0xef, 0x0f, 0x00, 2, 0x6f, 9, 9, 1, 2], &[0x0b, 3, 8, 0, 1, 0x18, 40]].concat(),
+            [&[0x13, 4][..], &[0x80, 0x60, 0, 1], &[0x11, 2, 0x16, 0xfe], &[0x16, 3, 0x0e, 1, 0x1c, 99]].concat(),
+        ],
+        "payload" => {
+            ["0490e092340780010203", "05780002674200026865", "06a8010000ff", "07180a", "08400142014401"]
+                .map(unhex)
+                .to_vec()
+        }
+        "dependency_descriptor" => vec![
+            unhex("fc12348783187aaa0100a0a014d1413451a1a1a1a1a1a1c09fc059c13fc0b3c0"),
+            unhex("ff1235"),
+            unhex("bd000759b980"),
+            unhex("801234f8ffff"),
+        ],
+        _ => vec![(0..=255).collect(), (0..255_u8).rev().map(|byte| byte.wrapping_mul(37)).collect()],
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
