@@ -42,7 +42,7 @@ from sfu.control.life_metrics import LifeMetrics
 from sfu.control.registry import RoomRegistry
 from sfu.ids import random_sid
 from sfu.log import configure_logging
-from sfu.metrics import Metrics, engine_samples
+from sfu.metrics import Metrics, engine_histograms, engine_samples
 from sfu.room.enums import DisconnectReason
 from signaling.http.app import make_runner
 from signaling.http.metrics import metrics_app
@@ -141,6 +141,7 @@ async def _serve_rooms(startup: Startup, engine: EngineClient, sockets: _Sockets
     config, clock, node_id = startup.config, SystemClock(), random_sid("ND_")
     metrics = Metrics(node_id)
     metrics.add_source(lambda: engine_samples(engine.counters()))
+    metrics.add_histograms(lambda: engine_histograms(engine.counters()))
     services = ControlServices(
         engine=engine,
         clock=clock,

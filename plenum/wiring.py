@@ -36,6 +36,7 @@ def room_settings(config: Config) -> RoomSettings:
         answer_timeout_s=config.plenum.answer_timeout,
         token_refresh_s=config.plenum.token_refresh_interval,
         update_batch_bytes=room.update_batch_target_size,
+        quality_interval_s=config.plenum.connection_quality_interval,
         dynacast_pause_delay_s=config.video.dynacast_pause_delay,
         codec_regression_threshold=config.video.codec_regression_threshold,
         data=DataSettings(
@@ -93,6 +94,7 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         data_track_latency_ms=round(rtc.datachannel_data_track_target_latency * 1000),
         audio_active_level=audio.active_level,
         audio_update_interval_ms=audio.update_interval,
+        quality_interval_ms=round(config.plenum.connection_quality_interval * 1000),
         pli_throttle_ms=(round(pli.low_quality * 1000), round(pli.mid_quality * 1000), round(pli.high_quality * 1000)),
         data_messages_per_s=config.plenum.data_messages_per_s,
         data_bytes_per_s=config.plenum.data_bytes_per_s,

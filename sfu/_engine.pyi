@@ -26,6 +26,7 @@ __all__ = [
     "Offer",
     "OfferedMedia",
     "PublishLine",
+    "QualityChanged",
     "QueueFull",
     "RemoteOffer",
     "SdpError",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _Kind = Literal["audio", "video"]
+_Quality = Literal["lost", "poor", "good", "excellent"]
 _Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 _Role = Literal["publisher", "subscriber", "both"]
 _DataKind = Literal["reliable", "lossy"]
@@ -70,6 +72,7 @@ class EngineConfig:
         data_track_latency_ms: int = 100,
         audio_active_level: int = 35,
         audio_update_interval_ms: int = 400,
+        quality_interval_ms: int = 5000,
         pli_throttle_ms: tuple[int, int, int] = (500, 1000, 1000),
         data_messages_per_s: int = 1000,
         data_bytes_per_s: int = 5_000_000,
@@ -93,6 +96,7 @@ class EngineConfig:
                 0: for as long as it takes.
             audio_active_level: RFC 6464 level (−dBov) at or below which a packet counts as active.
             audio_update_interval_ms: Interval of `AudioLevels`, at most a minute.
+            quality_interval_ms: Length of the windows by which connections are rated, at most a minute.
             pli_throttle_ms: Least time between two key-frame requests for one stream, at most a minute; of the smallest
                 picture, the second, the third and above.
             data_messages_per_s: Data messages that one participant may send a second, averaged over two seconds;
@@ -270,6 +274,15 @@ class AudioLevels:
         """`(up track, loudest RFC 6464 level of the interval, active milliseconds)`."""
 
 @final
+class QualityChanged:
+    @property
+    def room(self) -> int: ...
+    @property
+    def changed(self) -> list[tuple[int, _Quality, float]]:
+        """`(participant, quality, mean opinion score)` of those with another quality than before; all are excellent at
+        first."""
+
+@final
 class Snapshot:
     @property
     def request(self) -> int: ...
@@ -305,6 +318,7 @@ Event = (
     | DownTrackBound
     | DownTrackCodecUnsupported
     | AudioLevels
+    | QualityChanged
     | Snapshot
     | Logged
     | ShardFailed

@@ -18,7 +18,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import Metric
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
@@ -35,10 +35,12 @@ __all__ = [
     "TRACKS_PUBLISHED",
     "TRACK_PUBLISH",
     "TWIRP_STATUS",
+    "Distribution",
     "Metrics",
     "Number",
     "Sample",
     "Source",
+    "engine_histograms",
     "engine_samples",
 ]
 
@@ -80,6 +82,12 @@ _DROPPED = Number("plenum_packet_dropped_total", "counter", ("reason",), "Packet
 _DATA = Number("plenum_data_messages_total", "counter", ("direction",), "Data messages.")
 _ENGINE = Number("plenum_engine", "gauge", ("value",), "Other values of the engine, by its own names.")
 
+_QUALITY_RATING = "livekit_quality_rating"
+_QUALITY_SCORE = "livekit_quality_score"
+_RATING_PREFIX, _SCORE_PREFIX, _SCORE_SUM = "ratings.", "scores.", "score_sum_milli"
+# By the wire's numbers; the reference's buckets end below LOST.
+_RATINGS = (("poor", 0), ("good", 1), ("excellent", 2), ("lost", 3))
+
 ROOM_DURATION_S = "livekit_room_duration_seconds"
 _DURATION_BUCKETS_S = (5, 10, 60, 300, 600, 1800, 3600, 7200, 18_000, 36_000)
 _DROP_PREFIX = "dropped."
@@ -107,6 +115,16 @@ Source = Callable[[], Iterable[Sample]]
 """What is asked at each scrape."""
 
 
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram: how many values lie up to each bound (the last: `+Inf`) and above the one before, and their sum."""
+
+    name: str
+    text: str
+    counts: tuple[tuple[str, int], ...]
+    total: float
+
+
 class Metrics:
     """All metrics of this process; `registry` is what a scrape renders."""
 
@@ -121,6 +139,7 @@ class Metrics:
         self._constant = {"node_id": node_id, "node_type": "SERVER"}
         self._values: dict[Number, _Values] = {}
         self._sources: list[Source] = []
+        self._histograms: list[Callable[[], Iterable[Distribution]]] = []
         self._durations = Histogram(
             ROOM_DURATION_S,
             "Life of rooms that ended, seconds.",
@@ -153,6 +172,10 @@ class Metrics:
         """Asks `source` for its values at each scrape."""
         self._sources.append(source)
 
+    def add_histograms(self, source: Callable[[], Iterable[Distribution]]) -> None:
+        """Asks `source` for its distributions at each scrape."""
+        self._histograms.append(source)
+
     def families(self) -> Iterator[Metric]:
         """Everything that is counted here and by the sources, as prometheus-client wants it."""
         values = {number: dict(samples) for number, samples in self._values.items()}
@@ -161,6 +184,18 @@ class Metrics:
                 values.setdefault(number, {})[labels] = value
         for number, samples in values.items():
             yield self._family(number, samples)
+        for made in self._histograms:
+            for distribution in made():
+                yield self._histogram(distribution)
+
+    def _histogram(self, distribution: Distribution) -> Metric:
+        below, buckets = 0, []
+        for bound, count in distribution.counts:
+            below += count
+            buckets.append((bound, below))
+        family = HistogramMetricFamily(distribution.name, distribution.text, labels=list(self._constant))
+        family.add_metric(list(self._constant.values()), buckets, sum_value=distribution.total)
+        return family
 
     def _family(self, number: Number, samples: _Values) -> Metric:
         # prometheus-client names a counter's family without `_total`; one that does not end so goes untyped.
@@ -193,8 +228,28 @@ class _Samples(Collector):
 def engine_samples(totals: Mapping[str, int]) -> Iterator[Sample]:
     """The engine's totals, by the names of `_engine.pyi`, as samples."""
     for name, total in totals.items():
+        if name.startswith((_RATING_PREFIX, _SCORE_PREFIX)) or name == _SCORE_SUM:
+            continue  # see `engine_histograms`
         if name.startswith(_DROP_PREFIX):
             yield _DROPPED, (name.removeprefix(_DROP_PREFIX),), total
         else:
             number, labels = _ENGINE_TOTALS.get(name, (_ENGINE, (name,)))
             yield number, labels, total
+
+
+def engine_histograms(totals: Mapping[str, int]) -> Iterator[Distribution]:
+    """How participants with media were rated, once for each and window (protocol.md §4.12)."""
+    rated = {name: totals.get(_RATING_PREFIX + name, 0) for name, _ in _RATINGS}
+    yield Distribution(
+        _QUALITY_RATING,
+        "Ratings of connections: 0 poor, 1 good, 2 excellent, 3 lost.",
+        tuple(("+Inf" if name == "lost" else str(float(number)), rated[name]) for name, number in _RATINGS),
+        sum(number * rated[name] for name, number in _RATINGS),
+    )
+    scores = [(name.removeprefix(_SCORE_PREFIX), n) for name, n in totals.items() if name.startswith(_SCORE_PREFIX)]
+    yield Distribution(
+        _QUALITY_SCORE,
+        "The same as mean opinion scores, 1 to 4.5.",
+        (*scores, ("+Inf", 0)),
+        totals.get(_SCORE_SUM, 0) / 1000,
+    )

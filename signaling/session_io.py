@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["CLOSE_TIMEOUT_S", "PING_INTERVAL_S", "SILENCE_S", "FrameTaker", "SessionIo"]
 
 PING_INTERVAL_S = 10.0
-"""Between WebSocket pings of ours."""
+"""From the last message or WebSocket ping to the next ping of ours: who speaks need not be asked, and an idle
+participant is woken less often."""
 SILENCE_S = 12.0
 """A client of which nothing at all arrives for so long is gone: every SDK pings each five seconds by itself, and
 every WebSocket answers our pings."""
@@ -84,6 +85,9 @@ class SessionIo:
         self._lost = False
         self._cut: Cap | None = None
         self._heard_s = self._loop.time()
+        """When anything came last."""
+        self._spoke_s = self._heard_s
+        """When its last message came; pings and pongs are none."""
 
     @property
     def closed(self) -> bool:
@@ -144,7 +148,7 @@ class SessionIo:
 
     async def run(self, taker: FrameTaker) -> None:
         """Reads and writes until the connection is over, whoever ended it."""
-        self._heard_s = self._loop.time()
+        self._heard_s = self._spoke_s = self._loop.time()
         self._later("ping", PING_INTERVAL_S, self._ping)
         self._later("silence", SILENCE_S, self._check_silence)
         try:
@@ -182,6 +186,7 @@ class SessionIo:
                 if not any(isinstance(item, _Ping) for item in self._queue):
                     self._put(_Ping(message.data))
             elif message.type in {WSMsgType.BINARY, WSMsgType.TEXT} and not self._over:
+                self._spoke_s = self._heard_s
                 self._counters.frames_in += 1
                 self._text = message.type is WSMsgType.TEXT
                 taker.take_frame(message.data)
@@ -228,9 +233,12 @@ class SessionIo:
         self._timers[name] = self._loop.call_later(delay_s, callback)
 
     def _ping(self) -> None:
-        if not any(isinstance(item, _Ping) for item in self._queue):
-            self._put(_Ping(None))
-        self._later("ping", PING_INTERVAL_S, self._ping)
+        remaining_s = self._spoke_s + PING_INTERVAL_S - self._loop.time()
+        if remaining_s <= 0:
+            remaining_s = PING_INTERVAL_S
+            if not any(isinstance(item, _Ping) for item in self._queue):
+                self._put(_Ping(None))
+        self._later("ping", remaining_s, self._ping)
 
     def _check_silence(self) -> None:
         remaining_s = self._heard_s + SILENCE_S - self._loop.time()

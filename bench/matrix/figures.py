@@ -14,6 +14,7 @@ from typing import Any
 __all__ = ["CAMERA", "FIGURES", "Figure", "Figures", "figures_of", "reasons_not_to_count"]
 
 CAMERA = "1280 × 720, 20 pictures a second"
+"""What is published, for readers; `stage` has the numbers."""
 STALL_S = 0.5
 """A picture that stands for so long at the end is a freeze: WebRTC counts one only when it is over."""
 STEADY_S = 3

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.matrix.film import filmed
 from bench.matrix.machine import machine_time, tree_cpu_s
 from tests.e2e.support.browser import Browser, BrowserClient, PageError, launched
 from tests.e2e.support.endpoint import JoinPath, unique
@@ -193,7 +194,7 @@ def _router(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def staged(contender: Contender) -> AsyncIterator[Stage]:
     """Everything started, the publisher in its room."""
-    with namespace() as far:
+    with filmed(WIDTH, HEIGHT, CAMERA_FPS) as film, namespace() as far:
         async with emulated_link(far_space=far) as link:
             # The media's one way: IPv4, and all that is not of its own network goes over the link.
             link.near.run("ip", "addr", "flush", "dev", link.near_device, "scope", "global")
@@ -203,9 +204,10 @@ async def staged(contender: Contender) -> AsyncIterator[Stage]:
             spec = ServerSpec(
                 config=contender.config, host=far.there, enter_command=far.enter_command, program=contender.program
             )
+            switches = [f"--use-file-for-fake-video-capture={film}"]
             async with (
                 started(spec) as server,
-                launched("chromium", enter_command=far.enter_command) as publishing,
+                launched("chromium", enter_command=far.enter_command, switches=switches) as publishing,
                 launched("chromium", enter_command=link.near.enter_command) as watching,
             ):
                 stage = Stage(link, server, publishing, watching)

@@ -21,11 +21,11 @@ _NOISE = ", ".join(f"{figure.title} {figure.noise:g}" for figure in FIGURES if f
 _HEAD = f"""# The network matrix
 
 Made by `make matrix`; the runs behind it are in `matrix/results/`, one line of JSON each. A browser (Chromium)
-publishes a camera ({CAMERA}, three VP8 layers), a microphone (Opus with RED, no DTX), 25 lossy and 5
-reliable messages a second, on a link without faults; another subscribes behind an emulated link. Once it has the best
-layer the condition begins: loss and delay as named each way, the rate on the way down with a queue of 200 ms. Twelve
-seconds are measured from there (sixteen from the beginning of a blackout, twenty from a change of address), adaptation
-included.
+publishes a camera ({CAMERA}; VP8 in three layers that use all of their 1,700, 450 and
+160 kbit/s), a microphone (Opus with RED, no DTX), 25 lossy and 5 reliable messages a second, on a link without faults;
+another subscribes behind an emulated link. Once it has the best layer the condition begins: loss and delay as named
+each way, the rate on the way down with a queue of 200 ms. Twelve seconds are measured from there (sixteen from the
+beginning of a blackout, twenty from a change of address), adaptation included.
 
 Each figure is the median of the runs that count. Not counted: runs in which a browser, the link or the machine was
 short of CPU. *Recovery* is the time from the end of the disturbance until three seconds in a row have ten pictures each

@@ -5,6 +5,10 @@ Owns our own keys and the root model. Never reads a file or the environment: tha
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from sfu.config import reference
 from sfu.config.base import Duration, Port, Section, UInt, key
 
@@ -46,6 +50,9 @@ class Plenum(Section):
         "15s", "How long a connected client may take to answer an offer; then it is told to begin anew."
     )
     token_refresh_interval: Duration = key("5m", "Time between fresh tokens sent to connected clients.")
+    connection_quality_interval: Annotated[Duration, Field(ge=0.5, le=60)] = key(
+        "5s", "Length of the windows by which connections are rated and clients told; 500ms to 1m."
+    )
     tls_cert: str = key("", "Certificate (PEM) for HTTPS and WSS on port; empty: a proxy in front does TLS.")
     tls_key: str = key("", "Its key.")
 

@@ -40,7 +40,7 @@ from sfu.ids import (
     UpTrackId,
 )
 from sfu.room import inputs
-from sfu.room.enums import TrackType
+from sfu.room.enums import ConnectionQuality, TrackType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -363,6 +363,7 @@ def _offered(line: _engine.OfferedMedia) -> inputs.OfferedMedia:
         track_id=line.track_id,
         rids=tuple(line.rids),
         mime_types=tuple(line.mime_types),
+        receives=line.direction in {"recvonly", "sendrecv"},
     )
 
 
@@ -438,6 +439,14 @@ def _levels(event: _engine.AudioLevels) -> tuple[int, EngineTell]:
     return event.room, inputs.AudioLevelsMeasured(tuple(levels))
 
 
+def _qualities(event: _engine.QualityChanged) -> tuple[int, EngineTell]:
+    ratings = (
+        inputs.QualityRating(ParticipantId(participant), ConnectionQuality[quality.upper()], score)
+        for participant, quality, score in event.changed
+    )
+    return event.room, inputs.QualityChanged(tuple(ratings))
+
+
 def _shard_failed(event: _engine.ShardFailed) -> tuple[int, EngineTell]:
     return 0, ShardFailed(event.shard)
 
@@ -454,5 +463,6 @@ _TRANSLATE: dict[type, Callable[[Any], tuple[int, EngineTell]]] = {
     _engine.DownTrackBound: _bound,
     _engine.DownTrackCodecUnsupported: _unsupported,
     _engine.AudioLevels: _levels,
+    _engine.QualityChanged: _qualities,
     _engine.ShardFailed: _shard_failed,
 }

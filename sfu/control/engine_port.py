@@ -14,6 +14,7 @@ from sfu.room.inputs import (
     DownTrackBound,
     DownTrackCodecUnsupported,
     LastSequenceKnown,
+    QualityChanged,
     TransportConnected,
     TransportFailed,
     UpTrackStarted,
@@ -133,8 +134,9 @@ EngineTell = (
     | DownTrackBound
     | DownTrackCodecUnsupported
     | AudioLevelsMeasured
+    | QualityChanged
 )
-"""The last seven are room inputs as they are."""
+"""The last eight are room inputs as they are."""
 
 
 class EngineConsumer(Protocol):

@@ -16,7 +16,7 @@ __all__ = ["DisabledCodecs", "disabled_codecs", "obeys_codec_order", "switches_c
 _FIREFOX = ("firefox", "firefox mobile")
 _NO_H264_MODELS = frozenset({"xiaomi 2201117ti"})
 # Up to this one Safari publishes VP9 well.
-_SAFARI_VP9 = (18, 3)
+_SAFARI_VP9 = (18, 3, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def disabled_codecs(client: ClientDescription) -> DisabledCodecs:
         return DisabledCodecs(("video/AV1",), publish)
     if browser in _FIREFOX and system in ("linux", "android"):
         return DisabledCodecs(publish=("video/H264",))
-    if client.device_model.lower() in _NO_H264_MODELS:
+    if client.device_model.lower() in _NO_H264_MODELS and system == "android":
         return DisabledCodecs(publish=("video/H264",))
     return DisabledCodecs()
 
@@ -55,7 +55,6 @@ def switches_codec_in_place(client: ClientDescription) -> bool:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """`18.3.1` → `(18, 3)`; what is no number counts as 0."""
-    return tuple(
-        int(part) if part.isascii() and part.isdigit() and len(part) < 9 else 0 for part in text.split(".")[:2]
-    )
+    """`18.3` → `(18, 3, 0)`; what is no number counts as 0."""
+    parts = (text + ".0.0").split(".")[:3]
+    return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 9 else 0 for part in parts)

@@ -7,6 +7,7 @@ import enum
 __all__ = [
     "AudioFeature",
     "BackupCodecPolicy",
+    "ConnectionQuality",
     "DisconnectReason",
     "LeaveAction",
     "ParticipantKind",
@@ -46,6 +47,15 @@ class VideoQuality(enum.IntEnum):
     MEDIUM = 1
     HIGH = 2
     OFF = 3
+
+
+class ConnectionQuality(enum.IntEnum):
+    """`livekit.ConnectionQuality`."""
+
+    POOR = 0
+    GOOD = 1
+    EXCELLENT = 2
+    LOST = 3
 
 
 class ParticipantState(enum.IntEnum):

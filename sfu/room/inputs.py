@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sfu.room.enums import DisconnectReason, Scenario, TrackSource, TrackType, VideoQuality
+from sfu.room.enums import ConnectionQuality, DisconnectReason, Scenario, TrackSource, TrackType, VideoQuality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,8 @@ __all__ = [
     "OfferReceived",
     "OfferedMedia",
     "PublishDataTrack",
+    "QualityChanged",
+    "QualityRating",
     "RemoveParticipant",
     "Resume",
     "RoomInput",
@@ -237,6 +239,8 @@ class OfferedMedia:
     track_id: str = ""
     rids: tuple[str, ...] = ()
     mime_types: tuple[str, ...] = ()
+    receives: bool = False
+    """`recvonly` or `sendrecv`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,6 +478,22 @@ class AudioLevelsMeasured:
     levels: tuple[AudioActivity, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class QualityRating:
+    """How well media gets through to and from a participant; `score` is a mean opinion score, 1 to 4.5."""
+
+    participant: ParticipantId
+    quality: ConnectionQuality
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class QualityChanged:
+    """Those whose connection is rated otherwise than before; all are EXCELLENT at first."""
+
+    ratings: tuple[QualityRating, ...]
+
+
 # ---------------------------------------------------------------- from an administrator
 
 
@@ -591,6 +611,7 @@ RoomInput = (
     | DownTrackBound
     | DownTrackCodecUnsupported
     | AudioLevelsMeasured
+    | QualityChanged
     | ListParticipants
     | GetParticipant
     | RemoveParticipant

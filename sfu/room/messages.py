@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.ids import ParticipantSid, TrackSid
-    from sfu.room.enums import DisconnectReason, LeaveAction, RequestReason, SubscriptionError, VideoQuality
+    from sfu.room.enums import (
+        ConnectionQuality,
+        DisconnectReason,
+        LeaveAction,
+        RequestReason,
+        SubscriptionError,
+        VideoQuality,
+    )
     from sfu.room.views import BlobKeyView, DataTrackView, ParticipantView, RoomView, TrackView
 
 __all__ = [
     "Answer",
+    "ConnectionQualityUpdate",
     "DataBlobFound",
     "DataBlobStored",
     "DataTrackHandle",
@@ -35,6 +43,7 @@ __all__ = [
     "ParticipantUpdate",
     "Pong",
     "PongResponse",
+    "QualityView",
     "Reconnected",
     "RefreshedToken",
     "RequestEcho",
@@ -189,6 +198,22 @@ class SpeakersChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityView:
+    """`ConnectionQualityInfo`; `score` is a mean opinion score, 1 to 4.5."""
+
+    sid: ParticipantSid
+    quality: ConnectionQuality
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionQualityUpdate:
+    """`connection_quality`: deltas."""
+
+    connections: tuple[QualityView, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RoomUpdate:
     """`room_update`."""
 
@@ -320,6 +345,7 @@ Message = (
     | Leave
     | Mute
     | SpeakersChanged
+    | ConnectionQualityUpdate
     | RoomUpdate
     | SubscribedQualityUpdate
     | SubscriptionPermissionUpdate

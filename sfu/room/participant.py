@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sfu.ids import ParticipantId, ParticipantSid, SessionId, TrackSid, TransportId
     from sfu.room.data_publication import DataPublication, DataSubscription
     from sfu.room.inputs import AddTrack
+    from sfu.room.messages import QualityView
     from sfu.room.publication import Publication
     from sfu.room.session import Session
     from sfu.room.subscription import Subscription
@@ -80,6 +81,8 @@ class Participant:
     queued: dict[str, deque[AddTrack]] = field(default_factory=dict)
     """Announcements that wait for the end of the live publication with the same client id."""
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
+    quality: QualityView | None = None
+    """How its connection is, as told last; `None`: nothing told yet."""
     decodes: frozenset[str] | None = None
     """Video codecs (MIME types) that it offers to take; `None`: not known (yet), as in dual mode."""
     data_publications: dict[TrackSid, DataPublication] = field(default_factory=dict)
@@ -88,6 +91,8 @@ class Participant:
     """The next subscription of a data track gets the next one that is free."""
     was_told_handles: bool = False
     """It knows of handles, though perhaps of none any more."""
+    unheard_data: set[TrackSid] = field(default_factory=set)
+    """Its data tracks whose answers may have been lost with its last session."""
     data_blobs: dict[BlobKeyView, bytes] = field(default_factory=dict)
     resume_failure: ResumeFailure | None = None
     """What it asked its next resume to suffer."""

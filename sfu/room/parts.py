@@ -18,6 +18,7 @@ from sfu.room.dynacast import Dynacast
 from sfu.room.membership import Membership
 from sfu.room.permitting import Permitting, PermittingParts
 from sfu.room.publishing import Publishing
+from sfu.room.quality import Qualities
 from sfu.room.resuming import Resuming, ResumingParts
 from sfu.room.simulating import Simulating
 from sfu.room.speakers import Speakers
@@ -43,6 +44,7 @@ class Parts:
     membership: Membership
     permitting: Permitting
     speakers: Speakers
+    qualities: Qualities
     dynacast: Dynacast
     resuming: Resuming
     simulating: Simulating
@@ -54,6 +56,7 @@ def assemble(state: RoomState) -> Parts:
     dynacast = Dynacast(state)
     subscribing = Subscribing(state, dynacast)
     speakers = Speakers(state)
+    qualities = Qualities(state)
     publishing = Publishing(state, announcer, subscribing, speakers, dynacast)
     data_subscribing = DataSubscribing(state)
     data_publishing = DataPublishing(state, announcer, data_subscribing)
@@ -69,10 +72,13 @@ def assemble(state: RoomState) -> Parts:
         membership=membership,
         permitting=Permitting(state, PermittingParts(announcer, publishing, subscribing, data_publishing, membership)),
         speakers=speakers,
+        qualities=qualities,
         dynacast=dynacast,
         resuming=Resuming(
             state,
-            ResumingParts(announcer, subscribing, data_publishing, data_subscribing, speakers, dynacast, membership),
+            ResumingParts(
+                announcer, subscribing, data_publishing, data_subscribing, speakers, qualities, dynacast, membership
+            ),
         ),
         simulating=Simulating(state, membership),
     )

@@ -129,22 +129,21 @@ class Publishing:
         taken = {codec.mid for publication in participant.publications.values() for codec in publication.live_codecs()}
         free = [media for mid, media in sending.items() if mid not in taken]
         started: list[Publication] = []
-        backed: list[tuple[Publication, PublishedCodec]] = []
+        has_backup = False
         for media, found in match_lines(free, _announced(participant)):
             if isinstance(found, Publication):
                 self._go_live(found, media)
                 started.append(found)
             else:
-                backed.append((self._carry(participant, found, media), found))
+                self._carry(participant, found, media)
+                has_backup = True
         own, trailer = participant.publications.values(), self._state.sif_trailer
         lines = tuple(line for publication in own for line in publication.lines(sending, trailer))
         self._state.emit(AcceptOffer(participant.session.id, participant.transports.publisher, offer.offer_id, lines))
         self._refuse_unusable(participant, offer)
         self._tell_started(participant, started)
-        if (backed or ended) and not started:
+        if (has_backup or ended) and not started:
             self._announcer.changed(participant)
-        for publication, codec in backed:
-            self._subscribing.codec_went_live(publication, codec)
 
     def _refuse_unusable(self, participant: Participant, offer: OfferReceived) -> None:
         """Lines without any codec that the room allows: what they were to carry is not published, and that is said."""
@@ -190,12 +189,11 @@ class Publishing:
         self._state.publications[publication.sid] = publication
         self._state.up_tracks[publication.codecs[0].up_track] = publication
 
-    def _carry(self, owner: Participant, codec: PublishedCodec, media: OfferedMedia) -> Publication:
+    def _carry(self, owner: Participant, codec: PublishedCodec, media: OfferedMedia) -> None:
         """A backup that was asked for has its line."""
         publication = next(p for p in owner.publications.values() if codec in p.codecs)
         publication.carry(codec, media, self._state.now)
         self._state.up_tracks[codec.up_track] = publication
-        return publication
 
     def _tell_started(self, owner: Participant, started: Sequence[Publication]) -> None:
         if not started:
@@ -212,12 +210,14 @@ class Publishing:
         """First media: when its codec is not the announced one, what is told of the track is corrected."""
         publication = self._state.up_tracks.get(up_track)
         codec = next((c for c in publication.codecs if c.up_track == up_track), None) if publication else None
-        if publication is None or codec is None or publication.view_of(codec).mime_type == mime_type:
+        if publication is None or codec is None:
             return
-        codec.mime_type = mime_type
-        publication.change_codec(codec, self._state.now, mime_type=mime_type)
-        self._announcer.changed(publication.owner)
-        self._subscribing.codecs_changed(publication)
+        if publication.view_of(codec).mime_type != mime_type:
+            codec.mime_type = mime_type
+            publication.change_codec(codec, self._state.now, mime_type=mime_type)
+            self._announcer.changed(publication.owner)
+            self._subscribing.codecs_changed(publication)
+        self._subscribing.codec_started(publication, codec)
 
     # ------------------------------------------------------------ ends
 

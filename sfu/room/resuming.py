@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sfu.room.inputs import Resume, SyncState
     from sfu.room.membership import Membership
     from sfu.room.participant import Participant
+    from sfu.room.quality import Qualities
     from sfu.room.speakers import Speakers
     from sfu.room.state import RoomState
     from sfu.room.subscribing import Subscribing
@@ -53,6 +54,7 @@ class ResumingParts:
     data_publishing: DataPublishing
     data_subscribing: DataSubscribing
     speakers: Speakers
+    qualities: Qualities
     dynacast: Dynacast
     membership: Membership
 
@@ -165,6 +167,7 @@ class Resuming:
         self._tell_permissions(participant)
         parts.data_publishing.remind(participant, missed_s)
         parts.speakers.tell_returned(participant)
+        parts.qualities.tell_returned(participant)
         parts.dynacast.remind(participant)
         state.refresh_token(participant)
         subscriber = participant.transports.subscriber
@@ -209,6 +212,7 @@ class Resuming:
             return
         self._parts.subscribing.wish(participant, sync.wished, subscribe=sync.subscribe)
         self._parts.subscribing.disable(participant, sync.disabled)
+        self._parts.data_publishing.synchronise(participant, sync.published_data)
         self._parts.data_subscribing.wish(participant, sync.data_wishes)
         if sync.received and participant.session.may_replay:
             participant.session.may_replay = False

@@ -28,6 +28,7 @@ from sfu.room.inputs import (
     NegotiationFailed,
     OfferReceived,
     PublishDataTrack,
+    QualityChanged,
     Resume,
     RoomInput,
     SessionFailed,
@@ -90,6 +91,7 @@ _EngineInput = (
     | DownTrackBound
     | DownTrackCodecUnsupported
     | AudioLevelsMeasured
+    | QualityChanged
 )
 
 _ParticipantTimer = Literal[
@@ -168,6 +170,7 @@ class Room:
                 | DownTrackBound()
                 | DownTrackCodecUnsupported()
                 | AudioLevelsMeasured()
+                | QualityChanged()
             ):
                 self._hear_engine(event)
             case (
@@ -292,6 +295,7 @@ class Room:
         match event:
             case TransportConnected():
                 parts.membership.transport_connected(event.transport, tcp=event.tcp)
+                parts.qualities.connected(event.transport)
             case TransportFailed():
                 parts.membership.transport_failed(event.transport, event.reason)
             case NegotiationFailed():
@@ -304,12 +308,19 @@ class Room:
                 subscription = parts.subscribing.bound(event.down_track, event.mime_types)
                 if subscription is not None:
                     parts.speakers.tell_newcomer(subscription)
+                    parts.qualities.tell_newcomer(subscription)
             case DownTrackCodecUnsupported():
                 parts.subscribing.codec_unsupported(event.down_track, event.up_track)
-            case AudioLevelsMeasured():
-                parts.speakers.measured(event.levels)
+            case AudioLevelsMeasured() | QualityChanged():
+                self._hear_measured(event)
             case _:
                 assert_never(event)
+
+    def _hear_measured(self, event: AudioLevelsMeasured | QualityChanged) -> None:
+        if isinstance(event, AudioLevelsMeasured):
+            self._parts.speakers.measured(event.levels)
+        else:
+            self._parts.qualities.changed(event.ratings)
 
     def _expire(self, key: TimerKey) -> None:
         parts = self._parts
@@ -318,10 +329,14 @@ class Room:
                 pass  # its effect waits in the state
             case TimerKind.DYNACAST:
                 parts.dynacast.expired(TrackSid(key.sid))
+            case TimerKind.BACKUP:
+                parts.dynacast.backup_expired(TrackSid(key.sid))
             case TimerKind.UPDATES:
                 parts.announcer.flush()
             case TimerKind.COUNTS:
                 parts.announcer.room_changed()
+            case TimerKind.QUALITY:
+                parts.qualities.window_ended()
             case TimerKind.EMPTY:
                 parts.membership.close(DisconnectReason.ROOM_CLOSED)
             case _:

@@ -127,6 +127,8 @@ class RoomSettings:
     """How long a subscription to an unknown track stays desired."""
     transport_close_grace_s: float = 2.0
     """A peer that closed its transport has this long to say `leave`."""
+    quality_interval_s: float = 5.0
+    """Length of the windows by which connections are rated."""
     dynacast_pause_delay_s: float = 5.0
     """Wait before a publisher hears that a layer is watched no more."""
     codec_regression_threshold: int = 5

@@ -190,20 +190,22 @@ class Subscribing:
     # ------------------------------------------------------------ codecs
 
     def codecs_offered(self, subscriber: Participant, media: Iterable[OfferedMedia]) -> None:
-        """A client offers to receive: that says which codecs it takes (single mode; else its answers do)."""
-        receiving = [line for line in media if line.type is TrackType.VIDEO and not line.sends]
+        """A client offers to receive: that says which codecs it takes (single mode; else its answers do). Known before
+        the answer, it need not show a track that it cannot play."""
+        receiving = [line for line in media if line.type is TrackType.VIDEO and line.receives and not line.sends]
         taken = frozenset(mime for line in receiving for mime in line.mime_types)
         if taken and subscriber.single_peer_connection and subscriber.decodes != taken:
             subscriber.decodes = taken
             for subscription in list(subscriber.subscriptions.values()):
                 self._choose_codec(subscription)
 
-    def codec_went_live(self, publication: Publication, codec: PublishedCodec) -> None:
-        """A backup has come: those who wait for it have it; all others move to it where regression is wanted."""
+    def codec_started(self, publication: Publication, codec: PublishedCodec) -> None:
+        """Media of a codec has come. Of a backup: where regression is wanted, all move to it; until now they had better
+        not, for they would have had nothing meanwhile."""
         threshold = self._state.settings.codec_regression_threshold
         if codec is publication.regression_target(len(self._state.participants), threshold):
             publication.regressed = True
-        self.codecs_changed(publication)
+            self.codecs_changed(publication)
 
     def codec_ended(self, publication: Publication, codec: PublishedCodec) -> None:
         """A backup is no more: its subscribers fall back, or wait for it to come again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sfu.room.devices import disabled_codecs
 from sfu.room.enums import TrackType, VideoQuality
 from sfu.room.layers import NO_LIMIT, NO_WISH, LayerLimit, LayerWish, layer_limit
 
@@ -61,6 +62,8 @@ class Subscription:
         """Whether the subscriber can take this codec, as far as is known."""
         if codec.type is not TrackType.VIDEO:
             return True
+        if codec.mime_type in disabled_codecs(self.subscriber.session.client).everywhere:
+            return False
         decodes = self.subscriber.decodes if self.decodes is None else self.decodes
         is_known = decodes is None or not codec.mime_type or codec.mime_type in decodes
         return is_known and codec.mime_type not in self.refused

@@ -176,6 +176,14 @@ def _speakers(message: msg.SpeakersChanged) -> rtc.SignalResponse:
     return rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=speakers))
 
 
+def _connections(message: msg.ConnectionQualityUpdate) -> rtc.SignalResponse:
+    updates = [
+        rtc.ConnectionQualityInfo(participant_sid=view.sid, quality=wire_number(view.quality), score=view.score)
+        for view in message.connections
+    ]
+    return rtc.SignalResponse(connection_quality=rtc.ConnectionQualityUpdate(updates=updates))
+
+
 def _subscribed_qualities(message: msg.SubscribedQualityUpdate) -> rtc.SignalResponse:
     codecs = [
         rtc.SubscribedCodec(
@@ -240,6 +248,7 @@ _RESPONSES: Mapping[type[msg.Message], Callable[[Any], rtc.SignalResponse]] = {
     msg.Leave: _leave,
     msg.Mute: lambda m: rtc.SignalResponse(mute=rtc.MuteTrackRequest(sid=m.track_sid, muted=m.muted)),
     msg.SpeakersChanged: _speakers,
+    msg.ConnectionQualityUpdate: _connections,
     msg.RoomUpdate: lambda m: rtc.SignalResponse(room_update=rtc.RoomUpdate(room=room_info(m.room))),
     msg.SubscribedQualityUpdate: _subscribed_qualities,
     msg.SubscriptionPermissionUpdate: lambda m: rtc.SignalResponse(

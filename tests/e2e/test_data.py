@@ -416,6 +416,52 @@ async def test_an_agent_speaks_for_somebody_else(endpoint: Endpoint, path: JoinP
         assert not forged.stream_header.text_header.generated
 
 
+async def test_digits_pass_between_browser_and_sdk(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """DAT15: a dialled digit (DTMF) arrives with its code and its sender, both ways."""
+    room = unique("dtmf")
+    async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
+        await web.remote_here("py")
+        await py.remote_here("web")
+        await web.run("await e2e.room.localParticipant.publishDtmf(1, '1')")
+        heard = (await py.journal.wait("sip_dtmf_received")).args[0]
+        assert (heard.code, heard.digit, heard.participant.identity) == (1, "1", "web")
+        await web.run("e2e.room.on('sipDTMFReceived', ({ code, digit }, who) => { e2e.dialled = [code, digit, who]; })")
+        await py.local.publish_dtmf(code=11, digit="#")
+        code, digit, sender = await web.run("return e2e.until(() => e2e.dialled, 'a digit')")
+        assert (code, digit, sender["identity"]) == (11, "#", "py")
+
+
+async def test_encrypted_data_passes_unread(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """DAT16: who has the key reads it; to anybody else it is opaque but for its sender, which is the server's word."""
+    room = unique("secret")
+    join = """const keys = new LK.ExternalE2EEKeyProvider();
+        await keys.setKey(secret);
+        const worker = new Worker('/livekit-e2ee.js');
+        await e2e.join(url, token, { singlePeerConnection: single, encryption: { keyProvider: keys, worker } });
+        await e2e.room.setE2EEEnabled(true);"""
+    async with (
+        chromium.page("alice") as alice,
+        chromium.page("bob") as bob,
+        peer(endpoint, "eve", room, path) as eve,
+    ):
+        for client in (alice, bob):
+            token = endpoint.token(client.identity, room)
+            await client.run(join, url=endpoint.ws_url, token=token, single=path.single, secret="shared secret")
+        await alice.remote_here("bob")
+        await alice.remote_here("eve")
+        await alice.run(
+            """const bytes = new TextEncoder().encode('meet me at noon');
+            await e2e.room.localParticipant.publishData(bytes, { reliable: true, topic: 'plans' });"""
+        )
+        said = (await bob.journal.wait("dataReceived")).args
+        assert (said[0], said[1]["identity"]) == ("meet me at noon", "alice")
+        opaque = (await eve.journal.wait("packet", lambda _, p: p.HasField("encrypted_packet"))).args[1]
+        assert opaque.participant_identity == "alice"
+        assert opaque.encrypted_packet.encrypted_value
+        assert b"noon" not in opaque.SerializeToString()
+        assert b"plans" not in opaque.SerializeToString()
+
+
 async def test_transcriptions_pass_from_agents_only(endpoint: Endpoint, path: JoinPath) -> None:
     room = unique("transcription")
     agent_token = endpoint.sign(endpoint.claims("robot", room, agent=True) | {"kind": "agent"})

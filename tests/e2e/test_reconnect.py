@@ -14,6 +14,7 @@ from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_tone, publish_tone
 from tests.e2e.support.relay import relay
 from tests.e2e.support.sdk_client import SdkClient, sdk
+from tests.e2e.support.server import ServerSpec, started
 from tests.e2e.support.wire_client import PROTOCOL, WireClient, wire
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ _GONE = ("participant_disconnected", "track_unpublished", "track_unsubscribed")
 _GONE_WEB = ("participantDisconnected", "trackUnpublished", "trackUnsubscribed", "reconnecting")
 _KEPT = """return {sid: e2e.room.localParticipant.sid,
     tracks: [...e2e.room.localParticipant.trackPublications.keys()], connections: e2e.connections.length}"""
+
+_GENERATIONS = """const ufrag = (description) => /a=ice-ufrag:(.+)/.exec(description.sdp)[1].trim();
+    return e2e.connections.map((c) => [ufrag(c.currentLocalDescription), ufrag(c.currentRemoteDescription)]);"""
+"""ICE user name fragments of each peer connection: the client's and the server's."""
 
 
 @contextlib.asynccontextmanager
@@ -66,18 +71,61 @@ def seen(client: BrowserClient | SdkClient, names: tuple[str, ...], since: int) 
 async def test_a_browser_goes_on_after_its_signalling_broke(
     endpoint: Endpoint, path: JoinPath, chromium: Browser
 ) -> None:
-    """REC01: same sid, same tracks, same peer connections; the others see nothing. Twice, with words in between."""
+    """REC01: same sid, same tracks, same peer connections; the others see nothing. Twice, with words in between.
+
+    SDP09: ICE of every peer connection begins anew, on both sides, both times.
+    """
     async with pair(endpoint, path, chromium) as (web, py):
         kept, since_py, since_web = await web.run(_KEPT), py.journal.mark(), web.journal.mark()
+        generations = [await web.run(_GENERATIONS)]
         for _ in range(2):
             since = web.journal.mark()
             await web.run("await e2e.room.simulateScenario('signal-reconnect')")
             await web.journal.wait("signalReconnecting", since=since)
             await web.journal.wait("reconnected", since=since, timeout_s=20)
             await talk(web, py)
+            generations.append(await web.run(_GENERATIONS))
+        assert [len(connections) for connections in generations] == [1 if path.single else 2] * 3
+        for connection in zip(*generations, strict=True):
+            ours, theirs = zip(*connection, strict=True)
+            assert len(set(ours)) == len(set(theirs)) == 3, connection
         assert await web.run(_KEPT) == kept
         assert seen(web, _GONE_WEB, since_web) == []
         assert seen(py, _GONE, since_py) == []
+
+
+async def test_a_browser_whose_answers_are_lost_begins_anew(chromium: Browser) -> None:
+    """SDP10: an offer is not answered in time (here two seconds): full reconnect, then all is well."""
+    room = unique("unanswered")
+    async with (
+        started(ServerSpec(config={"plenum": {"answer_timeout": "2s"}})) as server,
+        chromium.page("web") as web,
+        sdk(server.endpoint, "py", room, JoinPath.V1) as py,
+    ):
+        await web.run(
+            """const send = WebSocket.prototype.send;
+            const ANSWER = 2 << 3 | 2; // of the SignalRequest, in binary
+            WebSocket.prototype.send = function (data) {
+                if (e2e.swallows && new Uint8Array(data)[0] === ANSWER) { e2e.swallowed += 1; return; }
+                send.call(this, data);
+            };
+            e2e.swallowed = 0;"""
+        )
+        await web.join(server.endpoint, server.endpoint.token("web", room), JoinPath.V0)
+        sid = await web.run(
+            """await e2e.until(() => e2e.connections[0].connectionState === 'connected', 'connection');
+            e2e.room.once('reconnecting', () => { e2e.swallows = false; });
+            e2e.swallows = true;
+            return e2e.room.localParticipant.sid;"""
+        )
+        async with publish_tone(py.room, 660):
+            await web.journal.wait("reconnecting", timeout_s=20)
+            await web.journal.wait("reconnected", timeout_s=20)
+            await web.hear("py", 660)
+        assert await web.run("return [e2e.room.localParticipant.sid !== sid, e2e.swallowed > 0]", sid=sid) == [
+            True,
+            True,
+        ]
 
 
 async def test_the_python_sdk_goes_on_after_its_signalling_broke(

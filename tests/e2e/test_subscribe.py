@@ -168,8 +168,20 @@ async def test_the_server_subscribes_and_unsubscribes_for_others(
         assert not web.journal.seen("trackSubscribed")
         await force(True)
         await web.hear("alice", 440)
-        await force(False)
+        # What was forced stays when others come and go, but what the publisher allows counts.
+        async with sdk(endpoint, "carol", room, path) as carol, publish_tone(carol.room, 660):
+            await web.remote_here("carol")
+            await web.hear("alice", 440)
+        assert {who["identity"] for _, _, who in (e.args for e in web.journal.seen("trackSubscribed"))} == {"alice"}
+        alice.local.set_track_subscription_permissions(allow_all_participants=False, participant_permissions=[])
         await web.journal.wait("trackUnsubscribed")
+        since = web.journal.mark()
+        await force(True)
+        alice.local.set_track_subscription_permissions(allow_all_participants=True)
+        await web.hear("alice", 440)
+        assert len(web.journal.seen("trackSubscribed", since=since)) == 1
+        await force(False)
+        await web.journal.wait("trackUnsubscribed", since=since)
 
 
 async def test_the_publisher_hears_of_its_first_subscriber(endpoint: Endpoint, path: JoinPath) -> None:
@@ -216,6 +228,7 @@ async def test_wishes_for_unknown_tracks_harm_nobody(endpoint: Endpoint, path: J
 async def test_a_disabled_track_sends_nothing_until_enabled(
     endpoint: Endpoint, path: JoinPath, chromium: Browser
 ) -> None:
+    """SUB07: a disabled track is silent, and stays so while others come and go, until it is enabled."""
     room = unique("disable")
     async with (
         sdk(endpoint, "py", room, path) as py,
@@ -239,5 +252,13 @@ async def test_a_disabled_track_sends_nothing_until_enabled(
             }}, 'standstill of the packets');"""
         )
         assert stopped
+        before = await web.run(count)
+        async with publish_tone(py.room, 440) as (tone, _):
+            await web.hear("py", 440)
+            await web.run(
+                "e2e.room.remoteParticipants.get('py').trackPublications.get(sid).setSubscribed(false)", sid=tone.sid
+            )
+            await web.journal.wait("trackUnsubscribed")
+        assert await web.run(count) <= before + 2, "what was negotiated since has not turned it on"
         await web.run(f"{publication}.setEnabled(true)")
         assert (await web.see("py"))["moved"]

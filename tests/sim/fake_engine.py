@@ -114,6 +114,10 @@ class FakeEngine:
         self._tell(transport, inputs.TransportFailed(transport, reason))
         del self.transports[transport]
 
+    def start(self, up_track: UpTrackId, mime_type: str) -> None:
+        """Media of an up track comes."""
+        self._tell(self.up_tracks[up_track], inputs.UpTrackStarted(up_track, mime_type))
+
     def fail_shard(self) -> None:
         """Everything is lost."""
         for room in tuple(self.consumers):
@@ -329,4 +333,5 @@ def _media(section: str, video: tuple[str, ...]) -> inputs.OfferedMedia:
         stream_id=msid.group(1) if msid else "",
         track_id=msid.group(2) if msid else "",
         mime_types=("audio/opus",) if section.startswith("audio") else video,
+        receives="a=recvonly" in section or "a=sendrecv" in section,
     )

@@ -77,6 +77,9 @@ async def _through_a_backup(policy: BackupCodecPolicy, *, single: bool) -> None:
         assert backup not in world.engine.up_tracks, "it waits for it"
         await _back(ann, track)
         assert backup in world.engine.up_tracks
+        assert _fed_by(bob) == own, "until its media is there"
+        world.engine.start(backup, "video/VP8")
+        await settle()
         regresses = policy is BackupCodecPolicy.PREFER_REGRESSION
         assert _fed_by(bob) == (backup if regresses else own)
         await asyncio.sleep(6)

@@ -1,7 +1,8 @@
 // Drives one browser for the tests: one page per client, commands and events as JSON lines on stdin and stdout.
 //
 // Owns the browser process, the pages and the small web server they load from. Knows nothing of LiveKit: what happens in
-// a page is in page.js and in the tests. The first argument is `chromium`, `chromium-refusing` or `firefox`.
+// a page is in page.js and in the tests. The first argument is `chromium`, `chromium-refusing` or `firefox`;
+// more are Chromium's own.
 //
 // Command:  {"id": 1, "do": "open"|"run"|"close"|"quit", "page": "p1", "body": "<js>", "args": {}}, and visitor.mjs's
 // Answer:   {"id": 1, "value": …} or {"id": 1, "error": "…"};   event: {"page": "p1", "event": "<name>", "args": […]}
@@ -48,7 +49,7 @@ const chromiumWith = (...more) => ({
 });
 
 const launchOptions = {
-  chromium: chromiumWith('--use-fake-ui-for-media-stream'),
+  chromium: chromiumWith('--use-fake-ui-for-media-stream', ...process.argv.slice(3)),
   // Nobody answers the question whether the page may use the devices but `visit`, with no.
   'chromium-refusing': chromiumWith(),
   firefox: {

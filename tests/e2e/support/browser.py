@@ -37,8 +37,9 @@ class PageError(Exception):
 class Browser:
     """A running browser with its driver."""
 
-    def __init__(self, kind: str, enter_command: Sequence[str] = ()) -> None:
+    def __init__(self, kind: str, enter_command: Sequence[str] = (), switches: Sequence[str] = ()) -> None:
         self.kind = kind
+        self._switches = switches
         self.version = ""
         self._wrapper = enter_command
         self._ids = itertools.count(1)
@@ -61,6 +62,7 @@ class Browser:
             "node",
             str(_JS / "driver.mjs"),
             self.kind,
+            *self._switches,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=2**24,
@@ -234,9 +236,11 @@ class BrowserClient:
 
 
 @contextlib.asynccontextmanager
-async def launched(kind: str, *, enter_command: Sequence[str] = ()) -> AsyncIterator[Browser]:
-    """A browser of its own for as long as the block lasts; see `Browser` for the arguments."""
-    browser = Browser(kind, enter_command=enter_command)
+async def launched(
+    kind: str, *, enter_command: Sequence[str] = (), switches: Sequence[str] = ()
+) -> AsyncIterator[Browser]:
+    """A browser of its own for as long as the block lasts; `switches` are of Chromium's command line."""
+    browser = Browser(kind, enter_command=enter_command, switches=switches)
     await browser.start()
     try:
         yield browser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plenum.wiring import name_limits, room_settings, signal_limits
 from sfu.config import Config, load
-from sfu.room.settings import RoomSettings
+from sfu.room.settings import PlayoutDelay, RoomSettings
 from signaling.admission import NameLimits
 from signaling.limits import SignalLimits
 
@@ -15,6 +15,7 @@ def test_defaults_are_the_parts_own() -> None:
     assert settings.empty_timeout_s == own.empty_timeout_s
     assert settings.departure_timeout_s == own.departure_timeout_s
     assert settings.token_refresh_s == own.token_refresh_s
+    assert (settings.answer_timeout_s, settings.playout_delay) == (own.answer_timeout_s, own.playout_delay)
     assert settings.max_metadata_bytes == own.max_metadata_bytes
     assert settings.max_attributes_bytes == own.max_attributes_bytes
     assert settings.speakers == own.speakers
@@ -30,7 +31,7 @@ def test_room_settings() -> None:
         room: {empty_timeout: 1, departure_timeout: 2, max_participants: 3, enable_remote_unmute: true}
         audio: {update_interval: 4, min_percentile: 5, smooth_intervals: 6}
         limit: {max_metadata_size: 7, max_attributes_size: 8, max_participant_name_length: 9}
-        plenum: {token_refresh_interval: 10s}
+        plenum: {token_refresh_interval: 10s, answer_timeout: 11s}
         """
     )
     settings = room_settings(config)
@@ -39,7 +40,13 @@ def test_room_settings() -> None:
     speakers = settings.speakers
     assert (speakers.update_interval_ms, speakers.min_percentile, speakers.smooth_intervals) == (4, 5, 6)
     assert (settings.max_metadata_bytes, settings.max_attributes_bytes, settings.max_name_length) == (7, 8, 9)
-    assert (settings.token_refresh_s, settings.region) == (10.0, "eu")
+    assert (settings.token_refresh_s, settings.answer_timeout_s, settings.region) == (10.0, 11.0, "eu")
+
+
+def test_a_playout_delay_counts_when_it_is_on() -> None:
+    assert room_settings(load("room: {playout_delay: {min: 100, max: 200}}")).playout_delay is None
+    delayed = load("room: {playout_delay: {enabled: true, min: 100, max: 200}}")
+    assert room_settings(delayed).playout_delay == PlayoutDelay(100, 200)
 
 
 def test_older_names_of_limits_count() -> None:

@@ -6,7 +6,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sfu import metrics as names
-from sfu.metrics import Metrics, engine_samples
+from sfu.metrics import Metrics, engine_histograms, engine_samples
 
 
 def scrape(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -33,6 +33,21 @@ def test_engine_totals_have_the_references_names() -> None:
     assert samples["plenum_engine", "up_tracks"] == 1
     totals["packets_in"] = 6
     assert scrape(metrics)["livekit_packet_total", "", "incoming", "initial"] == 6
+
+
+def test_ratings_of_connections_are_histograms() -> None:
+    metrics = Metrics("ND_x", with_process=False)
+    scores = {"scores.1.0": 0, "scores.4.25": 2, "scores.4.5": 4, "score_sum_milli": 26_500}
+    ratings = {"ratings.lost": 1, "ratings.poor": 0, "ratings.good": 2, "ratings.excellent": 3}
+    totals = {**ratings, **scores}
+    metrics.add_source(lambda: engine_samples(totals))
+    metrics.add_histograms(lambda: engine_histograms(totals))
+    samples = scrape(metrics)
+    assert [samples["livekit_quality_rating_bucket", le] for le in ("0.0", "1.0", "2.0", "+Inf")] == [0, 2, 5, 6]
+    assert (samples["livekit_quality_rating_count",], samples["livekit_quality_rating_sum",]) == (6, 11)
+    assert [samples["livekit_quality_score_bucket", le] for le in ("1.0", "4.25", "4.5", "+Inf")] == [0, 2, 6, 6]
+    assert (samples["livekit_quality_score_count",], samples["livekit_quality_score_sum",]) == (6, 26.5)
+    assert not [name for name, *_ in samples if name.startswith("plenum_engine")]
 
 
 def test_counters_and_gauges_add_up() -> None:

@@ -46,7 +46,9 @@ def refusal(text: str) -> str:
 def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) -> None:
     request = rtc.JoinRequest(
         client_info=models.ClientInfo(sdk=models.ClientInfo.SDK.REACT_NATIVE, version="2.1", protocol=16, os="ios"),
-        connection_settings=rtc.ConnectionSettings(auto_subscribe=True, adaptive_stream=True),
+        connection_settings=rtc.ConnectionSettings(
+            auto_subscribe=True, adaptive_stream=True, disable_ice_lite=True, auto_subscribe_data_track=True
+        ),
         metadata="m",
         participant_attributes={"a": "1"},
         add_track_requests=[rtc.AddTrackRequest(cid="c")],
@@ -55,6 +57,8 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
     wish = read(wrap(request, packed=packed, padded=padded))
     assert wish.single_peer_connection
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (True, True, False)
+    assert wish.disable_ice_lite
+    assert wish.auto_subscribe_data
     assert (wish.metadata, dict(wish.attributes)) == ("m", {"a": "1"})
     assert [track.cid for track in wish.add_tracks] == ["c"]
     assert wish.offer is not None
@@ -65,6 +69,7 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
 def test_absent_settings_are_false_and_an_absent_offer_is_none() -> None:
     wish = read(wrap(rtc.JoinRequest()))
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.offer) == (False, False, None)
+    assert not wish.auto_subscribe_data
     assert wish.client.sdk == "unknown"
 
 
@@ -111,7 +116,9 @@ def test_parameters_of_the_older_path() -> None:
         {
             "auto_subscribe": "0",
             "adaptive_stream": "true",
+            "auto_subscribe_data_track": "1",
             "reconnect": "1",
+            "disable_ice_lite": "1",
             "publish": "screen",
             "attributes": attributes,
             "protocol": "16",
@@ -121,6 +128,8 @@ def test_parameters_of_the_older_path() -> None:
     )
     assert not wish.single_peer_connection
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (False, True, True)
+    assert wish.disable_ice_lite
+    assert wish.auto_subscribe_data
     assert (wish.publish, dict(wish.attributes)) == ("screen", {"a": "ü"})
     assert (wish.client.sdk, wish.client.protocol, wish.client.capabilities) == ("swift", 16, (1,))
 
@@ -128,6 +137,7 @@ def test_parameters_of_the_older_path() -> None:
 def test_defaults_of_the_older_path() -> None:
     wish = ask({"protocol": "many", "sdk": "toaster"})
     assert wish.auto_subscribe
+    assert not wish.disable_ice_lite
     assert (wish.client.protocol, wish.client.sdk) == (0, "unknown")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import typing
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
@@ -19,6 +20,7 @@ from sfu.room import messages as msg
 from sfu.room.devices import DisabledCodecs
 from sfu.room.effects import SendEngineData
 from sfu.room.enums import (
+    ConnectionQuality,
     DisconnectReason,
     LeaveAction,
     ParticipantKind,
@@ -30,7 +32,18 @@ from sfu.room.enums import (
     TrackType,
     VideoQuality,
 )
-from sfu.room.views import CodecView, LayerView, ParticipantView, PermissionView, RoomView, TrackView
+from sfu.room.views import (
+    BlobKeyView,
+    CodecView,
+    DataTrackView,
+    EncodingView,
+    LayerView,
+    ParticipantView,
+    PermissionView,
+    RoomView,
+    SchemaView,
+    TrackView,
+)
 from signaling.wire import (
     BadFrame,
     ProtobufDataEncoder,
@@ -80,6 +93,8 @@ TRACK = TrackView(
     backup_codec_policy=2,
     packet_trailer_features=(1,),
 )
+SCHEMA = SchemaView("pose", EncodingView(custom="proto"))
+DATA_TRACK = DataTrackView(TrackSid("DTR_1"), 7, "joints", 1, EncodingView(well_known=1), SCHEMA)
 ANN = ParticipantView(
     sid=ParticipantSid("PA_1"),
     identity="ann",
@@ -89,6 +104,7 @@ ANN = ParticipantView(
     metadata="meta",
     attributes={"a": "1"},
     tracks=(TRACK,),
+    data_tracks=(DATA_TRACK,),
     permission=PermissionView(can_publish_sources=(TrackSource.CAMERA,), hidden=True, agent=True),
     joined_at_ms=1_795_000_000_456,
     region="eu",
@@ -125,6 +141,9 @@ MESSAGES: dict[str, msg.Message] = {
     "leave": msg.Leave(DisconnectReason.STATE_MISMATCH, LeaveAction.RECONNECT),
     "mute": msg.Mute(TrackSid("TR_1"), muted=True),
     "speakers_changed": msg.SpeakersChanged((msg.SpeakerView(ParticipantSid("PA_1"), 0.5, True),)),
+    "connection_quality": msg.ConnectionQualityUpdate(
+        (msg.QualityView(ParticipantSid("PA_1"), ConnectionQuality.LOST, 1.5),)
+    ),
     "room_update": msg.RoomUpdate(ROOM),
     "subscribed_quality_update": msg.SubscribedQualityUpdate(
         TrackSid("TR_1"), (msg.SubscribedCodec("vp9", (VideoQuality.LOW, VideoQuality.MEDIUM)),)
@@ -136,6 +155,13 @@ MESSAGES: dict[str, msg.Message] = {
     "request_response": msg.RequestResponse(RequestReason.NOT_FOUND, "no", 3, ECHO),
     "refresh_token": msg.RefreshedToken("t"),
     "media_sections_requirement": msg.MediaSectionsRequirement(2, 0),
+    "publish_data_track_response": msg.DataTrackPublished(DATA_TRACK),
+    "unpublish_data_track_response": msg.DataTrackUnpublished(DATA_TRACK),
+    "data_track_subscriber_handles": msg.DataTrackHandles(
+        {300: msg.DataTrackHandle("ann", ParticipantSid("PA_1"), TrackSid("DTR_1"))}
+    ),
+    "store_data_blob_response": msg.DataBlobStored(4, BlobKeyView(schema=SCHEMA)),
+    "get_data_blob_response": msg.DataBlobFound(5, BlobKeyView(generic="k"), b"\0\xff"),
     "pong": msg.Pong(12),
     "pong_resp": msg.PongResponse(1, 2),
 }
@@ -169,6 +195,11 @@ def test_qualities_are_told_one_by_one_and_for_old_clients_too() -> None:
     assert list(update.subscribed_qualities) == list(codec.qualities)
 
 
+def test_connections_are_told_by_the_numbers_of_the_wire() -> None:
+    (connection,) = frames(MESSAGES["connection_quality"])[0].connection_quality.updates
+    assert (connection.participant_sid, connection.quality, connection.score) == ("PA_1", models.LOST, 1.5)
+
+
 def test_a_message_is_encoded_once_for_each_format() -> None:
     outgoing = Outgoing(MESSAGES["update"])
     assert ENCODER.frame(outgoing, text=False) is ENCODER.frame(outgoing, text=False)
@@ -196,8 +227,11 @@ def test_the_join_response_is_complete() -> None:
 
 def test_views_arrive_field_by_field() -> None:
     info = frames(MESSAGES["update"])[0].update.participants[0]
-    unset = {"data_tracks"}
-    assert {field.name for field in info.DESCRIPTOR.fields} - {field.name for field, _ in info.ListFields()} == unset
+    assert {field.name for field in info.DESCRIPTOR.fields} == {field.name for field, _ in info.ListFields()}
+    data_track = info.data_tracks[0]
+    assert {field.name for field in data_track.DESCRIPTOR.fields} == {f.name for f, _ in data_track.ListFields()}
+    assert data_track.frame_encoding.well_known == 1
+    assert (data_track.schema.name, data_track.schema.encoding.custom) == ("pose", "proto")
     track = info.tracks[0]
     assert {field.name for field in track.DESCRIPTOR.fields} == {field.name for field, _ in track.ListFields()}
     assert (info.joined_at, info.joined_at_ms) == (1_795_000_000, 1_795_000_000_456)
@@ -356,15 +390,49 @@ def test_the_other_requests() -> None:
     assert (video.width, video.height) == (1, 2)
 
 
-def test_what_is_not_offered_is_refused_at_once() -> None:
-    reply = ask(publish_data_track_request=rtc.PublishDataTrackRequest(pub_handle=1))
-    assert isinstance(reply, ReplyNow)
-    assert isinstance(reply.message, msg.RequestResponse)
-    assert reply.message.reason is RequestReason.NOT_ALLOWED
-    assert frames(reply.message)[0].request_response.WhichOneof("request") == "publish_data_track"
-    blob = ask(get_data_blob_request=rtc.GetDataBlobRequest(request_id=4))
-    assert isinstance(blob, ReplyNow)
-    assert frames(blob.message)[0].request_response.request_id == 4
+def test_data_tracks_in_the_domains_words() -> None:
+    request = rtc.PublishDataTrackRequest(
+        pub_handle=7,
+        name="joints",
+        encryption=models.Encryption.GCM,
+        frame_encoding={"well_known": 1},
+        schema={"name": "pose", "encoding": {"custom": "proto"}},
+    )
+    publish = ask(publish_data_track_request=request)
+    assert isinstance(publish, inputs.PublishDataTrack)
+    assert (publish.handle, publish.name, publish.encryption) == (7, "joints", 1)
+    assert (publish.frame_encoding, publish.schema) == (EncodingView(well_known=1), SCHEMA)
+    refusal = frames(msg.RequestResponse(RequestReason.INVALID_NAME, echo=publish.echo))[0].request_response
+    assert refusal.publish_data_track == request
+    bare = ask(publish_data_track_request=rtc.PublishDataTrackRequest(frame_encoding={}, schema={}))
+    assert isinstance(bare, inputs.PublishDataTrack)
+    assert (bare.frame_encoding, bare.schema) == (EncodingView(), SchemaView())
+    unpublish = ask(unpublish_data_track_request=rtc.UnpublishDataTrackRequest(pub_handle=7))
+    assert isinstance(unpublish, inputs.UnpublishDataTrack)
+    assert (unpublish.handle, unpublish.echo is not None) == (7, True)
+    updates: list[dict[str, Any]] = [
+        {"track_sid": "DTR_1", "subscribe": False},
+        {"track_sid": "DTR_2", "subscribe": True, "options": {"target_fps": 0}},
+        {"track_sid": "DTR_1", "subscribe": True, "options": {"target_fps": 5}},
+    ]
+    assert ask(update_data_subscription=rtc.UpdateDataSubscription(updates=updates)) == inputs.UpdateDataSubscription(
+        SESSION,
+        (
+            inputs.DataSubscriptionWish(TrackSid("DTR_1"), subscribe=True, frames_per_s=5),
+            inputs.DataSubscriptionWish(TrackSid("DTR_2"), subscribe=True),
+        ),
+    )
+
+
+def test_data_blobs_in_the_domains_words() -> None:
+    key: dict[str, Any] = {"schema_id": {"name": "pose", "encoding": {"custom": "proto"}}}
+    store = rtc.StoreDataBlobRequest(request_id=4, blob={"key": key, "contents": b"x"})
+    assert ask(store_data_blob_request=store) == inputs.StoreDataBlob(SESSION, 4, BlobKeyView(schema=SCHEMA), b"x")
+    assert ask(store_data_blob_request=rtc.StoreDataBlobRequest()) == inputs.StoreDataBlob(SESSION, 0, None, b"")
+    get = rtc.GetDataBlobRequest(request_id=5, participant_identity="ann", key={"generic": "k"})
+    assert ask(get_data_blob_request=get) == inputs.GetDataBlob(SESSION, 5, "ann", BlobKeyView(generic="k"))
+    refusal = frames(msg.RequestResponse(RequestReason.NOT_FOUND, request_id=5))[0].request_response
+    assert (refusal.request_id, refusal.WhichOneof("request")) == (5, None)
 
 
 def test_unknown_and_empty_requests_are_ignored() -> None:
@@ -380,6 +448,8 @@ def test_what_a_client_believes_after_a_resume() -> None:
         publish_tracks=[rtc.TrackPublishedResponse(cid="c", track=models.TrackInfo(sid="TR_3"))],
         track_sids_disabled=["TR_4"],
         datachannel_receive_states=[rtc.DataChannelReceiveState(publisher_sid="PA_2", last_seq=7)],
+        publish_data_tracks=[rtc.PublishDataTrackResponse(info=models.DataTrackInfo(sid="DTR_5"))],
+        data_subscription=rtc.UpdateDataSubscription(updates=[{"track_sid": "DTR_6", "subscribe": True}]),
     )
     assert ask(sync_state=state) == inputs.SyncState(
         session=SESSION,
@@ -388,6 +458,8 @@ def test_what_a_client_believes_after_a_resume() -> None:
         subscribe=True,
         disabled=(TrackSid("TR_4"),),
         received=((ParticipantSid("PA_2"), 7),),
+        published_data=(TrackSid("DTR_5"),),
+        data_wishes=(inputs.DataSubscriptionWish(TrackSid("DTR_6"), subscribe=True),),
     )
 
 

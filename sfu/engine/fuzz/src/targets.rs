@@ -497,6 +497,7 @@ pub fn datagram(input: &[u8]) {
             gather: Duration::from_millis(3),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
+            quality_interval: Duration::from_secs(5),
             pli_throttle: PliThrottle::default(),
             time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
             data_limits: plenum_core::DataLimits::default(),

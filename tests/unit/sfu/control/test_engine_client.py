@@ -19,7 +19,7 @@ from sfu.control.engine_port import AnswerReady, DescriptionRefused, EngineTell,
 from sfu.ids import DownTrackId, ParticipantId, RoomId, TrackSid, TransportId, UpTrackId
 from sfu.room import inputs
 from sfu.room.effects import AddDownTrack, AddEngineParticipant, OpenTransport, PublishLine
-from sfu.room.enums import TrackType
+from sfu.room.enums import ConnectionQuality, TrackType
 
 RED, BLUE = RoomId(1), RoomId(2)
 ANN, PC, UP, DOWN = ParticipantId(11), TransportId(12), UpTrackId(13), DownTrackId(14)
@@ -105,16 +105,20 @@ def test_events_reach_the_room_of_their_subject(bench: Bench) -> None:
     bench.tell("Answer", transport=PC, request=3, sdp="v=0", mid_to_track={})
     bench.tell("UpTrackStarted", up_track=UP, mime_type="audio/opus")
     bench.tell("DownTrackBound", down_track=DOWN, mime_types=["video/VP8"])
+    bench.tell("QualityChanged", room=RED, changed=[(ANN, "lost", 1.5)])
     bench.tell("AudioLevels", room=RED, levels=[(UP, 20, 300)])
     assert [type(tell) for tell in bench.red.tells] == [
         inputs.TransportConnected,
         AnswerReady,
         inputs.UpTrackStarted,
         inputs.DownTrackBound,
+        inputs.QualityChanged,
         inputs.AudioLevelsMeasured,
     ]
     assert bench.red.tells[0] == inputs.TransportConnected(PC, tcp=True)
     assert bench.red.tells[-1] == inputs.AudioLevelsMeasured((inputs.AudioActivity(UP, 20, 300),))
+    lost = inputs.QualityRating(ANN, ConnectionQuality.LOST, 1.5)
+    assert bench.red.tells[-2] == inputs.QualityChanged((lost,))
     assert bench.client.unrouted_tells == 0
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfu.control.registry import RoomOverrides, overrides_from_config
-from sfu.room.settings import RoomSettings
+from sfu.room.settings import PlayoutDelay, RoomSettings
 
 
 def test_overrides_change_what_they_name() -> None:
@@ -29,6 +29,21 @@ def test_both_spellings_of_protojson_are_read(name: str) -> None:
 @pytest.mark.parametrize("value", ["7", True, -1, 2**32, None, [7], 1.5])
 def test_values_of_the_wrong_type_are_left_out(value: object) -> None:
     assert overrides_from_config({"maxParticipants": value, "metadata": 5}) == RoomOverrides()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"minPlayoutDelay": 100}, PlayoutDelay(100, 0)),
+        ({"min_playout_delay": 100, "max_playout_delay": 200}, PlayoutDelay(100, 200)),
+        ({"maxPlayoutDelay": 200}, PlayoutDelay(0, 200)),
+        ({"minPlayoutDelay": 0}, None),
+    ],
+)
+def test_a_playout_delay_of_zeros_is_none(said: dict[str, int], expected: PlayoutDelay | None) -> None:
+    overrides = overrides_from_config(said)
+    assert overrides is not None
+    assert overrides.applied_to(RoomSettings()).playout_delay == expected
 
 
 def test_no_configuration_is_none() -> None:

@@ -48,6 +48,12 @@ def _back(client: Client, track: TrackView, codec: str = "vp8", cid: str = "back
     return client.offer()
 
 
+def _start(stage: Stage, track: TrackView, index: int = 1) -> list[fx.Effect]:
+    """Media of one of its codecs comes."""
+    codec = stage.room._state.publications[track.sid].codecs[index]
+    return stage.do(inputs.UpTrackStarted(codec.up_track, codec.mime_type))
+
+
 def _down_track(stage: Stage, client: Client) -> DownTrackId:
     (down_track,) = [d for d, (t, _) in stage.ledger.down_tracks.items() if t in client.transports.values()]
     return down_track
@@ -117,6 +123,32 @@ def test_a_backup_pauses_when_nobody_needs_it_any_more(stage: Stage) -> None:
     carol.leave()
     stage.wait(6)
     assert _asked(alice)[-1] == {"vp9": _ALL, "vp8": ()}
+
+
+def test_a_publisher_that_does_nothing_is_asked_again_ever_more_seldom(stage: Stage) -> None:
+    """livekit-client does not hear what is said of a track before its own publishing is through."""
+    alice, carol = stage.active("alice"), stage.active("carol")
+    track = _publish(alice)
+    _bind(stage, carol, _PLAIN)
+    counts = []
+    for seconds in (0.4, 0.2, 1, 2, 4, 300):
+        before = len(_asked(alice))
+        stage.wait(seconds)
+        counts.append(len(_asked(alice)) - before)
+    assert counts[:4] == [0, 1, 1, 1]
+    assert 8 <= counts[-1] <= 16
+    assert _asked(alice)[-1]["vp8"] == _ALL
+    stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=True))
+    before = len(_asked(alice))
+    stage.wait(100)
+    assert len(_asked(alice)) == before, "not during its mute"
+    stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=False))
+    stage.wait(100)
+    assert len(_asked(alice)) > before + 1
+    _back(alice, track)
+    before = len(_asked(alice))
+    stage.wait(100)
+    assert len(_asked(alice)) == before, "it has come"
 
 
 def test_layers_are_those_of_the_codec(stage: Stage) -> None:
@@ -236,8 +268,9 @@ def test_all_move_to_the_backup_when_its_publisher_and_the_room_want_that(
     track = _publish(alice, policy)
     _bind(stage, bob, _EVERYTHING)
     _bind(stage, carol, _PLAIN)
-    assert _codec(stage, bob, track.sid) == "video/VP9", "until the backup is there"
-    moved = _moves(_back(alice, track))
+    assert _codec(stage, bob, track.sid) == "video/VP9"
+    assert _moves(_back(alice, track)) == [], "until its media is there"
+    moved = _moves(_start(stage, track))
     assert [type(effect) for effect in moved] == [fx.MoveDownTrack] * regresses
     wanted = "video/VP8" if regresses else "video/VP9"
     assert _codec(stage, bob, track.sid) == wanted
@@ -256,7 +289,8 @@ def test_who_cannot_switch_in_place_is_renegotiated(stage: Stage, sdk: str) -> N
     _bind(stage, bob, _EVERYTHING)
     moved = _moves(_bind(stage, carol, _PLAIN))
     assert [type(effect) for effect in moved] == [fx.MoveDownTrack], "nothing has played yet"
-    moved = _moves(_back(alice, track))
+    _back(alice, track)
+    moved = _moves(_start(stage, track))
     assert [type(effect) for effect in moved] == [fx.RemoveDownTrack, fx.AddDownTrack]
     assert _codec(stage, bob, track.sid) == "video/VP8"
     assert _moves(_bind(stage, bob, _EVERYTHING)) == []
@@ -267,7 +301,8 @@ def test_regression_leaves_those_alone_who_cannot_take_the_backup(stage: Stage) 
     track = _publish(alice, BackupCodecPolicy.REGRESSION)
     _bind(stage, bob, ("video/VP9",))
     _bind(stage, carol, _PLAIN)
-    assert _moves(_back(alice, track)) == []
+    _back(alice, track)
+    assert _moves(_start(stage, track)) == []
     assert (_codec(stage, bob, track.sid), _codec(stage, carol, track.sid)) == ("video/VP9", "video/VP8")
 
 
@@ -290,12 +325,45 @@ def test_who_can_take_no_codec_is_told_once(stage: Stage) -> None:
 def test_a_single_mode_client_says_what_it_takes_before_anything_is_sent(stage: Stage) -> None:
     alice, bob, carol = stage.active("alice"), stage.active("bob"), stage.active("carol")
     for client, mime_types in ((bob, ("video/H264",)), (carol, _PLAIN)):
-        client.add_line("", TrackType.VIDEO, sends=False, mime_types=mime_types)
+        client.add_line("", TrackType.VIDEO, sends=False, receives=True, mime_types=mime_types)
         client.offer()
     track = _publish(alice)
     assert [type(message) for message in bob.got(messages.SubscriptionResponse)] == [messages.SubscriptionResponse]
     assert _codec(stage, carol, track.sid) == "video/VP8"
     assert _asked(alice) == [{"vp9": (), "vp8": _ALL}]
+
+
+def test_an_offer_that_comes_after_the_track_says_it_before_its_answer(stage: Stage) -> None:
+    alice, bob = stage.active("alice"), stage.active("bob")
+    _publish(alice)
+    bob.add_line("", TrackType.VIDEO, sends=False, receives=True, mime_types=("video/H264",))
+    kinds = [type(effect) for effect in bob.offer()]
+    assert kinds.index(fx.RemoveDownTrack) < kinds.index(fx.AcceptOffer)
+
+
+def test_lines_that_receive_nothing_say_nothing(stage: Stage) -> None:
+    """Those on which a client has published may name fewer codecs."""
+    alice, bob = stage.active("alice"), stage.active("bob")
+    bob.add_line("", TrackType.VIDEO, sends=False, mime_types=("video/H264",))
+    bob.offer()
+    track = _publish(alice)
+    assert _codec(stage, bob, track.sid) == "video/VP9"
+    _bind(stage, bob, _EVERYTHING)
+    bob.offer()
+    assert _codec(stage, bob, track.sid) == "video/VP9"
+    assert not bob.got(messages.SubscriptionResponse)
+
+
+def test_what_a_device_shall_not_use_is_not_sent_to_it(stage: Stage) -> None:
+    alice, bob, carol = stage.active("alice"), stage.active("bob", browser="Safari"), stage.active("carol")
+    codecs = (inputs.CodecOffered("av1", "cam"), inputs.CodecOffered("vp8"))
+    track = alice.announce("cam", TrackSource.CAMERA, codecs=codecs)
+    offered = ("video/AV1", "video/VP8")
+    alice.add_line("cam", TrackType.VIDEO, mime_types=offered)
+    alice.offer()
+    for client in (bob, carol):
+        _bind(stage, client, offered)
+    assert (_codec(stage, bob, track.sid), _codec(stage, carol, track.sid)) == ("video/VP8", "video/AV1")
 
 
 def test_the_word_of_the_engine_counts_more_than_descriptions(stage: Stage) -> None:

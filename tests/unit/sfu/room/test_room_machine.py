@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sfu.ids import TrackSid, UpTrackId
 from sfu.room import inputs, messages
 from sfu.room.enums import (
+    ConnectionQuality,
     DisconnectReason,
     ParticipantState,
     Scenario,
@@ -56,6 +57,7 @@ class RoomMachine(RuleBasedStateMachine):
         kind=st.sampled_from(["standard", "standard", "agent", "egress"]),
         can_subscribe=st.sampled_from([None, False]),
         auto_subscribe=_MAYBE,
+        auto_subscribe_data=_MAYBE,
         protocol=st.sampled_from([2, 11, 16]),
     )
     def join(self, name: str, single: bool, **options: Any) -> None:
@@ -81,6 +83,40 @@ class RoomMachine(RuleBasedStateMachine):
             self.stage.do(inputs.NegotiationFailed(transport, "no"))
         elif how == "broke":
             self.stage.do(inputs.SessionFailed(client.session, DisconnectReason.STATE_MISMATCH))
+
+    @rule(pick=_PICK, handle=st.integers(0, 3), name=st.sampled_from(["", "pose", "map"]), gone=_MAYBE)
+    def publish_data(self, pick: int, handle: int, name: str, gone: bool) -> None:
+        client = self._one(pick)
+        if client is None:
+            return
+        if gone:
+            self.stage.do(inputs.UnpublishDataTrack(client.session, handle))
+        else:
+            self.stage.do(inputs.PublishDataTrack(client.session, handle, name))
+
+    @rule(pick=_PICK, subscribe=_MAYBE, fps=st.sampled_from([None, 5]))
+    def want_data(self, pick: int, subscribe: bool, fps: int | None) -> None:
+        client = self._one(pick)
+        if client is not None:
+            sids = self.stage.room._state.data_publications
+            wishes = tuple(inputs.DataSubscriptionWish(sid, subscribe, fps) for sid in sids)
+            self.stage.do(inputs.UpdateDataSubscription(client.session, wishes))
+
+    @invariant()
+    def handles_are_as_told(self) -> None:
+        for client in self.clients.values():
+            participant = self.stage.room._state.by_session.get(client.session)
+            told = [m for m in self.stage.sent[client.session] if isinstance(m, messages.DataTrackHandles)]
+            if participant is None:
+                continue
+            bound = {
+                e.handle: sid
+                for sid, s in participant.data_subscriptions.items()
+                for e in self.stage.ledger.data_down_tracks.values()
+                if e.data_down_track == s.down_track
+            }
+            known = {handle: track.track_sid for handle, track in told[-1].handles.items()} if told else {}
+            assert known == bound
 
     @rule(pick=_PICK)
     def resume(self, pick: int) -> None:
@@ -231,11 +267,23 @@ class RoomMachine(RuleBasedStateMachine):
         else:
             self.stage.bind_all()
 
+    @rule(pick=_PICK, mime_type=st.sampled_from(["video/VP8", "video/VP9", "audio/opus"]))
+    def start(self, pick: int, mime_type: str) -> None:
+        up_tracks = list(self.stage.room._state.up_tracks)
+        if up_tracks:
+            self.stage.do(inputs.UpTrackStarted(up_tracks[pick % len(up_tracks)], mime_type))
+
     @rule(loud=_MAYBE)
     def hear(self, loud: bool) -> None:
         up_tracks = list(self.stage.room._state.up_tracks) if loud else []
         levels = tuple(inputs.AudioActivity(up_track, 10, 400) for up_track in up_tracks)
         self.stage.do(inputs.AudioLevelsMeasured(levels))
+
+    @rule(quality=st.sampled_from(ConnectionQuality))
+    def rate(self, quality: ConnectionQuality) -> None:
+        participants = list(self.stage.room._state.participants)
+        ratings = tuple(inputs.QualityRating(participant, quality, 2.5) for participant in participants)
+        self.stage.do(inputs.QualityChanged(ratings))
 
     # ------------------------------------------------------------ administrators and time
 

@@ -10,6 +10,7 @@ from sfu.ids import ParticipantSid, RequestId, TrackSid, next_id
 from sfu.room import effects as fx
 from sfu.room import inputs, messages
 from sfu.room.enums import SubscriptionError, TrackSource
+from sfu.room.settings import PlayoutDelay
 from sfu.room.views import PermissionView
 
 if TYPE_CHECKING:
@@ -284,3 +285,23 @@ def test_late_words_on_dead_down_tracks_mean_nothing(stage: Stage) -> None:
     bob.leave()
     late: list[Any] = [inputs.DownTrackBound(down_track), inputs.DownTrackCodecUnsupported(down_track)]
     assert [stage.do(event) for event in late] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("features", "capabilities", "cut"), [((0, 1), (), True), ((0,), (1,), False), ((), (), False), ((0,), (2,), True)]
+)
+def test_packet_trailers_are_cut_where_there_are_some_and_the_subscriber_knows_none(
+    stage: Stage, features: tuple[int, ...], capabilities: tuple[int, ...], *, cut: bool
+) -> None:
+    alice, bob = stage.active("alice"), stage.active("bob", auto_subscribe=False, capabilities=capabilities)
+    track = alice.publish("cam", TrackSource.CAMERA, packet_trailer_features=features)
+    effects = stage.do(inputs.UpdateSubscription(bob.session, (track.sid,), subscribe=True))
+    assert [e.strip_trailer for e in effects if isinstance(e, fx.AddDownTrack)] == [cut]
+
+
+@pytest.mark.parametrize("full_ice", [False, True])
+def test_a_transport_is_opened_as_client_and_room_want_it(stage_with: Callable[..., Stage], *, full_ice: bool) -> None:
+    stage = stage_with(playout_delay=PlayoutDelay(100, 200), answer_timeout_s=3.0)
+    alice = stage.join("alice", full_ice=full_ice)
+    (opened,) = (e for e in alice.seen if isinstance(e, fx.OpenTransport))
+    assert (opened.full_ice, opened.playout_delay, opened.answer_timeout_s) == (full_ice, PlayoutDelay(100, 200), 3.0)

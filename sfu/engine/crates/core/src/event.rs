@@ -1,6 +1,7 @@
 //! What a shard tells the control plane. No logic.
 
 use crate::ids::{DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId};
+use crate::quality::Quality;
 
 /// Weight of a line in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,17 @@ pub struct AudioLevel {
     pub level: u8,
     /// Milliseconds of audio at or above the active threshold in the interval.
     pub active_ms: u32,
+}
+
+/// How well media gets through between the server and one participant, both ways.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ParticipantQuality {
+    /// Whose.
+    pub participant: ParticipantId,
+    /// Of the worst of its tracks, published or subscribed.
+    pub quality: Quality,
+    /// The same as a mean opinion score, 1 to 4.5.
+    pub score: f32,
 }
 
 /// A tell from a shard.
@@ -153,6 +165,14 @@ pub enum Event {
         room: RoomId,
         /// Tracks with activity, in no order.
         levels: Vec<AudioLevel>,
+    },
+    /// Connections of a room became better or worse: at most one per `ShardConfig::quality_interval`. All are
+    /// [`Quality::Excellent`] at first.
+    QualityChanged {
+        /// Which.
+        room: RoomId,
+        /// Participants with another quality than before, in the order in which they came.
+        changed: Vec<ParticipantQuality>,
     },
     /// Answer to `Command::Snapshot`: JSON text.
     Snapshot {

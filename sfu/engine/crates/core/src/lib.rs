@@ -28,6 +28,7 @@ mod ids;
 mod input;
 pub mod layers;
 mod output;
+mod quality;
 mod random;
 mod room;
 pub mod rtcp;
@@ -42,14 +43,15 @@ pub mod uptrack;
 pub use command::{Command, DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
 pub use data::DataLimits;
 pub use drop_reason::DropReason;
-pub use event::{AudioLevel, Event, LogLevel, TransportFailure};
+pub use event::{AudioLevel, Event, LogLevel, ParticipantQuality, TransportFailure};
 pub use ids::{
     DataDownTrackId, DataUpTrackId, DownTrackId, ParticipantId, RequestId, RoomId, TransportId, UpTrackId,
 };
 pub use input::{Carrier, Datagram};
 pub use output::{Path, Transmit, Transmits};
+pub use quality::Quality;
 pub use shard::{Shard, ShardConfig};
-pub use stats::Counters;
+pub use stats::{Counters, RatingCounts};
 pub use transport::{
     Certificate, CertificateError, LocalCandidate, PlayoutLimits, TimeOfDay, TransportOptions, TransportSeed,
 };

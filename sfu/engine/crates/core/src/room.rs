@@ -23,6 +23,7 @@ use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
+use crate::quality::{Quality, Scorer};
 use crate::rtp::dependency::Layer;
 use crate::rtp::{Codec, trailer};
 use crate::timer::Scheduled;
@@ -41,6 +42,9 @@ pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) participants: Vec<ParticipantIndex>,
     pub(crate) nonces: NonceRing,
+    /// When its connections were rated last; `None` while it has no media.
+    pub(crate) rated_at: Option<Instant>,
+    pub(crate) rating_scheduled: Scheduled,
 }
 
 /// A participant as the packet path knows it.
@@ -59,6 +63,8 @@ pub(crate) struct Participant {
     pub(crate) sent: SentRing,
     /// When that is looked through for what is too old.
     pub(crate) sent_scheduled: Scheduled,
+    /// How its connection was rated last.
+    pub(crate) quality: Quality,
 }
 
 /// Where a packet stands beside what redundancy has told before.
@@ -175,6 +181,9 @@ pub(crate) struct UpEntry {
     pub(crate) unbound: u32,
     pub(crate) pending: Vec<Gathered>,
     pub(crate) scheduled: Scheduled,
+    pub(crate) scorer: Scorer,
+    /// Highest spatial layer in the last rated window.
+    pub(crate) top_layer: Option<u8>,
 }
 
 /// Redundancy of one up track, and who has use for it.
@@ -226,6 +235,8 @@ pub(crate) struct DownEntry {
     pub(crate) transport: TransportIndex,
     pub(crate) kind: MediaKind,
     pub(crate) is_enabled: bool,
+    /// Nothing is sent for want of bandwidth.
+    pub(crate) is_paused: bool,
     /// Its frames are to end without the publisher's packet trailer.
     pub(crate) strips_trailer: bool,
     /// Most that it may get.
@@ -246,6 +257,7 @@ pub(crate) struct Binding {
     /// Its frames are to end without the publisher's packet trailer.
     pub(crate) strips_trailer: bool,
     pub(crate) has_reported_codec: bool,
+    pub(crate) scorer: Scorer,
     /// Index of the format that was sent last.
     pub(crate) last_format: Option<usize>,
     /// Frames of the server's own that are still to be sent.
@@ -304,6 +316,7 @@ impl Tables {
             joined_at: now,
             sent: SentRing::default(),
             sent_scheduled: Scheduled::default(),
+            quality: Quality::Excellent,
         });
         match self.rooms.get_mut(room) {
             Some(room) => room.participants.push(index),
@@ -315,7 +328,13 @@ impl Tables {
 
     fn room_or_insert(&mut self, id: RoomId) -> RoomIndex {
         *self.room_index.entry(id).or_insert_with(|| {
-            self.rooms.insert(Room { id, participants: Vec::new(), nonces: NonceRing::default() })
+            self.rooms.insert(Room {
+                id,
+                participants: Vec::new(),
+                nonces: NonceRing::default(),
+                rated_at: None,
+                rating_scheduled: Scheduled::default(),
+            })
         })
     }
 
@@ -358,6 +377,8 @@ impl Tables {
                 unbound: 0,
                 pending: Vec::new(),
                 scheduled: Scheduled::default(),
+                scorer: Scorer::default(),
+                top_layer: None,
             })
         })
     }
@@ -517,6 +538,7 @@ mod tests {
             transport: 0,
             kind: MediaKind::Video,
             is_enabled: true,
+            is_paused: false,
             strips_trailer: false,
             max_layer: Layer::MAX,
             binding: None,
@@ -542,6 +564,7 @@ mod tests {
             has_reported_codec: false,
             last_format: None,
             blanks: None,
+            scorer: Scorer::default(),
         }
     }
 

@@ -47,6 +47,8 @@ pub struct ReportBlock {
     pub ssrc: u32,
     /// Part of the packets since the report before that were lost, in 256ths.
     pub fraction_lost: u8,
+    /// Packets that never came, since the beginning; late and doubled ones are taken off, so that it may be negative.
+    pub lost: i32,
     /// Middle 32 bits of the NTP time of our last sender report; 0: none.
     pub last_report: u32,
     /// Highest sequence number received, with the receiver's count of its cycles in the upper half.
@@ -105,16 +107,18 @@ fn read_packet(packet: &[u8], found: &mut Vec<Feedback>) {
 
 fn read_blocks(blocks: &[u8], count: u8, found: &mut Vec<Feedback>) {
     for block in blocks.chunks_exact(REPORT_BLOCK_BYTES).take(usize::from(count)) {
-        let &[Some(ssrc), _, Some(highest_seq), Some(jitter), Some(last_report), Some(delay)] =
+        let &[Some(ssrc), Some(losses), Some(highest_seq), Some(jitter), Some(last_report), Some(delay)] =
             &[0, 4, 8, 12, 16, 20].map(|at| u32_at(block, at))
         else {
             continue;
         };
+        let lost = (losses << 8).cast_signed() >> 8; // 24 bits with a sign; above them the share since the last report
         let delay = Duration::from_secs(u64::from(delay)) / 65_536;
-        let fraction_lost = block.get(4).copied().unwrap_or_default();
+        let [fraction_lost, ..] = losses.to_be_bytes();
         found.push(Feedback::Report(ReportBlock {
             ssrc,
             fraction_lost,
+            lost,
             last_report,
             highest_seq,
             jitter,
@@ -220,7 +224,7 @@ mod tests {
     use super::*;
 
     fn block(ssrc: u32) -> Vec<u8> {
-        let words = [ssrc, 0x0100_0005, 77, 3, 0x1234_5678, 65_536 + 32_768];
+        let words = [ssrc, 0x01ff_fffb, 77, 3, 0x1234_5678, 65_536 + 32_768];
         words.into_iter().flat_map(u32::to_be_bytes).collect()
     }
 
@@ -256,6 +260,7 @@ mod tests {
             Feedback::Report(ReportBlock {
                 ssrc,
                 fraction_lost: 1,
+                lost: -5,
                 last_report: 0x1234_5678,
                 highest_seq: 77,
                 jitter: 3,
@@ -321,6 +326,7 @@ mod tests {
         let read = ReportBlock {
             ssrc: 5,
             fraction_lost: 64,
+            lost: -2,
             last_report: 0x1234_5678,
             highest_seq: 70_000,
             jitter: 480,

@@ -10,6 +10,7 @@ mod data;
 mod data_tracks;
 mod fanout;
 mod media;
+mod rating;
 mod redundancy;
 mod signals;
 
@@ -28,7 +29,7 @@ use crate::ids::{RoomId, TransportId};
 use crate::input::{Carrier, Datagram};
 use crate::output::Transmits;
 use crate::random::Random;
-use crate::room::{ParticipantIndex, Tables};
+use crate::room::{ParticipantIndex, RoomIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
 use crate::transport::{DownIndex, Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
@@ -51,6 +52,8 @@ pub struct ShardConfig {
     pub audio_active_level: u8,
     /// Interval of `Event::AudioLevels`.
     pub audio_update_interval: Duration,
+    /// Length of the windows by which connections are rated.
+    pub quality_interval: Duration,
     /// Least time between two key-frame requests for one stream.
     pub pli_throttle: PliThrottle,
     /// The time of day, for reports to peers.
@@ -71,6 +74,7 @@ enum TimerKey {
     Sent(ParticipantIndex),
     AudioLevels,
     Blanks,
+    Rating(RoomIndex),
 }
 
 /// One thread's world.
@@ -184,13 +188,15 @@ impl Shard {
         }
         let (transports, ups) = (&self.transports, &self.tables.ups);
         let (audio, blanks) = (self.audio_scheduled, self.blanks_scheduled);
-        let participants = &self.tables.participants;
-        self.timers.compact(transports.len() + ups.len() + participants.len() + 2, |key| match key {
+        let (participants, rooms) = (&self.tables.participants, &self.tables.rooms);
+        let owners = transports.len() + ups.len() + participants.len() + rooms.len() + 2;
+        self.timers.compact(owners, |key| match key {
             TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),
             TimerKey::UpTrack(index) => ups.get(index).map(|up| up.scheduled),
             TimerKey::Sent(index) => participants.get(index).map(|participant| participant.sent_scheduled),
             TimerKey::AudioLevels => Some(audio),
             TimerKey::Blanks => Some(blanks),
+            TimerKey::Rating(index) => rooms.get(index).map(|room| room.rating_scheduled),
         });
     }
 
@@ -229,6 +235,12 @@ impl Shard {
             TimerKey::Blanks => {
                 if Timers::<TimerKey>::confirm(at, &mut self.blanks_scheduled) {
                     self.send_blanks(now);
+                }
+            }
+            TimerKey::Rating(index) => {
+                let Some(room) = self.tables.rooms.get_mut(index) else { return };
+                if Timers::<TimerKey>::confirm(at, &mut room.rating_scheduled) {
+                    self.rate_room(now, index);
                 }
             }
         }

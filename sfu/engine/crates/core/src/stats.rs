@@ -1,6 +1,7 @@
 //! Totals of a shard: plain numbers, copied out by the driver once per tick or less.
 
 use crate::drop_reason::DropReason;
+use crate::quality::Quality;
 
 /// Totals since the start of the shard, except where a field says that it is a current number.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct Counters {
     pub up_tracks: u64,
     /// Current number of down tracks.
     pub down_tracks: u64,
+    /// Ratings of participants with media, one for each and window.
+    pub ratings: RatingCounts,
     dropped: [u64; DropReason::ALL.len()],
 }
 
@@ -74,6 +77,7 @@ impl Counters {
             transports: 0,
             up_tracks: 0,
             down_tracks: 0,
+            ratings: RatingCounts::new(),
             dropped: [0; DropReason::ALL.len()],
         }
     }
@@ -92,6 +96,35 @@ impl Counters {
     #[must_use]
     pub const fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]
+    }
+}
+
+/// How often participants were rated how.
+#[derive(Debug, Clone)]
+pub struct RatingCounts {
+    /// In the order of [`Quality::ALL`].
+    pub by_quality: [u64; Quality::ALL.len()],
+    /// By mean opinion score: each those up to its bound in [`Self::SCORES`] that are not in the one before.
+    pub by_score: [u64; Self::SCORES.len()],
+    /// Thousandths of all scores together.
+    pub score_sum_milli: u64,
+}
+
+impl RatingCounts {
+    /// Upper bounds of the classes of scores.
+    pub const SCORES: [f32; 10] = [1.0, 2.0, 2.5, 3.0, 3.25, 3.5, 3.75, 4.0, 4.25, 4.5];
+
+    const fn new() -> Self {
+        Self { by_quality: [0; Quality::ALL.len()], by_score: [0; Self::SCORES.len()], score_sum_milli: 0 }
+    }
+
+    pub(crate) fn count(&mut self, quality: Quality, score: f32) {
+        self.by_quality[quality as usize] += 1;
+        let class = Self::SCORES.iter().position(|bound| score <= *bound).unwrap_or(Self::SCORES.len() - 1);
+        self.by_score[class] += 1;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 4.5")]
+        let milli = (score * 1_000.0).round() as u64;
+        self.score_sum_milli += milli;
     }
 }
 

@@ -66,6 +66,8 @@ pub struct EngineConfig {
     pub audio_active_level: u8,
     /// Interval of `Event::AudioLevels`.
     pub audio_update_interval: Duration,
+    /// Length of the windows by which connections are rated.
+    pub quality_interval: Duration,
     /// Least time between two key-frame requests for one stream.
     pub pli_throttle: PliThrottle,
     /// What each participant may send in data.
@@ -99,6 +101,7 @@ impl Default for EngineConfig {
             data_track_latency: Duration::from_millis(100),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
+            quality_interval: Duration::from_secs(5),
             pli_throttle: PliThrottle::default(),
             data_limits: DataLimits { messages_per_s: Some(1_000), bytes_per_s: Some(5_000_000) },
             adds_redundancy: false,

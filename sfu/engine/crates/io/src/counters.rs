@@ -7,7 +7,7 @@ use plenum_core::{Counters, DropReason};
 use crate::tcp::TcpCounters;
 use crate::udp::SendOutcome;
 
-const TOTALS: usize = 17;
+const TOTALS: usize = 32;
 const REASONS: usize = DropReason::ALL.len();
 
 /// Names of the totals that survive a shard's failure, in the order of [`core_totals`].
@@ -29,9 +29,26 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "stale_commands",
     "candidates_ignored",
     "inconsistent_tables",
+    "ratings.lost",
+    "ratings.poor",
+    "ratings.good",
+    "ratings.excellent",
+    "scores.1.0",
+    "scores.2.0",
+    "scores.2.5",
+    "scores.3.0",
+    "scores.3.25",
+    "scores.3.5",
+    "scores.3.75",
+    "scores.4.0",
+    "scores.4.25",
+    "scores.4.5",
+    "score_sum_milli",
 ];
 
 fn core_totals(counters: &Counters) -> [u64; TOTALS] {
+    let [lost, poor, good, excellent] = counters.ratings.by_quality;
+    let [s0, s1, s2, s3, s4, s5, s6, s7, s8, s9] = counters.ratings.by_score;
     [
         counters.packets_in,
         counters.packets_out,
@@ -50,6 +67,21 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         counters.stale_commands,
         counters.candidates_ignored,
         counters.inconsistent_tables,
+        lost,
+        poor,
+        good,
+        excellent,
+        s0,
+        s1,
+        s2,
+        s3,
+        s4,
+        s5,
+        s6,
+        s7,
+        s8,
+        s9,
+        counters.ratings.score_sum_milli,
     ]
 }
 

@@ -226,6 +226,7 @@ fn start_shard(
         gather: config.gather,
         audio_active_level: config.audio_active_level,
         audio_update_interval: config.audio_update_interval,
+        quality_interval: config.quality_interval,
         pli_throttle: config.pli_throttle,
         time_of_day: TimeOfDay::new(Instant::now(), SystemTime::now()),
         data_limits: config.data_limits,

@@ -59,6 +59,7 @@ impl Default for WorldConfig {
                 gather: Duration::from_millis(3),
                 audio_active_level: 35,
                 audio_update_interval: Duration::from_millis(400),
+                quality_interval: Duration::from_secs(5),
                 pli_throttle: PliThrottle::default(),
                 time_of_day: TimeOfDay::new(start_of_time(), SystemTime::UNIX_EPOCH),
                 data_limits: DataLimits::default(),

@@ -26,12 +26,13 @@ impl EngineConfig {
         *, udp, tcp = Vec::new(), advertised = Vec::new(), advertise_internal = false, ice_lite = true,
         gather_ms = 3.0, socket_buffer_bytes = 8 * 1024 * 1024, video_cache_packets = 300,
         sctp_buffer_bytes = 2 * 1024 * 1024, data_track_latency_ms = 100, audio_active_level = 35, audio_update_interval_ms = 400,
-        pli_throttle_ms = (500, 1000, 1000), data_messages_per_s = 1000, data_bytes_per_s = 5_000_000,
+        quality_interval_ms = 5000, pli_throttle_ms = (500, 1000, 1000), data_messages_per_s = 1000, data_bytes_per_s = 5_000_000,
         adds_redundancy = false, reports_subscribers_loss = true, seed = None
         ),
         text_signature = "(*, udp, tcp=(), advertised=(), advertise_internal=False, ice_lite=True, gather_ms=3.0, \
             socket_buffer_bytes=8388608, video_cache_packets=300, sctp_buffer_bytes=2097152, data_track_latency_ms=100, \
-            audio_active_level=35, audio_update_interval_ms=400, pli_throttle_ms=(500, 1000, 1000), data_messages_per_s=1000, data_bytes_per_s=5000000, \
+            audio_active_level=35, audio_update_interval_ms=400, quality_interval_ms=5000, pli_throttle_ms=(500, 1000, 1000), \
+            data_messages_per_s=1000, data_bytes_per_s=5000000, \
             adds_redundancy=False, reports_subscribers_loss=True, seed=None)"
     )]
     #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keyword arguments of Python
@@ -48,6 +49,7 @@ impl EngineConfig {
         data_track_latency_ms: u64,
         audio_active_level: u8,
         audio_update_interval_ms: u64,
+        quality_interval_ms: u64,
         pli_throttle_ms: (u64, u64, u64),
         data_messages_per_s: u64,
         data_bytes_per_s: u64,
@@ -61,6 +63,8 @@ impl EngineConfig {
         require(audio_active_level <= 127, "audio_active_level", "0 to 127 (-dBov)")?;
         let is_interval = (1..=LONGEST_MS).contains(&audio_update_interval_ms);
         require(is_interval, "audio_update_interval_ms", "1 to 60000")?;
+        let is_interval = (1..=LONGEST_MS).contains(&quality_interval_ms);
+        require(is_interval, "quality_interval_ms", "1 to 60000")?;
         require(data_track_latency_ms <= LONGEST_MS, "data_track_latency_ms", "0 to 60000")?;
         let (low, mid, high) = pli_throttle_ms;
         let are_intervals = [low, mid, high].iter().all(|interval| *interval <= LONGEST_MS);
@@ -80,6 +84,7 @@ impl EngineConfig {
             data_track_latency: Duration::from_millis(data_track_latency_ms),
             audio_active_level,
             audio_update_interval: Duration::from_millis(audio_update_interval_ms),
+            quality_interval: Duration::from_millis(quality_interval_ms),
             pli_throttle: PliThrottle {
                 low: Duration::from_millis(low),
                 mid: Duration::from_millis(mid),

@@ -60,6 +60,8 @@ event_classes! {
     DownTrackCodecUnsupported { down_track: u64, up_track: u64 }
     /// Audio activity of a room.
     AudioLevels { room: u64, levels: Vec<(u64, u8, u32)> }
+    /// Connections of a room became better or worse.
+    QualityChanged { room: u64, changed: Vec<(u64, &'static str, f32)> }
     /// Answer to `snapshot`.
     Snapshot { request: u64, json: String }
     /// A line for the log.
@@ -108,6 +110,12 @@ pub(crate) fn to_python(py: Python<'_>, event: core::Event) -> PyResult<Option<P
             let levels =
                 levels.iter().map(|level| (level.up_track.0, level.level, level.active_ms)).collect();
             any(py, AudioLevels { room: room.0, levels })
+        }
+        E::QualityChanged { room, changed } => {
+            let triple = |change: &core::ParticipantQuality| {
+                (change.participant.0, change.quality.as_str(), change.score)
+            };
+            any(py, QualityChanged { room: room.0, changed: changed.iter().map(triple).collect() })
         }
         E::Snapshot { request, json } => any(py, Snapshot { request: request.0, json }),
         E::Logged { shard, level, text } => any(py, Logged { shard, level: level.as_str(), text }),

@@ -128,7 +128,7 @@ impl Munger {
             self.picture_ids.skip(ids);
         }
         let Some(last) = self.gaps.back_mut() else { return };
-        if packet.seq < self.highest_in || packet.seq < last.from {
+        if packet.seq <= self.highest_in || packet.seq < last.from {
             return;
         }
         let gap = Gap { from: packet.seq + 1, offset: last.offset - 1 };
@@ -150,8 +150,8 @@ impl Munger {
         packet: &Packet,
         layer: Layer,
     ) -> Result<Rewrite, DropReason> {
-        let gap = self.gaps.iter().rev().find(|gap| gap.from <= packet.seq).ok_or(DropReason::TooOld)?;
-        let seq = packet.seq.checked_add_signed(gap.offset).ok_or(DropReason::TooOld)?;
+        let offset = self.offset_of(packet.seq).ok_or(DropReason::TooOld)?;
+        let seq = packet.seq.checked_add_signed(offset).ok_or(DropReason::TooOld)?;
         let timestamp = packet.timestamp.wrapping_add(self.timestamp_offset);
         self.highest_in = self.highest_in.max(packet.seq);
         if self.sent.is_none_or(|sent| seq > sent.seq) {
@@ -182,6 +182,19 @@ impl Munger {
         let Sent { seq, timestamp, .. } = *sent;
         let (picture_id, tl0_pic_idx) = self.picture_ids.insert();
         Some(Inserted { seq, timestamp, picture_id, tl0_pic_idx })
+    }
+
+    /// From an input number to its output number; `None` where there is none any more.
+    ///
+    /// The numbers just before a gap were skipped, as many as the offset fell by: theirs have been given to what follows.
+    /// Should one of them come again as something that may pass, it must not go out under another packet's number, for
+    /// SRTP would encrypt two payloads alike (RFC 3711 §9.1).
+    fn offset_of(&self, seq: u64) -> Option<i64> {
+        let index = self.gaps.iter().rposition(|gap| gap.from <= seq)?;
+        let gap = self.gaps[index];
+        let Some(next) = self.gaps.get(index + 1) else { return Some(gap.offset) };
+        let skipped = (gap.offset - next.offset).unsigned_abs();
+        (seq + skipped < next.from).then_some(gap.offset)
     }
 
     /// Timestamp for the first packet of a run that follows `sent`.

@@ -188,6 +188,21 @@ fn padding_closes_up() {
 }
 
 #[test]
+fn no_number_is_given_twice_when_a_packet_comes_again_as_something_else() {
+    let mut bench = video();
+    assert_eq!(bench.seq(key(packet(2, 10, 0))), Ok(100));
+    assert_eq!(bench.seq(padding(10)), Err(DropReason::PaddingOnly), "it has gone out");
+    assert_eq!(bench.seq(packet(2, 11, 0)), Ok(101));
+    for seq in [14, 15] {
+        assert_eq!(bench.seq(padding(seq)), Err(DropReason::PaddingOnly));
+    }
+    assert_eq!(bench.seq(packet(2, 16, 0)), Ok(104));
+    assert_eq!(bench.seq(packet(2, 15, 0)), Err(DropReason::TooOld), "its place was closed up");
+    assert_eq!(bench.seq(packet(2, 14, 0)), Err(DropReason::TooOld));
+    assert_eq!(bench.seq(packet(2, 13, 0)), Ok(103));
+}
+
+#[test]
 fn a_flood_of_padding_keeps_late_packets_of_the_recent_past_right() {
     let mut bench = video();
     bench.give(key(packet(2, 0, 0)));

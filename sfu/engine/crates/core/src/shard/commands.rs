@@ -334,6 +334,7 @@ impl Shard {
             transport,
             kind: wish.kind,
             is_enabled: wish.enabled,
+            is_paused: false,
             strips_trailer: wish.strip_trailer,
             max_layer: Layer::MAX,
             binding: None,

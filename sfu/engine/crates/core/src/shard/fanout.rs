@@ -16,6 +16,7 @@ use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::layers::{StreamIndex, StreamSet};
 use crate::output::Transmits;
+use crate::quality::Scorer;
 use crate::room::{Binding, DownEntry, Gathered, Standing};
 use crate::rtp::dependency::{self, Layer};
 use crate::rtp::{Codec, red};
@@ -144,6 +145,7 @@ impl Shard {
             has_reported_codec: false,
             last_format: None,
             blanks: None,
+            scorer: Scorer::default(),
         };
         self.tables.bind_down(line.down, binding);
         let mime_types =

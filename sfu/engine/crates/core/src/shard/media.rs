@@ -64,6 +64,7 @@ impl Shard {
         {
             self.timers.schedule(TimerKey::UpTrack(route.up), due, &mut up.scheduled);
         }
+        up.track.note_arrival(route.stream, *rtp.seq_no);
         if up.is_muted {
             up.gaps.insert(route.stream);
             return Err(DropReason::UpTrackMuted);
@@ -97,7 +98,10 @@ impl Shard {
             up.track.set_clock_rate_hz(codec.clock_rate_hz());
             let mime_type = codec.mime_type();
             self.events.push_back(Event::UpTrackStarted { up_track: up.id, mime_type });
+            let room = up.origin.map(|origin| origin.room);
+            self.begin_rating(now, room);
         }
+        let Some(up) = self.tables.ups.get_mut(index) else { return };
         if let (true, Some(level)) = (up.is_speaker, gathered.extensions.audio_level) {
             let clock_rate_hz = up.formats[gathered.format].codec.clock_rate_hz();
             let level = level.unsigned_abs();

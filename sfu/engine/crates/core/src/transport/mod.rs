@@ -333,6 +333,19 @@ impl Transport {
         });
     }
 
+    /// Whether nothing at all has come for so long, although it is connected.
+    pub(crate) fn is_silent(&self, now: Instant, for_long: Duration) -> bool {
+        self.is_connected && now >= self.heard + for_long
+    }
+
+    /// Down tracks whose packets flow.
+    pub(crate) fn bound_downs(&self) -> impl Iterator<Item = DownIndex> {
+        self.lines.iter().filter_map(|line| match &line.state {
+            LineState::Bound(subscription) => Some(subscription.down),
+            _ => None,
+        })
+    }
+
     /// Whether ICE and DTLS have been up. Before, nothing written here could leave.
     pub(crate) const fn is_connected(&self) -> bool {
         self.is_connected

@@ -1,6 +1,7 @@
 //! Publisher side of the packet path: which streams a publication has, which are alive, when to ask for a key frame,
 //! how loud it is, how its timestamps relate to the wall clock. Never sees a down track or a transport.
 
+mod arrivals;
 mod clock;
 mod dependencies;
 mod key_frames;
@@ -11,6 +12,7 @@ mod redundancy;
 
 use std::time::{Duration, Instant, SystemTime};
 
+pub use arrivals::Arrived;
 pub use clock::WallClock;
 pub use key_frames::PliThrottle;
 pub use level::AudioWindow;
@@ -20,6 +22,7 @@ pub use redundancy::{Arrival, Recovered, Recovery, Redundancy};
 use crate::layers::{MAX_STREAMS, StreamIndex, StreamSet};
 use crate::rtp::dependency::{Layer, PacketDependency};
 use crate::rtp::seq::{low_32_bits, timestamp_delta};
+use arrivals::Arrivals;
 use dependencies::Dependencies;
 use key_frames::KeyFrameRequests;
 use rates::LayerRates;
@@ -70,6 +73,7 @@ pub struct UpTrack {
     slices: u64,
     slice_began: Option<Instant>,
     rates: LayerRates,
+    arrivals: Arrivals,
 }
 
 impl UpTrack {
@@ -83,6 +87,7 @@ impl UpTrack {
             slices: 0,
             slice_began: None,
             rates: LayerRates::default(),
+            arrivals: Arrivals::default(),
         }
     }
 
@@ -119,6 +124,17 @@ impl UpTrack {
     /// Counts the payload of a media packet for the rate of its layer.
     pub fn count(&mut self, now: Instant, stream: StreamIndex, layer: Layer, bytes: usize) {
         self.rates.observe(now, stream, layer, bytes);
+        self.arrivals.note_layer(stream.0.max(layer.spatial));
+    }
+
+    /// Notes any packet of a stream by its extended sequence number, be it forwarded or not.
+    pub fn note_arrival(&mut self, stream: StreamIndex, seq: u64) {
+        self.arrivals.note(stream, seq);
+    }
+
+    /// What has arrived since the last call.
+    pub fn take_arrivals(&mut self) -> Arrived {
+        self.arrivals.take()
     }
 
     /// Bits per second of one spatial layer (a stream, or one inside it) alone, with its temporal layers up to this
@@ -178,6 +194,7 @@ impl UpTrack {
             stream.report = None;
             stream.dependencies.forget();
         }
+        self.arrivals.restart(stream);
     }
 
     /// Reads the dependency descriptor of a packet; `None` when it does not parse, or its structure is not known (yet).

@@ -10,6 +10,7 @@ mod history;
 mod ntp;
 mod patch;
 mod playout;
+mod reception;
 mod srtp;
 mod stream;
 
@@ -35,6 +36,7 @@ use crate::rtcp::{self, Feedback, ReceptionBlock};
 use crate::rtp::Codec;
 use crate::stats::Counters;
 use header::ExtensionIds;
+use reception::Received;
 use srtp::{SrtpError, SrtpSession};
 use stream::{SendStream, StreamConfig};
 
@@ -244,6 +246,12 @@ impl Transport {
     /// Whether packets of a stream may carry the dependency descriptor.
     pub(crate) fn takes_descriptors(&self, index: SendIndex) -> bool {
         self.sending.streams.get(index).is_some_and(SendStream::takes_descriptors)
+    }
+
+    /// How a stream has arrived since the last call; `None`: it is gone.
+    pub(crate) fn take_received(&mut self, index: SendIndex, ssrc: u32) -> Option<Received> {
+        let stream = self.sending.streams.get_mut(index).filter(|stream| stream.ssrcs.media == ssrc)?;
+        Some(stream.take_received())
     }
 
     /// The codec of a stream has another clock than most of its kind.

@@ -14,6 +14,7 @@ use super::history::{History, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
 use super::playout::{PlayoutDelay, PlayoutLimits};
+use super::reception::{Received, Reception};
 use super::srtp::{SrtpError, SrtpSession};
 use crate::rtcp::{ReportBlock, SenderReport};
 
@@ -91,6 +92,7 @@ pub(super) struct SendStream {
     resend_seq: u64,
     playout: Option<PlayoutDelay>,
     history: History,
+    reception: Reception,
 }
 
 impl SendStream {
@@ -112,6 +114,7 @@ impl SendStream {
             resend_seq: u64::from(config.first_resend_seq),
             playout: config.playout.map(|limits| PlayoutDelay::new(now, limits)),
             history: History::new(now, config.history_packets),
+            reception: Reception::default(),
         }
     }
 
@@ -176,6 +179,7 @@ impl SendStream {
 
     #[expect(clippy::cast_possible_truncation, reason = "both counts wrap at 32 bits (RFC 3550 §6.4.1)")]
     fn count(&mut self, now: Instant, packet: &OutgoingPacket<'_>) {
+        self.reception.note_sent(packet.seq);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
         self.last = Some((packet.timestamp, packet.captured_at));
@@ -218,6 +222,7 @@ impl SendStream {
     pub(super) fn note_report(&mut self, now: Instant, block: ReportBlock) -> Option<Duration> {
         if block.ssrc == self.ssrcs.media {
             self.is_known = true;
+            self.reception.note_report(block);
             if let Some(playout) = &mut self.playout {
                 let jitter = Duration::from_secs(block.jitter.into()) / self.clock_rate_hz.max(1);
                 playout.note_report(now, block.highest_seq, jitter);
@@ -227,7 +232,14 @@ impl SendStream {
             return None;
         }
         let since = ntp::middle(self.time_of_day.ntp_at(now)).wrapping_sub(block.last_report);
-        (Duration::from_secs(u64::from(since)) / 65_536).checked_sub(block.delay)
+        let round_trip = (Duration::from_secs(u64::from(since)) / 65_536).checked_sub(block.delay)?;
+        self.history.note_round_trip(round_trip);
+        Some(round_trip)
+    }
+
+    /// How it has arrived since the last call.
+    pub(super) fn take_received(&mut self) -> Received {
+        self.reception.take()
     }
 
     /// When the next report is due.
