@@ -27,6 +27,10 @@ pub struct Counters {
     pub firs: u64,
     /// Packets sent again.
     pub retransmitted: u64,
+    /// Lost packets of publishers that were found in the redundancy of later ones.
+    pub recovered: u64,
+    /// Frames of silence and blank pictures of the server's own that were sent.
+    pub blanks_out: u64,
     /// Data messages received.
     pub data_messages_in: u64,
     /// Data messages delivered to a channel.
@@ -63,6 +67,8 @@ impl Counters {
             plis: 0,
             firs: 0,
             retransmitted: 0,
+            recovered: 0,
+            blanks_out: 0,
             data_messages_in: 0,
             data_messages_out: 0,
             stale_commands: 0,

@@ -16,7 +16,7 @@ mod stream;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
 use str0m::media::Mid;
@@ -29,10 +29,10 @@ pub(crate) use stream::{OutgoingPacket, Ssrcs};
 
 use super::drive::{Outlet, Signal};
 use super::{Transport, attempt};
-use crate::command::{MediaKind, TransportRole};
+use crate::command::MediaKind;
 use crate::input::Carrier;
 use crate::output::{Path, Transmits};
-use crate::rtcp::{self, Feedback};
+use crate::rtcp::{self, Feedback, ReceptionBlock};
 use crate::rtp::Codec;
 use crate::stats::Counters;
 use header::ExtensionIds;
@@ -42,11 +42,18 @@ use stream::{SendStream, StreamConfig};
 
 /// Bytes of a compound packet of reports beyond which another one is begun.
 const MAX_COMPOUND_BYTES: usize = 1_000;
+/// Bytes of a compound packet with one reception block.
+const RECEPTION_BYTES: usize = 32;
 /// Least time between two questions which way the association sends.
 const PATH_QUESTION_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Filled by the handshake.
 pub(super) type KeyingSlot = Arc<OnceLock<Keying>>;
+
+/// How sender reports of a peer are named in reports to it.
+pub(crate) fn report_stamp(ntp_time: SystemTime) -> u32 {
+    ntp::middle(ntp::from_system_time(ntp_time))
+}
 
 /// Index of a stream in its transport.
 pub(crate) type SendIndex = usize;
@@ -268,8 +275,11 @@ impl Transport {
     fn act_on(&mut self, now: Instant, feedback: Feedback, outlet: &mut Outlet<'_>) {
         match feedback {
             Feedback::Report(block) => {
-                if let Some(stream) = self.sending.stream_by(block.ssrc) {
-                    stream.note_report(now, block);
+                let Some(stream) = self.sending.stream_by(block.ssrc) else { return };
+                stream.note_report(now, block);
+                if stream.ssrcs.resend.is_none() {
+                    // Audio is not sent again: its sender can only add redundancy.
+                    outlet.signal(Signal::AudioLost { mid: stream.mid, fraction_lost: block.fraction_lost });
                 }
             }
             Feedback::KeyFrame { ssrc, is_full_intra } => {
@@ -327,13 +337,30 @@ impl Transport {
                 sending.reports_due = Some(sending.reports_due.map_or(due, |known| known.min(due)));
             }
             if compound.len() > MAX_COMPOUND_BYTES {
-                send_compound(session, path, &compound, outlet);
+                send_compound(session, path, &compound, outlet.transmits, outlet.counters);
                 compound.clear();
             }
         }
         if !compound.is_empty() {
-            send_compound(session, path, &compound, outlet);
+            send_compound(session, path, &compound, outlet.transmits, outlet.counters);
         }
+    }
+
+    /// Tells the peer how a stream of its arrives here. The association tells it too, but knows less.
+    pub(crate) fn send_reception(
+        &mut self,
+        block: &ReceptionBlock,
+        transmits: &mut Transmits,
+        counters: &mut Counters,
+    ) {
+        let sending = &mut self.sending;
+        if sending.session().is_none() || !self.is_connected {
+            return;
+        }
+        let (Some(path), Some(session)) = (sending.path, sending.session.as_mut()) else { return };
+        let mut compound = Vec::with_capacity(RECEPTION_BYTES);
+        rtcp::write_reception(&mut compound, sending.reporter, block);
+        send_compound(session, path, &compound, transmits, counters);
     }
 
     /// Lets the association show which way it sends now, when that is in doubt: nothing else tells.
@@ -341,9 +368,6 @@ impl Transport {
         let sending = &mut self.sending;
         let is_too_early = sending.asked_at.is_some_and(|at| now < at + PATH_QUESTION_INTERVAL);
         if !sending.is_path_doubtful || !self.is_connected || is_too_early {
-            return false;
-        }
-        if self.role == TransportRole::Publisher {
             return false;
         }
         sending.asked_at = Some(now);
@@ -355,14 +379,20 @@ impl Transport {
     }
 }
 
-fn send_compound(session: &mut SrtpSession, path: Path, compound: &[u8], outlet: &mut Outlet<'_>) {
-    let written = outlet.transmits.write(path, |out| {
+fn send_compound(
+    session: &mut SrtpSession,
+    path: Path,
+    compound: &[u8],
+    transmits: &mut Transmits,
+    counters: &mut Counters,
+) {
+    let written = transmits.write(path, |out| {
         let start = out.len();
         out.extend_from_slice(compound);
         session.protect_rtcp(out, start).inspect_err(|_| out.truncate(start))
     });
     if let Ok(bytes) = written {
-        outlet.counters.datagrams_out += 1;
-        outlet.counters.bytes_out += bytes as u64;
+        counters.datagrams_out += 1;
+        counters.bytes_out += bytes as u64;
     }
 }

@@ -207,6 +207,7 @@ fn the_round_trip_time_is_told_from_the_peer_s_report() {
     let report = bench.stream.take_report(bench.now).unwrap();
     let block = |last_report| ReportBlock {
         ssrc: MEDIA,
+        fraction_lost: 0,
         lost: 0,
         last_report,
         highest_seq: 7,
