@@ -91,6 +91,8 @@ class Participant:
     """The next subscription of a data track gets the next one that is free."""
     was_told_handles: bool = False
     """It knows of handles, though perhaps of none any more."""
+    unheard_data: set[TrackSid] = field(default_factory=set)
+    """Its data tracks whose answers may have been lost with its last session."""
     data_blobs: dict[BlobKeyView, bytes] = field(default_factory=dict)
     resume_failure: ResumeFailure | None = None
     """What it asked its next resume to suffer."""

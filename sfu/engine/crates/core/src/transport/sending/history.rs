@@ -2,6 +2,7 @@
 //!
 //! A ring: what is too old or has been overwritten is gone. Never sends; `stream` does.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use super::patch::Patch;
 const MAX_AGE: Duration = Duration::from_secs(2);
 /// A packet is not sent again within that time of the last: the peer may have asked for it twice meanwhile.
 const LEAST_RESEND_INTERVAL: Duration = Duration::from_millis(10);
+/// Resent packets remembered at most, to know what is under way.
+const MAX_UNDER_WAY: usize = 128;
 /// Part of what was sent lately that may be sent again: recovery must not drown a narrow link.
 const RESEND_SHARE: f32 = 0.4;
 /// Bytes that may be sent again however little was sent lately.
@@ -44,12 +47,24 @@ pub(super) struct History {
     recent: f32,
     resent: f32,
     decayed_at: Instant,
+    round_trip: Duration,
+    /// Numbers sent again lately, and when; oldest first.
+    under_way: VecDeque<(u64, Instant)>,
 }
 
 impl History {
     /// Keeps up to `max_places` packets.
     pub(super) const fn new(now: Instant, max_places: usize) -> Self {
-        Self { places: Vec::new(), max_places, highest: 0, recent: 0.0, resent: 0.0, decayed_at: now }
+        Self {
+            places: Vec::new(),
+            max_places,
+            highest: 0,
+            recent: 0.0,
+            resent: 0.0,
+            decayed_at: now,
+            round_trip: Duration::ZERO,
+            under_way: VecDeque::new(),
+        }
     }
 
     /// Keeps a packet.
@@ -92,6 +107,9 @@ impl History {
     pub(super) fn take_for_resend(&mut self, now: Instant, seq: u16) -> Option<&SentPacket> {
         self.decay(now);
         let seq = self.extend(seq)?;
+        if self.is_under_way(now, seq) {
+            return None;
+        }
         let place = self.place(seq);
         let (sent_before, resent_before) = (self.recent, self.resent);
         let packet = self.places.get_mut(place)?.as_mut().filter(|packet| packet.seq == seq)?;
@@ -105,7 +123,27 @@ impl History {
         }
         self.resent += bytes;
         packet.sent_at = now;
+        self.under_way.push_back((seq, now));
         Some(packet)
+    }
+
+    /// Whether a packet was sent again so lately that it cannot have been seen missing since. A receiver that knows no
+    /// round-trip time asks every 100 ms: on a long path most of its requests would only use up what may be resent.
+    fn is_under_way(&mut self, now: Instant, seq: u64) -> bool {
+        // A request in time is not to be missed because this round trip was measured a little too long.
+        let patience = self.round_trip * 3 / 4;
+        let is_over = |at: Instant| now.saturating_duration_since(at) >= patience;
+        while self.under_way.front().is_some_and(|(_, at)| is_over(*at))
+            || self.under_way.len() > MAX_UNDER_WAY
+        {
+            self.under_way.pop_front();
+        }
+        self.under_way.iter().any(|(sent, _)| *sent == seq)
+    }
+
+    /// How long a packet and the answer to it take, as last measured.
+    pub(super) const fn note_round_trip(&mut self, round_trip: Duration) {
+        self.round_trip = round_trip;
     }
 
     /// The extended number closest below or at the highest one sent.
@@ -199,6 +237,21 @@ mod tests {
         assert!(history.take_for_resend(soon, 5).is_none());
         assert!(history.take_for_resend(soon + LEAST_RESEND_INTERVAL, 5).is_some());
         assert!(history.take_for_resend(now + MAX_AGE, 6).is_none());
+    }
+
+    #[test]
+    fn what_is_asked_for_again_within_a_round_trip_is_under_way() {
+        let now = Instant::now();
+        let mut history = filled(now, 1..10, 300);
+        history.note_round_trip(Duration::from_millis(400));
+        let soon = now + Duration::from_millis(100);
+        assert!(history.take_for_resend(soon, 5).is_some(), "the first request waits for nothing");
+        for after_ms in [100, 200, 290] {
+            assert!(history.take_for_resend(soon + Duration::from_millis(after_ms), 5).is_none());
+        }
+        assert!(history.take_for_resend(soon + Duration::from_millis(290), 6).is_some(), "another one");
+        assert!(history.take_for_resend(soon + Duration::from_millis(300), 5).is_some());
+        assert!(history.take_for_resend(soon + Duration::from_millis(400), 5).is_none());
     }
 
     #[test]

@@ -232,7 +232,9 @@ impl SendStream {
             return None;
         }
         let since = ntp::middle(self.time_of_day.ntp_at(now)).wrapping_sub(block.last_report);
-        (Duration::from_secs(u64::from(since)) / 65_536).checked_sub(block.delay)
+        let round_trip = (Duration::from_secs(u64::from(since)) / 65_536).checked_sub(block.delay)?;
+        self.history.note_round_trip(round_trip);
+        Some(round_trip)
     }
 
     /// How it has arrived since the last call.
