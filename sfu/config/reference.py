@@ -126,9 +126,9 @@ class StreamAllocator(Section):
 class CongestionControl(Section):
     """Bandwidth estimation towards subscribers."""
 
-    enabled: bool = key(True, "Estimate bandwidth and choose layers by it.", effect=False)
+    enabled: bool = key(True, "Estimate bandwidth; without it everything is sent.")
     allow_pause: bool = key(False, "Pause video when not even the lowest layer fits.", effect=False)
-    use_send_side_bwe: bool = key(False, "Estimate by transport-wide feedback instead of REMB and loss.", effect=False)
+    use_send_side_bwe: bool = key(False, "Estimate by transport-wide feedback instead of REMB and loss.")
     use_send_side_bwe_interceptor: bool = key(False, "The reference's older sender-side estimator.", effect=False)
     send_side_bwe_pacer: str = key("no-queue", "Pacer used with the sender-side estimator.", effect=False)
     stream_allocator: StreamAllocator = key(StreamAllocator(), "")

@@ -13,8 +13,11 @@ use plenum_core::data::{
     set_handle, wrap_raw,
 };
 use plenum_core::downtrack::{DownTrack, DownTrackConfig, LayerFacts, Packet};
+use plenum_core::estimator::{Departure, Losses, ProbeTag, estimator_for};
 use plenum_core::layers::{MAX_STREAMS, StreamIndex, StreamSet};
-use plenum_core::rtcp::{Feedback, read_feedback};
+use plenum_core::pacer::{LeakyBucket, Pacer, Urgency, Waiting};
+use plenum_core::prober::prober_for;
+use plenum_core::rtcp::{Arrivals, Feedback, read_feedback};
 use plenum_core::rtp::codec::{Codec, inspect};
 use plenum_core::rtp::dependency::{
     DependencyDescriptor, DependencyRewrite, Layer, MAX_BYTES, Structure, rewrite,
@@ -27,8 +30,8 @@ use plenum_core::sdp::{
 };
 use plenum_core::uptrack::{Arrival, PliThrottle, Recovery, Redundancy, UpTrack, UpTrackConfig};
 use plenum_core::{
-    Carrier, DataKind, DataProfile, Datagram, DropReason, LocalCandidate, MediaKind, PublishLine, Shard,
-    ShardConfig, TimeOfDay, UpTrackId,
+    Carrier, DataKind, DataProfile, Datagram, DropReason, LocalCandidate, MediaKind, PublishLine,
+    RateFeedback, RateGoal, Shard, ShardConfig, TimeOfDay, UpTrackId,
 };
 use str0m::Rtc;
 use str0m::change::{SdpAnswer, SdpOffer};
@@ -61,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     ("datagram", datagram),
     ("down_track", down_track),
     ("up_track", up_track),
+    ("rate", rate),
     ("call", call),
 ];
 
@@ -80,14 +84,21 @@ pub fn payload(input: &[u8]) {
 /// Feedback on our streams.
 pub fn feedback(input: &[u8]) {
     let found = read_feedback(input);
-    let nacks: usize = found
+    let bytes: usize = found
         .iter()
         .map(|feedback| match feedback {
-            Feedback::Nack { entries, .. } => entries.len(),
-            Feedback::Report(_) | Feedback::KeyFrame { .. } => 1,
+            Feedback::Nack { entries, .. } => entries.len() * 4,
+            Feedback::Report(_) | Feedback::KeyFrame { .. } => 4,
+            Feedback::MaximumRate { .. } => 20,
+            Feedback::Arrivals(arrivals) => {
+                let offsets = || arrivals.received.iter().map(|(offset, _)| *offset);
+                assert!(offsets().zip(offsets().skip(1)).all(|(first, second)| first < second));
+                assert!(offsets().all(|offset| offset < arrivals.count));
+                20 + arrivals.received.len()
+            }
         })
         .sum();
-    assert!(nacks * 4 <= input.len(), "more was read than was there");
+    assert!(bytes <= input.len(), "more was read than was there");
 }
 
 /// RED headers.
@@ -334,7 +345,7 @@ pub fn sdp_offer(input: &[u8]) {
     assert_eq!(offer.is_ok(), answer.is_ok());
     let (Ok(offer), Ok(answer)) = (offer, answer) else { return };
     let mids: Vec<&str> = offer.media.iter().map(|media| media.mid.as_str()).collect();
-    let filtered = offer.text_for(&LineUse { published: &mids, assigned: &mids });
+    let filtered = offer.text_for(&LineUse { published: &mids, assigned: &mids, ..LineUse::default() });
     let again =
         RemoteOffer::parse(&filtered, &policy).unwrap_or_else(|error| panic!("{error} in {filtered}"));
     assert_eq!(again.media.len(), offer.media.len());
@@ -369,7 +380,7 @@ pub fn sdp_negotiation(input: &[u8]) {
         }
         let mids: Vec<&str> = offer.media.iter().map(|media| media.mid.as_str()).collect();
         let (published, assigned) = mids.split_at(mids.len() / 2);
-        let filtered = offer.text_for(&LineUse { published, assigned });
+        let filtered = offer.text_for(&LineUse { published, assigned, ..LineUse::default() });
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let parsed = SdpOffer::from_sdp_string(&filtered).ok()?;
             rtc.sdp_api().accept_offer(parsed).ok().map(|answer| answer.to_sdp_string())
@@ -475,6 +486,7 @@ pub fn sdp_finish(input: &[u8]) {
         track_sid: "TR_y",
         stereo: true,
         ssrcs: Some((1, Some(2))),
+        transport_cc: false,
     };
     let lines = [
         LocalLine { mid: "0", role: LineRole::Receiving(&publish), start_bitrates: &[] },
@@ -664,5 +676,100 @@ pub fn up_track(input: &[u8]) {
                 "a timer due at {due:?} does not move on"
             );
         }
+    }
+}
+
+/// Longest time that anything may wait for the pacer, asked every five milliseconds.
+const LONGEST_PACED: Duration = Duration::from_millis(600);
+
+/// Estimator, pacer and prober as one transport has them: operations of two bytes each.
+pub fn rate(input: &[u8]) {
+    let Some((&first, operations)) = input.split_first() else { return };
+    let feedback = if first & 1 == 0 { RateFeedback::TransportWide } else { RateFeedback::Receiver };
+    let (mut estimator, mut prober) = (estimator_for(feedback), prober_for(feedback));
+    let mut pacer = if first & 2 == 0 { LeakyBucket::default() } else { LeakyBucket::free_until_known() };
+    let (mut waiting, mut now, mut seq, mut last_plan) = (Waiting::default(), Instant::now(), 0, 0);
+    for (nth, operation) in operations.chunks_exact(2).enumerate() {
+        let &[operation, argument] = operation else { continue };
+        let amount = u64::from(argument);
+        match operation {
+            0..32 => now += Duration::from_millis(amount),
+            32..34 => now += Duration::from_secs(amount),
+            34..128 => {
+                let bytes = 100 + usize::from(argument) * 5;
+                let probe =
+                    (operation & 3 == 0).then_some(ProbeTag { id: last_plan, least_bytes: amount * 8 });
+                estimator.note_sent(Departure { at: now, seq: Some(seq), bytes, probe });
+                if waiting.is_empty() && pacer.admits(now) {
+                    pacer.note_sent(now, bytes);
+                }
+                prober.note_media(now);
+                seq += 1;
+            }
+            128..176 => {
+                let arrival = |byte: &u8| (i32::from(*byte) - 64) << (operation & 15);
+                let received = operations[nth * 2..].iter().take(usize::from(operation & 31));
+                let received = (0..).zip(received.map(arrival)).collect();
+                let first_seq = (seq as u16).wrapping_sub(u16::from(argument));
+                let reference = u32::from(argument) << (operation & 15);
+                let count = u16::from(argument) * 3;
+                estimator.take_arrivals(now, &Arrivals { first_seq, count, reference, received });
+            }
+            176..184 => estimator.take_maximum(now, amount << ((operation & 7) * 8)),
+            184..200 => {
+                let lost = f64::from(argument & 15);
+                let losses =
+                    Losses { lost, total: lost + f64::from(argument >> 4), delivered_bits: lost * 8e3 };
+                estimator.take_losses(now, losses);
+            }
+            200..216 => {
+                let step = 1 << (operation & 15);
+                let goal = RateGoal {
+                    allocated_bps: amount * step,
+                    wanted_bps: amount * step * 4,
+                    next_bps: amount * 2000,
+                };
+                prober.set_goal(now, goal);
+            }
+            216..232 => {
+                let urgency = if operation & 1 == 0 { Urgency::Fresh } else { Urgency::Lost };
+                waiting.push(now, urgency, usize::from(argument) * 6, now);
+            }
+            _ => estimator.handle_timeout(now),
+        }
+        let estimate = estimator.estimate();
+        assert!(estimate.is_none_or(|estimate| estimate.total_bps >= 30_000));
+        pacer.set_estimate(now, estimate.map(|estimate| estimate.total_bps));
+        prober.set_estimate(now, estimate);
+        if let Some(plan) = prober.poll(now) {
+            assert!(plan.rate_bps > 0 && plan.id >= last_plan);
+            last_plan = plan.id;
+            pacer.set_probe_rate(now, plan.is_cluster.then_some(plan.rate_bps));
+        } else {
+            pacer.set_probe_rate(now, None);
+        }
+        release(now, &mut pacer, &mut waiting);
+    }
+    let end = now + LONGEST_PACED;
+    while now < end {
+        now += Duration::from_millis(5);
+        release(now, &mut pacer, &mut waiting);
+    }
+    assert!(waiting.is_empty() && waiting.backlog().is_none(), "something waits for ever");
+}
+
+fn release(now: Instant, pacer: &mut LeakyBucket, waiting: &mut Waiting<Instant>) {
+    while let Some(backlog) = waiting.backlog() {
+        pacer.set_backlog(now, Some(backlog));
+        if !pacer.admits(now) {
+            assert!(pacer.next_admission(now) > now);
+            break;
+        }
+        let before = waiting.len();
+        assert!(waiting.pop().is_some_and(|since| since <= now) && waiting.len() + 1 == before);
+        pacer.note_sent(now, (backlog.bytes - waiting.backlog().map_or(0, |rest| rest.bytes)).max(1));
+    }
+    if waiting.is_empty() {
+        pacer.set_backlog(now, None);
     }
 }

@@ -29,6 +29,7 @@ use crate::ids::{RoomId, TransportId};
 use crate::input::{Carrier, Datagram};
 use crate::output::Transmits;
 use crate::random::Random;
+use crate::rate::{RateEstimate, RateGoal};
 use crate::room::{ParticipantIndex, RoomIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
@@ -288,6 +289,22 @@ impl Shard {
         self.events.pop_front()
     }
 
+    /// What is known of the rate at which a transport's peer can be sent to. `None`: nothing.
+    #[must_use]
+    pub fn rate_estimate(&self, transport: TransportId) -> Option<RateEstimate> {
+        self.transports.get(*self.transport_index.get(&transport)?)?.rate_estimate()
+    }
+
+    /// What is wanted of a transport's rate, until something else is.
+    pub fn set_rate_goal(&mut self, now: Instant, transport: TransportId, goal: RateGoal) {
+        self.now = now;
+        let Some(&index) = self.transport_index.get(&transport) else { return };
+        if let Some(transport) = self.transports.get_mut(index) {
+            transport.set_rate_goal(now, goal);
+            self.schedule_transport(index);
+        }
+    }
+
     /// Earliest timer, gathering included.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
@@ -353,8 +370,13 @@ impl Shard {
 
     fn run(&mut self, now: Instant, index: TransportIndex) {
         self.with_transport(now, index, |transport, outlet| {
-            transport.is_touched = false;
-            transport.run(now, outlet);
+            // An association is not run for what goes past it: that walks through all its layers.
+            let was_touched = std::mem::take(&mut transport.is_touched);
+            if was_touched || transport.association_deadline() <= now {
+                transport.run(now, outlet);
+            } else {
+                transport.run_sending(now, outlet);
+            }
         });
     }
 

@@ -191,5 +191,6 @@ replays! {
     fuzz_datagram => "datagram",
     fuzz_down_track => "down_track",
     fuzz_up_track => "up_track",
+    fuzz_rate => "rate",
     fuzz_call => "call",
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use plenum_core::DataLimits;
 use plenum_core::uptrack::PliThrottle;
+use plenum_core::{DataLimits, RateFeedback};
 
 /// Bounds of the ICE-TCP side: what strangers can make us hold.
 #[derive(Debug, Clone)]
@@ -60,6 +60,8 @@ pub struct EngineConfig {
     pub video_cache_packets: usize,
     /// Unacknowledged data per transport before its data queue grows.
     pub sctp_buffer_bytes: usize,
+    /// By what the rate towards subscribers is estimated.
+    pub rate_feedback: RateFeedback,
     /// About how long a data track's packet may wait for a subscriber; zero: for as long as it takes.
     pub data_track_latency: Duration,
     /// RFC 6464 level (−dBov) at or below which a packet counts as active.
@@ -98,6 +100,7 @@ impl Default for EngineConfig {
             socket_buffer_bytes: 8 * 1024 * 1024,
             video_cache_packets: 300,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            rate_feedback: RateFeedback::default(),
             data_track_latency: Duration::from_millis(100),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),

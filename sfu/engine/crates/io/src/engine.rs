@@ -194,6 +194,7 @@ fn transport_options(
         video_cache_packets: config.video_cache_packets,
         playout: None,
         sctp_buffer_bytes: config.sctp_buffer_bytes,
+        rate_feedback: config.rate_feedback,
         data_track_latency: config.data_track_latency,
         codecs: CodecPolicy::default(),
         certificate: Certificate::generate()?,

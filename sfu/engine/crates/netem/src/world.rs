@@ -9,8 +9,9 @@ use plenum_core::sdp::{CodecPolicy, Direction, RemoteOffer};
 use plenum_core::uptrack::PliThrottle;
 use plenum_core::{
     Carrier, Certificate, Command, DataKind, DataLimits, DataProfile, Datagram, DownTrackId, Event,
-    LocalCandidate, MediaKind, ParticipantId, Path, PlayoutLimits, PublishLine, RequestId, RoomId, Shard,
-    ShardConfig, TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
+    LocalCandidate, MediaKind, ParticipantId, Path, PlayoutLimits, PublishLine, RateFeedback, RequestId,
+    RoomId, Shard, ShardConfig, TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed,
+    UpTrackId,
 };
 use str0m::Input;
 use str0m::config::DtlsCert;
@@ -43,6 +44,8 @@ pub struct WorldConfig {
     pub tcp: bool,
     /// Unacknowledged data per transport.
     pub sctp_buffer_bytes: usize,
+    /// By what the server estimates the rate towards clients.
+    pub rate_feedback: RateFeedback,
     /// Clients choose the bytes of header extensions; only in single mode.
     pub raw_extensions: bool,
 }
@@ -69,6 +72,7 @@ impl Default for WorldConfig {
             first_lines: (3, 3),
             tcp: false,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            rate_feedback: RateFeedback::default(),
             raw_extensions: false,
         }
     }
@@ -139,6 +143,7 @@ impl World {
             video_cache_packets: 300,
             playout: config.playout,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
+            rate_feedback: config.rate_feedback,
             data_track_latency: Duration::from_millis(100),
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().expect("a certificate"),

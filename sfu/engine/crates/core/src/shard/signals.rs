@@ -33,6 +33,10 @@ impl Shard {
                 self.take_in_report(index, &report);
             }
             Signal::RoundTrip { mid, rtt } => self.note_round_trip(index, mid, rtt),
+            Signal::RateEstimated(estimate) => {
+                self.counters.rate_changes += 1;
+                self.counters.congestions += u64::from(estimate.is_congested);
+            }
             Signal::Data { channel, payload } => self.take_in_data(now, index, channel, &payload),
             Signal::Connected { tcp } => {
                 self.events.push_back(Event::TransportConnected { transport: id, tcp });

@@ -4,6 +4,7 @@ use super::*;
 use crate::command::{DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
 use crate::data::{Destinations, Restamped};
 use crate::ids::{DownTrackId, ParticipantId, RequestId, UpTrackId};
+use crate::rate::RateFeedback;
 use crate::sdp::{CodecPolicy, RemoteOffer};
 use crate::transport::{Certificate, TransportOptions, TransportSeed};
 
@@ -33,6 +34,7 @@ fn options() -> TransportOptions {
         candidates: Vec::new(),
         ice_lite: true,
         video_cache_packets: 10,
+        rate_feedback: RateFeedback::default(),
         playout: None,
         sctp_buffer_bytes: 100_000,
         data_track_latency: Duration::ZERO,

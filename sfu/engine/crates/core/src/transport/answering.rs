@@ -10,6 +10,7 @@ use super::lines::{LineState, SendLine, Subscription};
 use super::negotiation::{BoundLine, Negotiated, NegotiationError, split_candidates};
 use super::{Transport, guard};
 use crate::command::{MediaKind, PublishLine, TransportRole};
+use crate::rate::RateFeedback;
 use crate::sdp::{LineRole, LineUse, LocalLine, RemoteOffer, finish_description};
 
 /// A client's receiving line and the waiting subscription that gets it, if any.
@@ -80,7 +81,11 @@ impl Transport {
         let assigned: Vec<Mid> = assignments.iter().filter(serves).map(|assignment| assignment.mid).collect();
         let assigned: Vec<&str> = assigned.iter().map(|mid| &**mid).collect();
         let published: Vec<&str> = publish.iter().map(|line| &*line.mid).collect();
-        let text = offer.text_for(&LineUse { published: &published, assigned: &assigned });
+        let text = offer.text_for(&LineUse {
+            published: &published,
+            assigned: &assigned,
+            transport_cc: self.rate_feedback == RateFeedback::TransportWide,
+        });
         let (text, candidates) = split_candidates(&text);
         let rtc = &mut self.rtc;
         let answer = guard(move || {

@@ -45,6 +45,7 @@ use crate::drop_reason::DropReason;
 use crate::event::TransportFailure;
 use crate::ids::TransportId;
 use crate::layers::StreamIndex;
+use crate::rate::RateFeedback;
 use crate::sdp::{CodecPolicy, PayloadTypes};
 use crate::stats::Counters;
 use crate::timer::Scheduled;
@@ -98,6 +99,7 @@ pub(crate) struct Transport {
     codecs: CodecPolicy,
     ice_lite: bool,
     video_cache_packets: usize,
+    rate_feedback: RateFeedback,
     playout: Option<PlayoutLimits>,
     payload_types: PayloadTypes,
     lines: Lines,
@@ -134,7 +136,7 @@ impl Transport {
         let TransportSeed { id, role, mut rtc, options, keying } = seed;
         let sending = {
             let api = rtc.direct_api();
-            Sending::new(keying, [*api.new_ssrc(), *api.new_ssrc()], time_of_day)
+            Sending::new(keying, [*api.new_ssrc(), *api.new_ssrc()], time_of_day, options.rate_feedback)
         };
         let mut transport = Self {
             id,
@@ -150,6 +152,7 @@ impl Transport {
             codecs: options.codecs,
             ice_lite: options.ice_lite,
             video_cache_packets: options.video_cache_packets,
+            rate_feedback: options.rate_feedback,
             playout: options.playout,
             payload_types: PayloadTypes::default(),
             lines: Lines::default(),
@@ -189,7 +192,13 @@ impl Transport {
         if self.is_broken {
             return self.created_at;
         }
-        [self.requirement_deadline(), self.offering.deadline(), self.lost_by(), self.sending.deadline()]
+        let association = self.association_deadline();
+        self.sending.deadline().map_or(association, |sending| sending.min(association))
+    }
+
+    /// The same without what goes past the association.
+    pub(crate) fn association_deadline(&self) -> Instant {
+        [self.requirement_deadline(), self.offering.deadline(), self.lost_by()]
             .into_iter()
             .flatten()
             .fold(self.rtc_timeout, Instant::min)
@@ -392,7 +401,7 @@ impl Transport {
         let waiting = self.lines.count_waiting();
         format!(
             "{{\"transport\":{},\"role\":\"{:?}\",\"connected\":{},\"lines\":{},\"bound\":{},\"waiting_audio\":{},\
-             \"waiting_video\":{},\"published\":{},\"streams\":{},\"queued_data_bytes\":{}}}",
+             \"waiting_video\":{},\"published\":{},\"streams\":{},\"queued_data_bytes\":{},{}}}",
             self.id.0,
             self.role,
             self.is_connected,
@@ -403,6 +412,7 @@ impl Transport {
             self.published.len(),
             self.rx_streams.len(),
             self.channels.queued_bytes(),
+            self.sending.snapshot(),
         )
     }
 }
@@ -445,6 +455,7 @@ mod tests {
             video_cache_packets: 10,
             playout: None,
             sctp_buffer_bytes: 100_000,
+            rate_feedback: RateFeedback::default(),
             data_track_latency: Duration::ZERO,
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().unwrap(),
