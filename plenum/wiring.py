@@ -110,4 +110,6 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         pli_throttle_ms=(round(pli.low_quality * 1000), round(pli.mid_quality * 1000), round(pli.high_quality * 1000)),
         data_messages_per_s=config.plenum.data_messages_per_s,
         data_bytes_per_s=config.plenum.data_bytes_per_s,
+        adds_redundancy=audio.active_red_encoding,
+        reports_subscribers_loss=audio.enable_loss_proxying,
     )

@@ -78,6 +78,8 @@ class EngineConfig:
         pli_throttle_ms: tuple[int, int, int] = (500, 1000, 1000),
         data_messages_per_s: int = 1000,
         data_bytes_per_s: int = 5_000_000,
+        adds_redundancy: bool = False,
+        reports_subscribers_loss: bool = True,
         seed: int | None = None,
     ) -> Self:
         """Collects settings.
@@ -104,6 +106,9 @@ class EngineConfig:
             data_messages_per_s: Data messages that one participant may send a second, averaged over two seconds;
                 0: no limit. A sender above a limit is slowed down; nothing reliable is lost.
             data_bytes_per_s: The same in bytes; messages to many receivers count several times.
+            adds_redundancy: Opus of publishers that send no RED (RFC 2198) gets it for subscribers that take it.
+            reports_subscribers_loss: Publishers of audio are told of the worst loss among their subscribers, as if it
+                were on their own way here, so that their encoders add redundancy (`protocol.md` §4.4).
             seed: Seed of every random choice that is not security relevant; `None`: from the system.
 
         Raises:
@@ -173,7 +178,9 @@ class PublishLine:
         red: bool = True,
         speaker: bool = False,
         muted: bool = False,
-    ) -> Self: ...
+        trailer: bytes = b"",
+    ) -> Self:
+        """`trailer`: of a track that is encrypted end to end, ends the frames that the server makes; else empty."""
 
 @final
 class Answer:

@@ -310,8 +310,12 @@ class Audio(Section):
     min_percentile: UInt = key(40, "Percent of an interval that must be speech.")
     update_interval: UInt = key(400, "Milliseconds between speaker updates.")
     smooth_intervals: UInt = key(2, "Intervals that a level is smoothed over.")
-    active_red_encoding: bool = key(False, "Add redundancy to Opus of publishers that send none.", effect=False)
-    enable_loss_proxying: bool = key(False, "Tell publishers of subscribers' loss.", effect=False)
+    active_red_encoding: bool = key(False, "Add redundancy to Opus of publishers that send none.")
+    enable_loss_proxying: bool = key(
+        True,
+        "Tell publishers of audio of the worst loss among their subscribers, so that their encoders add redundancy. "
+        "The reference's default is false; ours is true, for nothing else protects Opus on the way down.",
+    )
 
 
 class Video(Section):

@@ -86,7 +86,7 @@ class Participant:
     quality: QualityView | None = None
     """How its connection is, as told last; `None`: nothing told yet."""
     decodes: frozenset[str] | None = None
-    """Video codecs (MIME types) that it offers to take; `None`: not known (yet), as in dual mode."""
+    """Video codecs (MIME types) that it takes: as it offers (single mode), or as its first answer said (dual mode)."""
     data_publications: dict[TrackSid, DataPublication] = field(default_factory=dict)
     data_subscriptions: dict[TrackSid, DataSubscription] = field(default_factory=dict)
     last_data_handle: int = field(default_factory=lambda: secrets.randbelow(256))

@@ -264,10 +264,7 @@ async def test_who_can_decode_nothing_of_a_track_is_told(endpoint: Endpoint, pat
         # The Python SDK 1.2 makes no event of it: it gets no track, and goes on.
         await carol.local.publish_data("still here")
         await bob.journal.wait("dataReceived", timeout_s=10)
-        await carol.journal.until(
-            lambda: carol.remote("alice").track_publications[published.track.sid].track is None, "no track"
-        )
-        # With two connections ours is the first word, so that a client may see a track for a moment.
+        # With two connections our offer is the first word: there it may see a track, which stays dark.
         assert not path.single or not carol.journal.seen("track_subscribed")
         assert not alice.journal.seen("track_subscribed")
 

@@ -2,9 +2,10 @@
 //! broken. Shared by the coverage-guided targets (`fuzz_targets/`) and by the replay that needs no special toolchain
 //! (`crates/core/tests/fuzz.rs`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use plenum_core::allocator::{Allocation, Allocator, Demand, Demands, Grant, Ladder, LayerCosts, TEMPORALS};
@@ -22,12 +23,13 @@ use plenum_core::rtp::codec::{Codec, inspect};
 use plenum_core::rtp::dependency::{
     DependencyDescriptor, DependencyRewrite, Layer, MAX_BYTES, Structure, rewrite,
 };
-use plenum_core::rtp::{Vp8Ids, red, trailer};
+use plenum_core::rtp::red::{self, RedundantBlock};
+use plenum_core::rtp::{Vp8Ids, trailer};
 use plenum_core::sdp::{
     CodecPolicy, LineRole, LineUse, LocalLine, PayloadTypes, RemoteAnswer, RemoteOffer, announce_candidate,
     finish_description,
 };
-use plenum_core::uptrack::{PliThrottle, UpTrack, UpTrackConfig};
+use plenum_core::uptrack::{Arrival, PliThrottle, Recovery, Redundancy, UpTrack, UpTrackConfig};
 use plenum_core::{
     Carrier, DataKind, DataProfile, Datagram, DownTrackId, DropReason, LocalCandidate, MediaKind,
     PublishLine, RateEstimate, RateFeedback, RateGoal, Shard, ShardConfig, TimeOfDay, UpTrackId,
@@ -48,6 +50,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("payload", payload),
     ("red", redundant),
+    ("redundancy", redundancy),
     ("packet_trailer", packet_trailer),
     ("rtcp", feedback),
     ("dependency_descriptor", dependency_descriptor),
@@ -104,6 +107,68 @@ pub fn feedback(input: &[u8]) {
 pub fn redundant(input: &[u8]) {
     if let Some(primary) = red::primary(input) {
         assert!(!primary.is_empty() && input.ends_with(primary) && primary.len() < input.len());
+        let blocks: Vec<_> = red::redundant_blocks(input).collect();
+        assert!(
+            blocks.iter().map(|block| block.payload.len() + 4).sum::<usize>() + primary.len() < input.len()
+        );
+        let mut written = Vec::new();
+        red::write(&mut written, 111, &blocks, primary);
+        assert!(red::redundant_blocks(&written).eq(blocks), "what is read can be written");
+    } else {
+        assert_eq!(red::redundant_blocks(input).count(), 0);
+    }
+}
+
+/// Recovery of a stream of RED that is lost, doubled, reordered and lied about: each number is passed on once, an honest
+/// one with its own timestamp.
+pub fn redundancy(input: &[u8]) {
+    let mut operations = Operations(input);
+    let (mut recovery, mut made) = (Recovery::default(), Redundancy::default());
+    let mut passed = HashSet::new();
+    let mut head = 100_u64;
+    let timestamp_of = |seq: u64| u32::try_from(seq % (1 << 32)).unwrap_or_default().wrapping_mul(960);
+    let mut is_honest = true;
+    while let (Some(operation), Some(argument)) = (operations.next(), operations.next()) {
+        head += u64::from(argument & 3);
+        let seq = head - u64::from(argument >> 2) % 100;
+        let timestamp = timestamp_of(seq);
+        let payload = match operation {
+            0..8 => {
+                recovery.forget();
+                made.forget();
+                passed.clear();
+                continue;
+            }
+            8..32 => {
+                is_honest = false; // padding in a frame's place
+                Vec::new()
+            }
+            32..48 => {
+                is_honest = false;
+                operations.0.iter().copied().take(usize::from(argument)).collect()
+            }
+            _ => {
+                let older: Vec<[u8; 8]> = (1..=2).rev().map(|back| (seq - back).to_be_bytes()).collect();
+                let block =
+                    |(payload, back): (_, u16)| RedundantBlock { timestamp_offset: back * 960, payload };
+                let blocks: Vec<_> = older.iter().map(|bytes| &bytes[..]).zip([2, 1]).map(block).collect();
+                let mut out = Vec::new();
+                red::write(&mut out, 111, &blocks, &seq.to_be_bytes());
+                out
+            }
+        };
+        if recovery.arrive(seq, timestamp, &payload) == Arrival::Fresh && !payload.is_empty() {
+            assert!(passed.insert(seq), "{seq} was passed on before");
+        }
+        let before = passed.len();
+        for found in recovery.recover(seq, timestamp, &payload) {
+            assert!(found.seq < seq && passed.insert(found.seq), "{} was passed on before", found.seq);
+            assert!(!is_honest || found.timestamp == timestamp_of(found.seq));
+        }
+        assert!(passed.len() <= before + 4);
+        let payload: Arc<[u8]> = payload.into();
+        let encoded = made.encode(111, seq, timestamp, &payload);
+        assert!(encoded.ends_with(&payload) && red::redundant_blocks(&encoded).count() <= 2);
     }
 }
 
@@ -416,6 +481,7 @@ pub fn sdp_finish(input: &[u8]) {
         red: false,
         speaker: true,
         muted: false,
+        trailer: None,
     };
     let sending = LineRole::Sending {
         stream_id: "PA_x|TR_y",
@@ -449,6 +515,8 @@ pub fn datagram(input: &[u8]) {
             pli_throttle: PliThrottle::default(),
             time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
             data_limits: plenum_core::DataLimits::default(),
+            adds_redundancy: false,
+            reports_subscribers_loss: true,
         },
         1,
         now,
@@ -503,6 +571,13 @@ pub fn down_track(input: &[u8]) {
             24..32 => track.set_max_layer(Layer { spatial: argument & 3, temporal: argument >> 2 & 3 }),
             32..34 => track.restart(),
             34..36 => track.interrupt(),
+            40..44 => {
+                if let Some(numbers) = track.insert(now, Duration::from_millis(20), argument & 1 != 0) {
+                    assert!(numbers.seq > u64::from(first_seq), "it follows something");
+                    let taken = sent.insert(numbers.seq, (u8::MAX, 0));
+                    assert_eq!(taken, None, "two packets with one number");
+                }
+            }
             // Another stream in the place of this one: far away, so that no packet comes twice.
             36..40 => heads[usize::from(argument) % 3] += 1 << 40,
             _ => {

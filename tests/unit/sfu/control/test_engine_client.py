@@ -118,7 +118,7 @@ def test_events_reach_the_room_of_their_subject(bench: Bench) -> None:
         inputs.AudioLevelsMeasured,
     ]
     assert bench.red.tells[0] == inputs.TransportConnected(PC, tcp=True)
-    assert bench.red.tells[-2] == inputs.DownTrackPaused(DOWN, paused=True)
+    assert bench.red.tells[-3] == inputs.DownTrackPaused(DOWN, paused=True)
     assert bench.red.tells[-1] == inputs.AudioLevelsMeasured((inputs.AudioActivity(UP, 20, 300),))
     lost = inputs.QualityRating(ANN, ConnectionQuality.LOST, 1.5)
     assert bench.red.tells[-2] == inputs.QualityChanged((lost,))

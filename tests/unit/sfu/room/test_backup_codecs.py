@@ -333,6 +333,19 @@ def test_a_single_mode_client_says_what_it_takes_before_anything_is_sent(stage: 
     assert _asked(alice) == [{"vp9": (), "vp8": _ALL}]
 
 
+def test_what_one_line_says_counts_for_the_next_track(stage: Stage) -> None:
+    alice = stage.active("alice")
+    bob = stage.active("bob", single_peer_connection=False)
+    track = _publish(alice)
+    _bind(stage, bob, _PLAIN)
+    screen = alice.announce("screen", TrackSource.SCREEN_SHARE, codecs=(inputs.CodecOffered("vp9", "screen"),))
+    alice.add_line("screen", TrackType.VIDEO, mime_types=_EVERYTHING)
+    effects = alice.offer()
+    assert not [effect for effect in effects if isinstance(effect, fx.AddDownTrack)]
+    assert [response.track_sid for response in bob.got(messages.SubscriptionResponse)] == [screen.sid]
+    assert _codec(stage, bob, track.sid) == "video/VP8"
+
+
 def test_an_offer_that_comes_after_the_track_says_it_before_its_answer(stage: Stage) -> None:
     alice, bob = stage.active("alice"), stage.active("bob")
     _publish(alice)

@@ -71,7 +71,7 @@ pub type Arrival = i32;
 pub struct ReportBlock {
     /// Of the stream.
     pub ssrc: u32,
-    /// Part lost since the report before, of 256.
+    /// Part of the packets since the report before that were lost, in 256ths.
     pub fraction_lost: u8,
     /// Packets that never came, since the beginning; late and doubled ones are taken off, so that it may be negative.
     pub lost: i32,
@@ -246,9 +246,9 @@ fn read_blocks(blocks: &[u8], count: u8, found: &mut Vec<Feedback>) {
         else {
             continue;
         };
-        let fraction_lost = block.get(4).copied().unwrap_or_default();
-        let lost = (losses << 8).cast_signed() >> 8; // 24 bits with a sign; above them the share since the last one
+        let lost = (losses << 8).cast_signed() >> 8; // 24 bits with a sign; above them the share since the last report
         let delay = Duration::from_secs(u64::from(delay)) / 65_536;
+        let [fraction_lost, ..] = losses.to_be_bytes();
         found.push(Feedback::Report(ReportBlock {
             ssrc,
             fraction_lost,
@@ -286,6 +286,39 @@ pub struct SenderReport {
     pub packets: u32,
     /// Payload bytes sent so far.
     pub octets: u32,
+}
+
+/// How a stream of a peer arrives here (RFC 3550 §6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceptionBlock {
+    /// Of the stream.
+    pub ssrc: u32,
+    /// Part of the packets since the report before that were lost, in 256ths.
+    pub fraction_lost: u8,
+    /// Packets lost since the beginning, in 24 bits; negative when more came than were sent.
+    pub lost: i32,
+    /// Extended highest sequence number.
+    pub highest: u32,
+    /// Mean deviation of the packets' spacing, in ticks of their clock.
+    pub jitter: u32,
+    /// Middle 32 bits of the NTP time of the peer's last sender report; 0: none.
+    pub last_report: u32,
+    /// Time since that report arrived.
+    pub delay: Duration,
+}
+
+/// Begins a compound packet with a receiver report of one block.
+pub fn write_reception(out: &mut Vec<u8>, ssrc: u32, block: &ReceptionBlock) {
+    out.extend_from_slice(&[VERSION | 1, RECEIVER_REPORT, 0, 7]);
+    out.extend_from_slice(&ssrc.to_be_bytes());
+    out.extend_from_slice(&block.ssrc.to_be_bytes());
+    let [_, lost @ ..] = block.lost.to_be_bytes();
+    out.push(block.fraction_lost);
+    out.extend_from_slice(&lost);
+    let delay = u32::try_from(block.delay.as_nanos() * 65_536 / 1_000_000_000).unwrap_or(u32::MAX);
+    for word in [block.highest, block.jitter, block.last_report, delay] {
+        out.extend_from_slice(&word.to_be_bytes());
+    }
 }
 
 /// Begins a compound packet: a receiver report without blocks, whose SSRC also chooses the SRTCP context.
@@ -472,6 +505,35 @@ mod tests {
             (bytes[2], bytes[3]) = (0, bytes[3] % 16);
             assert!(read_feedback(&bytes).len() * 4 <= bytes.len());
         }
+    }
+
+    #[test]
+    fn a_reception_report_is_read_back() {
+        let mut out = Vec::new();
+        let delay = Duration::from_millis(1_500);
+        let block = ReceptionBlock {
+            ssrc: 5,
+            fraction_lost: 64,
+            lost: -2,
+            highest: 70_000,
+            jitter: 480,
+            last_report: 0x1234_5678,
+            delay,
+        };
+        write_reception(&mut out, 3, &block);
+        assert_eq!(out[..8], [0x81, 201, 0, 7, 0, 0, 0, 3]);
+        assert_eq!(out[8..16], [0, 0, 0, 5, 64, 0xff, 0xff, 0xfe]);
+        assert_eq!(out[16..24], [0, 1, 0x11, 0x70, 0, 0, 1, 0xe0]);
+        let read = ReportBlock {
+            ssrc: 5,
+            fraction_lost: 64,
+            lost: -2,
+            last_report: 0x1234_5678,
+            highest_seq: 70_000,
+            jitter: 480,
+            delay,
+        };
+        assert_eq!(read_feedback(&out), [Feedback::Report(read)]);
     }
 
     #[test]

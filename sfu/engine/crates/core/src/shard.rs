@@ -5,6 +5,7 @@
 //! `signals` handles what transports report. Work between transports is queued and done in [`Shard::flush`], never in
 //! the middle of a transport's run.
 
+mod blanks;
 mod commands;
 mod data;
 mod data_tracks;
@@ -12,6 +13,7 @@ mod fanout;
 mod media;
 mod rate;
 mod rating;
+mod redundancy;
 mod signals;
 
 use std::collections::VecDeque;
@@ -33,8 +35,9 @@ use crate::rate::{RateEstimate, RateGoal};
 use crate::room::{ParticipantIndex, RoomIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
-use crate::transport::{Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
+use crate::transport::{DownIndex, Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
 use crate::uptrack::PliThrottle;
+use blanks::Farewell;
 use rate::Rates;
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
@@ -61,6 +64,10 @@ pub struct ShardConfig {
     pub time_of_day: TimeOfDay,
     /// What each participant may send in data.
     pub data_limits: DataLimits,
+    /// Opus of publishers without RED gets redundancy for subscribers with it.
+    pub adds_redundancy: bool,
+    /// Publishers of audio are told of the worst of their subscribers' losses.
+    pub reports_subscribers_loss: bool,
 }
 
 /// Who a timer belongs to.
@@ -71,6 +78,7 @@ enum TimerKey {
     Sent(ParticipantIndex),
     Rate(TransportIndex),
     AudioLevels,
+    Blanks,
     Rating(RoomIndex),
 }
 
@@ -97,6 +105,11 @@ pub struct Shard {
     heard: Vec<UpIndex>,
     /// Rooms whose last report named somebody, sorted.
     loud_rooms: Vec<RoomId>,
+    /// Down tracks that get frames of the server's own.
+    silenced: Vec<DownIndex>,
+    /// Down tracks that have ended but for such frames.
+    farewells: Vec<Farewell>,
+    blanks_scheduled: Scheduled,
     audio_scheduled: Scheduled,
     audio_due: Option<Instant>,
     transmits: Transmits,
@@ -127,6 +140,9 @@ impl Shard {
             gather_until: None,
             heard: Vec::new(),
             loud_rooms: Vec::new(),
+            silenced: Vec::new(),
+            farewells: Vec::new(),
+            blanks_scheduled: Scheduled::default(),
             audio_scheduled: Scheduled::default(),
             audio_due: None,
             transmits: Transmits::default(),
@@ -177,15 +193,17 @@ impl Shard {
         while let Some((at, key)) = self.timers.pop_due(now) {
             self.handle_timer(now, at, key);
         }
-        let (transports, ups, audio) = (&self.transports, &self.tables.ups, self.audio_scheduled);
+        let (transports, ups) = (&self.transports, &self.tables.ups);
+        let (audio, blanks) = (self.audio_scheduled, self.blanks_scheduled);
         let (participants, rooms, rates) = (&self.tables.participants, &self.tables.rooms, &self.rates);
-        let owners = 2 * transports.len() + ups.len() + participants.len() + rooms.len() + 1;
+        let owners = 2 * transports.len() + ups.len() + participants.len() + rooms.len() + 2;
         self.timers.compact(owners, |key| match key {
             TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),
             TimerKey::UpTrack(index) => ups.get(index).map(|up| up.scheduled),
             TimerKey::Sent(index) => participants.get(index).map(|participant| participant.sent_scheduled),
             TimerKey::Rate(index) => rates.scheduled(index),
             TimerKey::AudioLevels => Some(audio),
+            TimerKey::Blanks => Some(blanks),
             TimerKey::Rating(index) => rooms.get(index).map(|room| room.rating_scheduled),
         });
     }
@@ -206,6 +224,7 @@ impl Shard {
             TimerKey::UpTrack(index) => {
                 let Some(up) = self.tables.ups.get_mut(index) else { return };
                 if Timers::<TimerKey>::confirm(at, &mut up.scheduled) {
+                    self.report_reception(now, index);
                     self.repeat_key_frame_requests(now, index);
                 }
             }
@@ -220,6 +239,11 @@ impl Shard {
             TimerKey::AudioLevels => {
                 if Timers::<TimerKey>::confirm(at, &mut self.audio_scheduled) {
                     self.report_audio_levels(now);
+                }
+            }
+            TimerKey::Blanks => {
+                if Timers::<TimerKey>::confirm(at, &mut self.blanks_scheduled) {
+                    self.send_blanks(now);
                 }
             }
             TimerKey::Rating(index) => {
@@ -317,6 +341,8 @@ impl Shard {
         self.gather_until = None;
         self.heard.clear();
         self.loud_rooms.clear();
+        self.silenced.clear();
+        self.farewells.clear();
         self.audio_due = None;
         self.rates = Rates::default();
         self.count_tables();
@@ -328,6 +354,7 @@ impl Shard {
         self.transports.is_empty()
             && self.transport_index.is_empty()
             && self.tables.is_empty()
+            && self.farewells.is_empty()
             && self.demux.is_empty()
     }
 
@@ -415,6 +442,7 @@ impl Shard {
             participant.transports.retain(|other| *other != index);
         }
         self.choose_data_transport(transport.participant);
+        self.farewells.retain(|farewell| farewell.transport != index);
         for down in transport.downs() {
             self.tables.remove_down(down);
         }

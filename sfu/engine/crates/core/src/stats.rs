@@ -27,6 +27,10 @@ pub struct Counters {
     pub firs: u64,
     /// Packets sent again.
     pub retransmitted: u64,
+    /// Lost packets of publishers that were found in the redundancy of later ones.
+    pub recovered: u64,
+    /// Frames of silence and blank pictures of the server's own that were sent.
+    pub blanks_out: u64,
     /// Packets that waited before they were sent, so that they came in no burst.
     pub paced: u64,
     /// Probes of a path's rate.
@@ -79,6 +83,8 @@ impl Counters {
             plis: 0,
             firs: 0,
             retransmitted: 0,
+            recovered: 0,
+            blanks_out: 0,
             paced: 0,
             probes: 0,
             padding_bytes: 0,

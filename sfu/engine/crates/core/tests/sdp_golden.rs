@@ -53,6 +53,7 @@ fn publish_line(mid: &str, codec: &str) -> PublishLine {
         red: true,
         speaker: true,
         muted: false,
+        trailer: None,
     }
 }
 

@@ -36,6 +36,7 @@ fn publish_line(mime_type: &str) -> PublishLine {
         red: true,
         speaker: false,
         muted: false,
+        trailer: None,
     }
 }
 

@@ -40,6 +40,7 @@ impl Default for TcpLimits {
 
 /// Settings of all shards, fixed for the engine's life.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings")]
 pub struct EngineConfig {
     /// Addresses to bind, one host candidate each. Where the first has port 0, all get the one the kernel chose for it.
     pub udp: Vec<SocketAddr>,
@@ -73,6 +74,10 @@ pub struct EngineConfig {
     pub pli_throttle: PliThrottle,
     /// What each participant may send in data.
     pub data_limits: DataLimits,
+    /// Opus of publishers without RED gets redundancy for subscribers with it.
+    pub adds_redundancy: bool,
+    /// Publishers of audio are told of the worst of their subscribers' losses.
+    pub reports_subscribers_loss: bool,
     /// Seed of every random choice that is not security relevant; `None`: from the system.
     pub seed: Option<u64>,
     /// Bounds of the ICE-TCP side.
@@ -102,6 +107,8 @@ impl Default for EngineConfig {
             quality_interval: Duration::from_secs(5),
             pli_throttle: PliThrottle::default(),
             data_limits: DataLimits { messages_per_s: Some(1_000), bytes_per_s: Some(5_000_000) },
+            adds_redundancy: false,
+            reports_subscribers_loss: true,
             seed: None,
             tcp_limits: TcpLimits::default(),
             command_queue: 16 * 1024,

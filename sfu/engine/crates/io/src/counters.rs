@@ -7,7 +7,7 @@ use plenum_core::{Counters, DropReason};
 use crate::tcp::TcpCounters;
 use crate::udp::SendOutcome;
 
-const TOTALS: usize = 37;
+const TOTALS: usize = 39;
 const REASONS: usize = DropReason::ALL.len();
 
 /// Names of the totals that survive a shard's failure, in the order of [`core_totals`].
@@ -22,6 +22,8 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "plis",
     "firs",
     "retransmitted",
+    "recovered",
+    "blanks_out",
     "paced",
     "probes",
     "padding_bytes",
@@ -65,6 +67,8 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         counters.plis,
         counters.firs,
         counters.retransmitted,
+        counters.recovered,
+        counters.blanks_out,
         counters.paced,
         counters.probes,
         counters.padding_bytes,

@@ -231,6 +231,8 @@ fn start_shard(
         pli_throttle: config.pli_throttle,
         time_of_day: TimeOfDay::new(Instant::now(), SystemTime::now()),
         data_limits: config.data_limits,
+        adds_redundancy: config.adds_redundancy,
+        reports_subscribers_loss: config.reports_subscribers_loss,
     };
     // Keys of the hasher come from the system's source of randomness.
     let mut seed = config.seed.unwrap_or_else(|| RandomState::new().hash_one(index));

@@ -109,7 +109,13 @@ impl Shard {
                     shard.touch(index);
                 }
             }),
-            Command::MuteUpTrack { up_track, muted } => self.mute_up_track(up_track, muted),
+            Command::MuteUpTrack { up_track, muted } => match self.tables.up_index.get(&up_track).copied() {
+                Some(index) => {
+                    self.mute_up_track(now, index, muted);
+                    true
+                }
+                None => false,
+            },
             Command::CloseUpTrack { up_track } => match self.tables.up_index.get(&up_track).copied() {
                 Some(index) => {
                     self.close_up_track(now, index);
@@ -303,6 +309,10 @@ impl Shard {
             }
             entry.origin = Some(Origin { room, transport: index });
             entry.is_muted = line.muted;
+            if kind == Some(MediaKind::Audio) {
+                entry.reception.get_or_insert_default();
+            }
+            entry.trailer.clone_from(&line.trailer);
             entry.is_speaker = line.speaker;
             published.push((Mid::from(&*line.mid), up));
         }
@@ -352,14 +362,6 @@ impl Shard {
         true
     }
 
-    fn mute_up_track(&mut self, id: UpTrackId, muted: bool) -> bool {
-        let Some(index) = self.tables.up_index.get(&id).copied() else { return false };
-        let Some(up) = self.tables.ups.get_mut(index) else { return false };
-        up.is_muted = muted;
-        self.want_allocations_for(index);
-        true
-    }
-
     fn set_down_track_priority(&mut self, id: DownTrackId, priority: u16) -> bool {
         let down = self.tables.down_index.get(&id).and_then(|down| self.tables.downs.get_mut(*down));
         let Some(down) = down else { return false };
@@ -387,7 +389,14 @@ impl Shard {
     }
 
     fn end_down_track(&mut self, now: Instant, index: usize) {
+        let last_frames = self.last_frames(now, index);
+        let binding = self.tables.unbind_down(index);
         let Some(down) = self.tables.remove_down(index) else { return };
+        if let (Some(last_frames), Some(binding)) = (last_frames, binding)
+            && self.fade(now, (index, down.transport), binding, last_frames)
+        {
+            return; // its subscription ends when they are sent
+        }
         if let Some(transport) = self.transports.get_mut(down.transport) {
             transport.end_subscription(now, index);
             self.schedule_transport(down.transport);

@@ -27,6 +27,7 @@ impl Shard {
         match signal {
             Signal::Rtp(packet) => self.take_in(now, index, packet),
             Signal::KeyFrameWanted { mid } => self.pass_on_key_frame_request(now, index, mid),
+            Signal::AudioLost { mid, fraction_lost } => self.note_lost_audio(now, index, mid, fraction_lost),
             Signal::SenderReport { mid, rid, received_at, ntp_time, rtp_timestamp } => {
                 let report = super::media::Report { mid, rid, received_at, ntp_time, rtp_timestamp };
                 self.take_in_report(index, &report);

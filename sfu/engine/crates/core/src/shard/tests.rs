@@ -23,6 +23,8 @@ fn shard(now: Instant) -> Shard {
         pli_throttle: PliThrottle::default(),
         time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
         data_limits: DataLimits::default(),
+        adds_redundancy: false,
+        reports_subscribers_loss: true,
     };
     Shard::new(config, 1, now)
 }
@@ -82,6 +84,7 @@ fn every_command(now: Instant) -> Vec<Command> {
         red: true,
         speaker: true,
         muted: false,
+        trailer: None,
     };
     let seed = TransportSeed::build(TransportId(9), TransportRole::Both, &options(), now);
     vec![

@@ -76,7 +76,7 @@ impl Transport {
         assignments: &[Assignment],
     ) -> Result<String, NegotiationError> {
         let serves = |assignment: &&Assignment| {
-            assignment.subscription.is_some() || self.lines.bound_down(assignment.mid).is_some()
+            assignment.subscription.is_some() || self.lines.is_sending(assignment.mid)
         };
         let assigned: Vec<Mid> = assignments.iter().filter(serves).map(|assignment| assignment.mid).collect();
         let assigned: Vec<&str> = assigned.iter().map(|mid| &**mid).collect();
@@ -109,9 +109,13 @@ impl Transport {
             if assignments.iter().any(|assignment| assignment.mid == line.mid) {
                 continue;
             }
-            if let LineState::Bound(subscription) = std::mem::replace(&mut line.state, LineState::Free) {
-                silent.push(line.mid);
-                lost.push(subscription);
+            match std::mem::replace(&mut line.state, LineState::Free) {
+                LineState::Bound(subscription) => {
+                    silent.push(line.mid);
+                    lost.push(subscription);
+                }
+                LineState::Fading(_) => silent.push(line.mid),
+                LineState::Free | LineState::Offered { .. } | LineState::Retiring { .. } => {}
             }
         }
         for mid in silent {

@@ -37,6 +37,11 @@ pub(crate) enum Signal {
     KeyFrameWanted {
         mid: Mid,
     },
+    /// A subscriber has lost audio: that part of the packets on a line, in 256ths.
+    AudioLost {
+        mid: Mid,
+        fraction_lost: u8,
+    },
     SenderReport {
         mid: Mid,
         rid: Option<Rid>,

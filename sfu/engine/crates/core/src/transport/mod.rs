@@ -33,11 +33,11 @@ pub(crate) use channels::{ChannelUse, Pace, ReceiverStuck};
 pub(crate) use drive::{Outlet, Signal};
 pub use dtls::{Certificate, CertificateError};
 pub(crate) use extension::DescriptorBytes;
-pub(crate) use format::{Format, SendFormat, Shape};
+pub(crate) use format::{Format, Licence, SendFormat, Shape};
 pub(crate) use lines::{DownIndex, Subscription};
 pub(crate) use negotiation::{BoundLine, Negotiated, NegotiationError};
 pub(crate) use offering::OwnOffer;
-pub(crate) use sending::{OutgoingPacket, Patch, SendIndex};
+pub(crate) use sending::{OutgoingPacket, Patch, SendIndex, report_stamp};
 pub use sending::{PlayoutLimits, TimeOfDay};
 
 use crate::command::{DataKind, MediaKind, TransportRole};
@@ -233,6 +233,20 @@ impl Transport {
         self.note_lines_changed(now);
     }
 
+    /// Ends a subscription whose last frames are still to be sent; [`Self::end_fading`] frees its line. `None`: it has no
+    /// stream, or ended before.
+    pub(crate) fn fade_subscription(&mut self, down: DownIndex) -> Option<Mid> {
+        self.lines.fade(down)
+    }
+
+    /// The last frames of a line are sent: it is freed by the next negotiation.
+    pub(crate) fn end_fading(&mut self, now: Instant, mid: Mid) {
+        if self.lines.end_fading(mid) {
+            self.close_stream(mid);
+            self.note_lines_changed(now);
+        }
+    }
+
     fn note_lines_changed(&mut self, now: Instant) {
         match self.role {
             TransportRole::Both => self.requirement.note_change(now, &self.lines),
@@ -248,11 +262,11 @@ impl Transport {
 
     /// Every down track of this transport: it has a line, awaits one or was turned down.
     pub(crate) fn downs(&self) -> Vec<DownIndex> {
-        let on_lines = self.lines.iter().filter_map(|line| line.subscription());
+        let on_lines = self.lines.iter().filter_map(lines::SendLine::down);
         let waiting =
             [MediaKind::Audio, MediaKind::Video].into_iter().flat_map(|kind| self.lines.waiting(kind));
         let turned_down = self.turned_down.iter().copied();
-        on_lines.chain(waiting).map(|subscription| subscription.down).chain(turned_down).collect()
+        on_lines.chain(waiting.map(|subscription| subscription.down)).chain(turned_down).collect()
     }
 
     /// Takes a trickled candidate. False: bad, unusable or one too many.

@@ -33,9 +33,12 @@ impl Transport {
     fn act_on(&mut self, now: Instant, feedback: Feedback, losses: &mut Losses, outlet: &mut Outlet<'_>) {
         match feedback {
             Feedback::Report(block) => {
-                if let Some(stream) = self.sending.stream_by(block.ssrc) {
-                    stream.note_report(now, block);
-                    losses.add(stream.losses(block));
+                let Some(stream) = self.sending.stream_by(block.ssrc) else { return };
+                stream.note_report(now, block);
+                losses.add(stream.losses(block));
+                if stream.ssrcs.resend.is_none() {
+                    // Audio is not sent again: its sender can only add redundancy.
+                    outlet.signal(Signal::AudioLost { mid: stream.mid, fraction_lost: block.fraction_lost });
                 }
             }
             Feedback::KeyFrame { ssrc, is_full_intra } => {

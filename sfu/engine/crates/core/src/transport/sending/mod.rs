@@ -18,7 +18,7 @@ mod stream;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
 use str0m::media::Mid;
@@ -31,12 +31,12 @@ pub(crate) use stream::{OutgoingPacket, Ssrcs};
 
 use super::drive::{Outlet, Signal};
 use super::{Transport, attempt};
-use crate::command::{MediaKind, TransportRole};
+use crate::command::MediaKind;
 use crate::drop_reason::DropReason;
 use crate::input::Carrier;
 use crate::output::{Path, Transmits};
 use crate::rate::{RateEstimate, RateFeedback, RateGoal};
-use crate::rtcp;
+use crate::rtcp::{self, ReceptionBlock};
 use crate::rtp::Codec;
 use crate::stats::Counters;
 use header::ExtensionIds;
@@ -47,6 +47,8 @@ use stream::{SendStream, Stamp, StreamConfig};
 
 /// Bytes of a compound packet of reports beyond which another one is begun.
 const MAX_COMPOUND_BYTES: usize = 1_000;
+/// Bytes of a compound packet with one reception block.
+const RECEPTION_BYTES: usize = 32;
 /// Packets of padding that may leave at once.
 const MAX_PADDING_PACKETS: usize = 64;
 /// Least time between two questions which way the association sends.
@@ -54,6 +56,11 @@ const PATH_QUESTION_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Filled by the handshake.
 pub(super) type KeyingSlot = Arc<OnceLock<Keying>>;
+
+/// How sender reports of a peer are named in reports to it.
+pub(crate) fn report_stamp(ntp_time: SystemTime) -> u32 {
+    ntp::middle(ntp::from_system_time(ntp_time))
+}
 
 /// Index of a stream in its transport.
 pub(crate) type SendIndex = usize;
@@ -322,13 +329,30 @@ impl Transport {
                 sending.reports_due = Some(sending.reports_due.map_or(due, |known| known.min(due)));
             }
             if compound.len() > MAX_COMPOUND_BYTES {
-                send_compound(session, path, &compound, outlet);
+                send_compound(session, path, &compound, outlet.transmits, outlet.counters);
                 compound.clear();
             }
         }
         if !compound.is_empty() {
-            send_compound(session, path, &compound, outlet);
+            send_compound(session, path, &compound, outlet.transmits, outlet.counters);
         }
+    }
+
+    /// Tells the peer how a stream of its arrives here. The association tells it too, but knows less.
+    pub(crate) fn send_reception(
+        &mut self,
+        block: &ReceptionBlock,
+        transmits: &mut Transmits,
+        counters: &mut Counters,
+    ) {
+        let sending = &mut self.sending;
+        if sending.session().is_none() || !self.is_connected {
+            return;
+        }
+        let (Some(path), Some(session)) = (sending.path, sending.session.as_mut()) else { return };
+        let mut compound = Vec::with_capacity(RECEPTION_BYTES);
+        rtcp::write_reception(&mut compound, sending.reporter, block);
+        send_compound(session, path, &compound, transmits, counters);
     }
 
     /// What is known of the rate at which the peer can be sent to. `None`: nothing; everything may be sent.
@@ -431,9 +455,6 @@ impl Transport {
         if !sending.is_path_doubtful || !self.is_connected || is_too_early {
             return false;
         }
-        if self.role == TransportRole::Publisher {
-            return false;
-        }
         sending.asked_at = Some(now);
         let asker = sending.asker.into();
         let rtc = &mut self.rtc;
@@ -443,14 +464,20 @@ impl Transport {
     }
 }
 
-fn send_compound(session: &mut SrtpSession, path: Path, compound: &[u8], outlet: &mut Outlet<'_>) {
-    let written = outlet.transmits.write(path, |out| {
+fn send_compound(
+    session: &mut SrtpSession,
+    path: Path,
+    compound: &[u8],
+    transmits: &mut Transmits,
+    counters: &mut Counters,
+) {
+    let written = transmits.write(path, |out| {
         let start = out.len();
         out.extend_from_slice(compound);
         session.protect_rtcp(out, start).inspect_err(|_| out.truncate(start))
     });
     if let Ok(bytes) = written {
-        outlet.counters.datagrams_out += 1;
-        outlet.counters.bytes_out += bytes as u64;
+        counters.datagrams_out += 1;
+        counters.bytes_out += bytes as u64;
     }
 }
