@@ -15,6 +15,7 @@ __all__ = [
     "AudioLevels",
     "DownTrackBound",
     "DownTrackCodecUnsupported",
+    "DownTrackPaused",
     "Engine",
     "EngineConfig",
     "EngineError",
@@ -269,6 +270,15 @@ class DownTrackCodecUnsupported:
         """Which it was fed by."""
 
 @final
+class DownTrackPaused:
+    """The subscriber cannot be sent that much: its packets stop, or go on after that."""
+
+    @property
+    def down_track(self) -> int: ...
+    @property
+    def paused(self) -> bool: ...
+
+@final
 class AudioLevels:
     @property
     def room(self) -> int: ...
@@ -320,6 +330,7 @@ Event = (
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
+    | DownTrackPaused
     | AudioLevels
     | QualityChanged
     | Snapshot
@@ -358,7 +369,7 @@ class Engine:
     def counters(self) -> dict[str, int]:
         """Totals since the start: `packets_in`, `packets_out`, `bytes_in`, `bytes_out`, `nacks`, `plis`, `firs`,
         `retransmitted`, `paced`, `probes`, `padding_bytes`, `rate_changes`, `congestions`, `data_messages_in`,
-        `data_messages_out`, `transports`, `up_tracks`, `down_tracks`,
+        `data_messages_out`, `transports`, `up_tracks`, `down_tracks`, `paused_down_tracks`, `allocations`,
         `events_lost`, `shard_cpu_us`, `dropped.<reason>` …"""
 
     def add_participant(
@@ -436,6 +447,12 @@ class Engine:
     def enable_down_track(self, down_track: int, enabled: bool) -> None: ...
     def set_down_track_layers(self, down_track: int, max_spatial: int, max_temporal: int) -> None:
         """Limits what a subscription gets (everything at first); simulcast streams are spatial layers."""
+
+    def set_down_track_priority(self, down_track: int, priority: int) -> None:
+        """Which video is served first when not everything can be sent: lower; 65,535 at first."""
+
+    def allow_pause(self, transport: int, allowed: bool) -> None:
+        """Whether video may be paused when not even its lowest layers can be sent; at first it may not."""
 
     def move_down_track(self, down_track: int, up_track: int) -> None:
         """Feeds a down track by another up track (another codec), published or not yet, without negotiation."""

@@ -47,6 +47,8 @@ class JoinWish:
     auto_subscribe_data: bool = False
     """The same for data tracks; both paths take silence for no."""
     adaptive_stream: bool = False
+    allow_pause: bool | None = None
+    """`subscriber_allow_pause`; `None`: it says nothing, so the configuration decides."""
     disable_ice_lite: bool = False
     reconnect: bool = False
     participant_sid: str = ""
@@ -72,6 +74,7 @@ def parse_query(query: Mapping[str, str], *, address: str, user_agent: str, stri
         WishRefused: `cannot decode attributes`.
     """
     auto_subscribe = query.get("auto_subscribe", "")
+    allow_pause = query.get("subscriber_allow_pause", "")
     said = ClientDescription(
         sdk=sdk_name(query.get("sdk", "")),
         version=query.get("version", ""),
@@ -92,6 +95,7 @@ def parse_query(query: Mapping[str, str], *, address: str, user_agent: str, stri
         auto_subscribe=not auto_subscribe or auto_subscribe in _TRUE,
         auto_subscribe_data=query.get("auto_subscribe_data_track", "") in _TRUE,
         adaptive_stream=query.get("adaptive_stream", "") in _TRUE,
+        allow_pause=allow_pause in _TRUE if allow_pause else None,
         disable_ice_lite=query.get("disable_ice_lite", "") in _TRUE,
         reconnect=query.get("reconnect", "") in _TRUE,
         participant_sid=query.get("sid", ""),
@@ -126,10 +130,12 @@ def parse_join_request(text: str, *, address: str, user_agent: str) -> JoinWish:
     return JoinWish(
         client=describe_client(said, user_agent),
         single_peer_connection=True,
-        # Absent means false here, for every setting: clients of this path say what they want.
+        # Absent means false here: clients of this path say what they want. The exception is pausing, of which most
+        # clients say nothing; the reference never pauses for them, whatever its configuration says.
         auto_subscribe=settings.auto_subscribe,
         auto_subscribe_data=settings.auto_subscribe_data_track,
         adaptive_stream=settings.adaptive_stream,
+        allow_pause=settings.subscriber_allow_pause if settings.HasField("subscriber_allow_pause") else None,
         disable_ice_lite=settings.disable_ice_lite,
         reconnect=request.reconnect,
         participant_sid=request.participant_sid,

@@ -262,6 +262,7 @@ def _join(session: SessionId, claims: Claims, wish: JoinWish) -> Join:
         auto_subscribe=wish.auto_subscribe,
         auto_subscribe_data=wish.auto_subscribe_data,
         adaptive_stream=wish.adaptive_stream,
+        allow_pause=wish.allow_pause,
         full_ice=wish.disable_ice_lite,
         metadata=wish.metadata,
         # Joining adds and overrides; only `update_metadata` deletes (protocol.md §1.5).

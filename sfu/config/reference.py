@@ -126,8 +126,10 @@ class StreamAllocator(Section):
 class CongestionControl(Section):
     """Bandwidth estimation towards subscribers."""
 
-    enabled: bool = key(True, "Estimate bandwidth; without it everything is sent.")
-    allow_pause: bool = key(False, "Pause video when not even the lowest layer fits.", effect=False)
+    enabled: bool = key(True, "Estimate bandwidth and choose layers by it; without it everything is sent.")
+    allow_pause: bool = key(
+        False, "Pause video when not even the lowest layers fit; clients can say otherwise for themselves."
+    )
     use_send_side_bwe: bool = key(False, "Estimate by transport-wide feedback instead of REMB and loss.")
     use_send_side_bwe_interceptor: bool = key(False, "The reference's older sender-side estimator.", effect=False)
     send_side_bwe_pacer: str = key("no-queue", "Pacer used with the sender-side estimator.", effect=False)
@@ -350,8 +352,8 @@ class Limit(Section):
 
     num_tracks: Int = key(0, "Tracks on this node; joins above it are refused.", effect=False)
     bytes_per_sec: float = key(0.0, "Bytes per second on this node.", effect=False)
-    subscription_limit_video: Int = key(0, "Video subscriptions of one participant.", effect=False)
-    subscription_limit_audio: Int = key(0, "Audio subscriptions of one participant.", effect=False)
+    subscription_limit_video: Int = key(0, "Video that one participant gets at once; further subscriptions wait.")
+    subscription_limit_audio: Int = key(0, "Audio that one participant gets at once; further subscriptions wait.")
     max_metadata_size: UInt = key(524_288, "Bytes of metadata of a participant or a room.")
     max_attributes_size: UInt = key(65_536, "Bytes of all attributes of a participant, names included.")
     max_room_name_length: UInt = key(256, "Bytes of a room's name.")

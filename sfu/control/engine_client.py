@@ -50,10 +50,12 @@ if TYPE_CHECKING:
         AddDataUpTrack,
         AddDownTrack,
         AddEngineParticipant,
+        AllowPause,
         OpenTransport,
         PublishLine,
         SetDataDownTrackRate,
         SetDownTrackLayers,
+        SetDownTrackPriority,
         UpdateEngineParticipant,
     )
 
@@ -300,6 +302,14 @@ class EngineClient:
             self._engine.set_down_track_layers, effect.down_track, effect.max_spatial, effect.max_temporal
         )
 
+    def set_down_track_priority(self, effect: SetDownTrackPriority) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.set_down_track_priority, effect.down_track, effect.priority)
+
+    def allow_pause(self, effect: AllowPause) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.allow_pause, effect.transport, True)
+
     def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
         """See `EnginePort`."""
         self._commands.submit(self._engine.move_down_track, down_track, up_track)
@@ -432,6 +442,11 @@ def _unsupported(event: _engine.DownTrackCodecUnsupported) -> tuple[int, EngineT
     return down_track, inputs.DownTrackCodecUnsupported(down_track, UpTrackId(event.up_track))
 
 
+def _paused(event: _engine.DownTrackPaused) -> tuple[int, EngineTell]:
+    down_track = DownTrackId(event.down_track)
+    return down_track, inputs.DownTrackPaused(down_track, event.paused)
+
+
 def _levels(event: _engine.AudioLevels) -> tuple[int, EngineTell]:
     levels = (
         inputs.AudioActivity(UpTrackId(up_track), level, active_ms) for up_track, level, active_ms in event.levels
@@ -462,6 +477,7 @@ _TRANSLATE: dict[type, Callable[[Any], tuple[int, EngineTell]]] = {
     _engine.UpTrackStarted: _started,
     _engine.DownTrackBound: _bound,
     _engine.DownTrackCodecUnsupported: _unsupported,
+    _engine.DownTrackPaused: _paused,
     _engine.AudioLevels: _levels,
     _engine.QualityChanged: _qualities,
     _engine.ShardFailed: _shard_failed,

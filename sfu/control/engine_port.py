@@ -13,6 +13,7 @@ from sfu.room.inputs import (
     AudioLevelsMeasured,
     DownTrackBound,
     DownTrackCodecUnsupported,
+    DownTrackPaused,
     LastSequenceKnown,
     QualityChanged,
     TransportConnected,
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
         AddDataUpTrack,
         AddDownTrack,
         AddEngineParticipant,
+        AllowPause,
         OpenTransport,
         PublishLine,
         SetDataDownTrackRate,
         SetDownTrackLayers,
+        SetDownTrackPriority,
         UpdateEngineParticipant,
     )
     from sfu.room.inputs import OfferedMedia
@@ -133,6 +136,7 @@ EngineTell = (
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
+    | DownTrackPaused
     | AudioLevelsMeasured
     | QualityChanged
 )
@@ -223,6 +227,12 @@ class EnginePort(Protocol):
 
     def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
         """Limits what a subscription gets."""
+
+    def set_down_track_priority(self, effect: SetDownTrackPriority) -> None:
+        """Says which video is served first when not everything can be sent."""
+
+    def allow_pause(self, effect: AllowPause) -> None:
+        """Lets video be paused when not even its lowest layers can be sent."""
 
     def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
         """Feeds a subscription by another up track, which may not be published yet; no negotiation."""

@@ -34,6 +34,7 @@ __all__ = [
     "AddDataUpTrack",
     "AddDownTrack",
     "AddEngineParticipant",
+    "AllowPause",
     "AskLastSequence",
     "CloseDataUpTrack",
     "CloseSession",
@@ -66,6 +67,7 @@ __all__ = [
     "SendEngineData",
     "SetDataDownTrackRate",
     "SetDownTrackLayers",
+    "SetDownTrackPriority",
     "TrackPublishedEvent",
     "TrackUnpublishedEvent",
     "UpdateEngineParticipant",
@@ -288,6 +290,22 @@ class SetDownTrackLayers:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDownTrackPriority:
+    """Which subscription is served first when the path to the subscriber does not bear all of them."""
+
+    down_track: DownTrackId
+    priority: int
+    """Lower comes first, 0 to 65,535; the last at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowPause:
+    """Video over this transport may be paused when the path does not bear even its lowest layers."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
 class MoveDownTrack:
     """Feed a subscription by another up track of its publication, without negotiation.
 
@@ -475,6 +493,8 @@ Effect = (
     | AddDownTrack
     | EnableDownTrack
     | SetDownTrackLayers
+    | SetDownTrackPriority
+    | AllowPause
     | MoveDownTrack
     | RemoveDownTrack
     | AddDataUpTrack

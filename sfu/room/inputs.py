@@ -38,6 +38,7 @@ __all__ = [
     "DataSubscriptionWish",
     "DownTrackBound",
     "DownTrackCodecUnsupported",
+    "DownTrackPaused",
     "GetDataBlob",
     "GetParticipant",
     "Join",
@@ -151,6 +152,8 @@ class Join:
     auto_subscribe_data: bool = False
     """The same for data tracks."""
     adaptive_stream: bool = False
+    allow_pause: bool | None = None
+    """Video may be paused when the path to it does not bear even the lowest layers; `None`: as the room has it."""
     full_ice: bool = False
     """`disable_ice_lite`"""
     metadata: str = ""
@@ -283,6 +286,7 @@ class UpdateTrackSettings:
     height: int = 0
     fps: int = 0
     priority: int = 0
+    """1 comes first, 0: none given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,6 +467,14 @@ class DownTrackCodecUnsupported:
 
 
 @dataclass(frozen=True, slots=True)
+class DownTrackPaused:
+    """The subscriber cannot be sent that much: the subscription's packets stop, or go on after that."""
+
+    down_track: DownTrackId
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AudioActivity:
     """One track's activity in one interval; `level` is RFC 6464 (0 loudest, 127 silent)."""
 
@@ -610,6 +622,7 @@ RoomInput = (
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
+    | DownTrackPaused
     | AudioLevelsMeasured
     | QualityChanged
     | ListParticipants

@@ -13,6 +13,7 @@ from sfu.room.codecs import publish_order
 from sfu.room.devices import disabled_codecs
 from sfu.room.effects import (
     AddEngineParticipant,
+    AllowPause,
     CloseSession,
     DropSession,
     Emit,
@@ -163,6 +164,7 @@ class Membership:
             auto_subscribe=join.auto_subscribe,
             auto_subscribe_data=join.auto_subscribe_data,
             adaptive_stream=join.adaptive_stream,
+            allow_pause=self._state.settings.allow_pause if join.allow_pause is None else join.allow_pause,
             single_peer_connection=join.single_peer_connection,
             full_ice=join.full_ice,
         )
@@ -229,6 +231,8 @@ class Membership:
                 answer_timeout_s=self._state.settings.answer_timeout_s,
             )
         )
+        if participant.allow_pause and transport == transports.subscriber:
+            self._state.emit(AllowPause(transport))
 
     # ------------------------------------------------------------ connection
 

@@ -51,6 +51,8 @@ __all__ = [
     "RoomUpdate",
     "SpeakerView",
     "SpeakersChanged",
+    "StreamState",
+    "StreamStateUpdate",
     "SubscribedCodec",
     "SubscribedQualityUpdate",
     "SubscriptionPermissionUpdate",
@@ -163,6 +165,22 @@ class SubscribedQualityUpdate:
 
     track_sid: TrackSid
     codecs: tuple[SubscribedCodec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """`StreamStateInfo` of one subscribed track."""
+
+    participant_sid: ParticipantSid
+    track_sid: TrackSid
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStateUpdate:
+    """`stream_state_update`: tracks are paused because the path to this subscriber does not bear them, or go on."""
+
+    states: tuple[StreamState, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +366,7 @@ Message = (
     | ConnectionQualityUpdate
     | RoomUpdate
     | SubscribedQualityUpdate
+    | StreamStateUpdate
     | SubscriptionPermissionUpdate
     | SubscriptionResponse
     | RequestResponse

@@ -66,6 +66,8 @@ class Participant:
     auto_subscribe_data: bool = False
     adaptive_stream: bool = False
     """It tells the size in which it shows each track; until then it gets the smallest."""
+    allow_pause: bool = False
+    """Its video may be paused when the path to it does not bear even the lowest layers."""
     single_peer_connection: bool = False
     full_ice: bool = False
     """It wants no ICE-lite agent."""

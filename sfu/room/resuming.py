@@ -165,6 +165,7 @@ class Resuming:
         parts.announcer.tell_everything(participant)
         state.send((participant,), RoomUpdate(state.view()))
         self._tell_permissions(participant)
+        parts.subscribing.tell_returned(participant)
         parts.data_publishing.remind(participant, missed_s)
         parts.speakers.tell_returned(participant)
         parts.qualities.tell_returned(participant)

@@ -20,6 +20,7 @@ from sfu.room.inputs import (
     AudioLevelsMeasured,
     DownTrackBound,
     DownTrackCodecUnsupported,
+    DownTrackPaused,
     GetDataBlob,
     Join,
     LastSequenceKnown,
@@ -90,6 +91,7 @@ _EngineInput = (
     | UpTrackStarted
     | DownTrackBound
     | DownTrackCodecUnsupported
+    | DownTrackPaused
     | AudioLevelsMeasured
     | QualityChanged
 )
@@ -169,6 +171,7 @@ class Room:
                 | UpTrackStarted()
                 | DownTrackBound()
                 | DownTrackCodecUnsupported()
+                | DownTrackPaused()
                 | AudioLevelsMeasured()
                 | QualityChanged()
             ):
@@ -304,6 +307,16 @@ class Room:
                 parts.resuming.complete(event.participant, event.last_sequence)
             case UpTrackStarted():
                 parts.publishing.media_started(event.up_track, event.mime_type)
+            case DownTrackBound() | DownTrackCodecUnsupported() | DownTrackPaused():
+                self._hear_of_down_track(event)
+            case AudioLevelsMeasured() | QualityChanged():
+                self._hear_measured(event)
+            case _:
+                assert_never(event)
+
+    def _hear_of_down_track(self, event: DownTrackBound | DownTrackCodecUnsupported | DownTrackPaused) -> None:
+        parts = self._parts
+        match event:
             case DownTrackBound():
                 subscription = parts.subscribing.bound(event.down_track, event.mime_types)
                 if subscription is not None:
@@ -311,8 +324,8 @@ class Room:
                     parts.qualities.tell_newcomer(subscription)
             case DownTrackCodecUnsupported():
                 parts.subscribing.codec_unsupported(event.down_track, event.up_track)
-            case AudioLevelsMeasured() | QualityChanged():
-                self._hear_measured(event)
+            case DownTrackPaused():
+                parts.subscribing.paused(event.down_track, paused=event.paused)
             case _:
                 assert_never(event)
 

@@ -139,6 +139,11 @@ class RoomSettings:
     """A lost connection is noticed within that time: what was said before has arrived."""
     max_pending_tracks: int = 64
     """Announced but not yet offered tracks of one participant."""
+    max_video_subscriptions: int = 0
+    """Of one participant at once; further ones wait for a slot."""
+    max_audio_subscriptions: int = 0
+    allow_pause: bool = False
+    """Video may be paused for want of bandwidth, where a participant does not say otherwise."""
     max_unknown_tracks: int = 512
     """Unknown tracks that one participant may desire at once."""
     speakers: SpeakerSettings = SpeakerSettings()

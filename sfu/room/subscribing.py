@@ -10,10 +10,25 @@ from typing import TYPE_CHECKING
 
 from sfu.ids import DownTrackId, ParticipantId, SessionId, TrackSid, next_id
 from sfu.room.devices import switches_codec_in_place
-from sfu.room.effects import AddDownTrack, EnableDownTrack, MoveDownTrack, RemoveDownTrack, Send, SetDownTrackLayers
+from sfu.room.effects import (
+    AddDownTrack,
+    EnableDownTrack,
+    MoveDownTrack,
+    RemoveDownTrack,
+    Send,
+    SetDownTrackLayers,
+    SetDownTrackPriority,
+)
 from sfu.room.enums import SubscriptionError, TrackType, VideoQuality
 from sfu.room.layers import NO_LIMIT, NO_WISH, LayerWish
-from sfu.room.messages import SubscriptionPermissionUpdate, SubscriptionResponse, TrackSubscribed
+from sfu.room.messages import (
+    StreamState,
+    StreamStateUpdate,
+    SubscriptionPermissionUpdate,
+    SubscriptionResponse,
+    TrackSubscribed,
+)
+from sfu.room.slots import LAST_PRIORITY, has_slot, priority_of, waiting_for_slot
 from sfu.room.subscription import Subscription
 from sfu.room.timers import TimerKind
 
@@ -37,6 +52,8 @@ class Subscribing:
     def __init__(self, state: RoomState, dynacast: Dynacast) -> None:
         self._state = state
         self._dynacast = dynacast
+        self._vacated: dict[tuple[Participant, TrackType], None] = {}
+        """Whose subscriptions have become fewer in the change under way."""
 
     # ------------------------------------------------------------ causes
 
@@ -61,6 +78,7 @@ class Subscribing:
             self._unbind(subscription)
             subscription.subscriber.subscriptions.pop(publication.sid, None)
         publication.subscriptions.clear()
+        self._fill_slots()
 
     def participant_joined(self, participant: Participant) -> None:
         """A new participant that subscribes automatically wants all there is."""
@@ -77,6 +95,7 @@ class Subscribing:
             else:
                 subscription.publication.subscriptions.pop(participant.id, None)
         participant.subscriptions.clear()
+        self._vacated.clear()
 
     def rights_changed(self, subscriber: Participant) -> None:
         """What the subscriber may do has changed (`canSubscribe`, recorder)."""
@@ -111,7 +130,9 @@ class Subscribing:
                 continue
             subscription = self._subscription(participant, publication)
             subscription.wish = LayerWish(settings.quality, settings.width, settings.height, settings.fps)
+            subscription.asked_priority = settings.priority
             self._limit(subscription)
+            self._prioritise(subscription)
             self._enable(subscription, enabled=not settings.disabled)
             self._dynacast.changed(subscription)
 
@@ -246,6 +267,29 @@ class Subscribing:
         self._unbind(subscription)
         message = SubscriptionResponse(subscription.track_sid, SubscriptionError.CODEC_UNSUPPORTED)
         self._state.send((subscription.subscriber,), message)
+        self._fill_slots()
+
+    def paused(self, down_track: DownTrackId, *, paused: bool) -> None:
+        """The path to a subscriber does not bear a track, or does again: the subscriber alone hears of it."""
+        subscription = self._state.down_tracks.get(down_track)
+        if subscription is None or subscription.paused == paused:
+            return
+        subscription.paused = paused
+        subscription.was_paused = True
+        self._tell_stream_states(subscription.subscriber, [subscription])
+
+    def tell_returned(self, participant: Participant) -> None:
+        """A client that was away hears how what was ever paused stands now."""
+        self._tell_stream_states(participant, (s for s in participant.subscriptions.values() if s.was_paused))
+
+    def _tell_stream_states(self, subscriber: Participant, subscriptions: Iterable[Subscription]) -> None:
+        states = tuple(
+            StreamState(subscription.publication.owner.sid, subscription.track_sid, subscription.paused)
+            for subscription in subscriptions
+            if subscription.publication is not None and subscription.down_track is not None
+        )
+        if states:
+            self._state.send((subscriber,), StreamStateUpdate(states))
 
     # ------------------------------------------------------------ reconciliation
 
@@ -275,6 +319,13 @@ class Subscribing:
         for update, sessions in told.items():
             if sessions:
                 self._state.emit(Send(tuple(sessions), update))
+        self._fill_slots()
+
+    def _fill_slots(self) -> None:
+        """Subscriptions that waited get the slots that have become free."""
+        while self._vacated:
+            (subscriber, kind), _ = self._vacated.popitem()
+            self._reconcile_all(waiting_for_slot(subscriber, kind))
 
     def _reconcile(self, subscription: Subscription) -> SubscriptionPermissionUpdate | None:
         """Binds or unbinds; returns what the subscriber must hear of its permission, if that is news."""
@@ -298,6 +349,8 @@ class Subscribing:
         transport = subscription.subscriber.transports.subscriber
         if subscription.down_track is not None or transport is None or not publication.codecs:
             return
+        if not has_slot(subscription.subscriber, publication.type, self._state.settings):
+            return  # it waits, with all that it wants
         codec = _best_codec(subscription, publication)
         if codec is None:
             self._give_up(subscription)
@@ -321,7 +374,9 @@ class Subscribing:
             )
         )
         subscription.told_limit = NO_LIMIT
+        subscription.told_priority = LAST_PRIORITY
         self._limit(subscription)
+        self._prioritise(subscription)
         self._dynacast.changed(subscription)
 
     def _unbind(self, subscription: Subscription) -> None:
@@ -330,7 +385,10 @@ class Subscribing:
             del self._state.down_tracks[subscription.down_track]
             subscription.down_track = subscription.codec = subscription.decodes = None
             subscription.bound = False
+            subscription.paused = subscription.was_paused = False
             self._dynacast.changed(subscription)
+            if subscription.publication is not None:
+                self._vacated[subscription.subscriber, subscription.publication.type] = None
 
     def _limit(self, subscription: Subscription) -> None:
         """Tells the engine what the subscriber is to get, when that is news."""
@@ -338,6 +396,16 @@ class Subscribing:
         if subscription.down_track is not None and subscription.told_limit != limit:
             subscription.told_limit = limit
             self._state.emit(SetDownTrackLayers(subscription.down_track, limit.max_spatial, limit.max_temporal))
+
+    def _prioritise(self, subscription: Subscription) -> None:
+        """Tells the engine how much the subscription matters, when that is news; only video is ever cut."""
+        publication = subscription.publication
+        if subscription.down_track is None or publication is None or publication.type is not TrackType.VIDEO:
+            return
+        priority = priority_of(publication.view, subscription.asked_priority)
+        if subscription.told_priority != priority:
+            subscription.told_priority = priority
+            self._state.emit(SetDownTrackPriority(subscription.down_track, priority))
 
 
 def _best_codec(subscription: Subscription, publication: Publication) -> PublishedCodec | None:

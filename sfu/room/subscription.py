@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sfu.room.devices import disabled_codecs
 from sfu.room.enums import TrackType, VideoQuality
 from sfu.room.layers import NO_LIMIT, NO_WISH, LayerLimit, LayerWish, layer_limit
+from sfu.room.slots import LAST_PRIORITY
 
 if TYPE_CHECKING:
     from sfu.ids import DownTrackId, TrackSid
@@ -49,6 +50,14 @@ class Subscription:
     """`UpdateTrackSettings.disabled` is off."""
     wish: LayerWish = NO_WISH
     """What `UpdateTrackSettings` said of layers."""
+    asked_priority: int = 0
+    """`UpdateTrackSettings.priority`: 1 comes first, 0: none given."""
+    told_priority: int = LAST_PRIORITY
+    """What the engine's down track was told."""
+    paused: bool = False
+    """The path to the subscriber does not bear it."""
+    was_paused: bool = False
+    """At least once: the client may have missed that it goes on."""
     told_limit: LayerLimit = NO_LIMIT
     """What the engine's down track was told."""
     counted: PublishedCodec | None = None

@@ -205,6 +205,18 @@ def _subscribed_qualities(message: msg.SubscribedQualityUpdate) -> rtc.SignalRes
     )
 
 
+def _stream_states(message: msg.StreamStateUpdate) -> rtc.SignalResponse:
+    states = [
+        rtc.StreamStateInfo(
+            participant_sid=state.participant_sid,
+            track_sid=state.track_sid,
+            state=rtc.StreamState.PAUSED if state.paused else rtc.StreamState.ACTIVE,
+        )
+        for state in message.states
+    ]
+    return rtc.SignalResponse(stream_state_update=rtc.StreamStateUpdate(stream_states=states))
+
+
 def _request_response(message: msg.RequestResponse) -> rtc.SignalResponse:
     answer = rtc.RequestResponse(
         request_id=message.request_id, reason=wire_number(message.reason), message=message.message
@@ -251,6 +263,7 @@ _RESPONSES: Mapping[type[msg.Message], Callable[[Any], rtc.SignalResponse]] = {
     msg.ConnectionQualityUpdate: _connections,
     msg.RoomUpdate: lambda m: rtc.SignalResponse(room_update=rtc.RoomUpdate(room=room_info(m.room))),
     msg.SubscribedQualityUpdate: _subscribed_qualities,
+    msg.StreamStateUpdate: _stream_states,
     msg.SubscriptionPermissionUpdate: lambda m: rtc.SignalResponse(
         subscription_permission_update=rtc.SubscriptionPermissionUpdate(
             participant_sid=m.participant_sid, track_sid=m.track_sid, allowed=m.allowed

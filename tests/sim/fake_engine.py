@@ -36,10 +36,12 @@ if TYPE_CHECKING:
         AddDataUpTrack,
         AddDownTrack,
         AddEngineParticipant,
+        AllowPause,
         OpenTransport,
         PublishLine,
         SetDataDownTrackRate,
         SetDownTrackLayers,
+        SetDownTrackPriority,
         UpdateEngineParticipant,
     )
 
@@ -90,6 +92,9 @@ class FakeEngine:
         self.down_track_enabled: dict[DownTrackId, bool] = {}
         self.down_track_layers: dict[DownTrackId, tuple[int, int]] = {}
         """`(max_spatial, max_temporal)` of those that were limited."""
+        self.down_track_priorities: dict[DownTrackId, int] = {}
+        """Of those that have one."""
+        self.pausable: set[TransportId] = set()
         self.data_up_tracks: dict[DataUpTrackId, AddDataUpTrack] = {}
         self.data_down_tracks: dict[DataDownTrackId, AddDataDownTrack] = {}
         self.sent_data: list[tuple[RoomId, bytes, bool, Sequence[ParticipantId] | None]] = []
@@ -249,6 +254,21 @@ class FakeEngine:
         """See `EnginePort`."""
         self.down_track_layers[effect.down_track] = (effect.max_spatial, effect.max_temporal)
 
+    def set_down_track_priority(self, effect: SetDownTrackPriority) -> None:
+        """See `EnginePort`."""
+        self.down_track_priorities[effect.down_track] = effect.priority
+
+    def allow_pause(self, effect: AllowPause) -> None:
+        """See `EnginePort`."""
+        assert effect.transport in self.transports
+        self.pausable.add(effect.transport)
+
+    def pause(self, down_track: DownTrackId, *, paused: bool) -> None:
+        """The path to a subscriber does not bear a track any more, or does again."""
+        transport = next(t for t in self.transports.values() if down_track in t.down_tracks)
+        assert transport.id in self.pausable
+        self._tell(transport.id, inputs.DownTrackPaused(down_track, paused))
+
     def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
         """See `EnginePort`."""
         for transport in self.transports.values():
@@ -259,6 +279,7 @@ class FakeEngine:
         """See `EnginePort`."""
         del self.down_track_enabled[down_track]
         self.down_track_layers.pop(down_track, None)
+        self.down_track_priorities.pop(down_track, None)
         for transport in self.transports.values():
             transport.down_tracks.pop(down_track, None)
 

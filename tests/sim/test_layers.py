@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sfu.room import messages as msg
 from sfu.room.enums import VideoQuality
 from sfu.room.inputs import UpdateTrackSettings
+from sfu.room.settings import RoomSettings
 from tests.sim.sim_client import SimClient, join
 from tests.sim.virtual_time import VirtualClock, in_virtual_time, settle
 from tests.sim.world import World, open_world
@@ -61,3 +62,21 @@ async def test_the_publisher_hears_of_less_after_five_seconds_and_of_more_at_onc
         assert _told(ann) == [*everything, ()]
         await _set(bob, sid)
         assert _told(ann) == [*everything, (), *everything]
+
+
+@in_virtual_time
+async def test_a_pause_reaches_its_subscriber_and_leaves_the_publisher_alone() -> None:
+    for single in (False, True):
+        settings = RoomSettings(allow_pause=True)
+        async with open_world(clock=VirtualClock(), serve=False, settings=settings) as world:
+            ann, bob, sid = await _watched(world, single=single)
+            (down_track,) = world.engine.down_track_enabled
+            told = _told(ann)
+            for paused in (True, False):
+                world.engine.pause(down_track, paused=paused)
+                await settle()
+                (state,) = bob.last(msg.StreamStateUpdate).states
+                assert (state.track_sid, state.paused) == (sid, paused)
+            await asyncio.sleep(10)
+            assert _told(ann) == told
+            assert ann.told(msg.StreamStateUpdate) == []

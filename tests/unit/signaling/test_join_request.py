@@ -47,7 +47,11 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
     request = rtc.JoinRequest(
         client_info=models.ClientInfo(sdk=models.ClientInfo.SDK.REACT_NATIVE, version="2.1", protocol=16, os="ios"),
         connection_settings=rtc.ConnectionSettings(
-            auto_subscribe=True, adaptive_stream=True, disable_ice_lite=True, auto_subscribe_data_track=True
+            auto_subscribe=True,
+            adaptive_stream=True,
+            disable_ice_lite=True,
+            auto_subscribe_data_track=True,
+            subscriber_allow_pause=True,
         ),
         metadata="m",
         participant_attributes={"a": "1"},
@@ -59,6 +63,7 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (True, True, False)
     assert wish.disable_ice_lite
     assert wish.auto_subscribe_data
+    assert wish.allow_pause is True
     assert (wish.metadata, dict(wish.attributes)) == ("m", {"a": "1"})
     assert [track.cid for track in wish.add_tracks] == ["c"]
     assert wish.offer is not None
@@ -71,6 +76,7 @@ def test_absent_settings_are_false_and_an_absent_offer_is_none() -> None:
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.offer) == (False, False, None)
     assert not wish.auto_subscribe_data
     assert wish.client.sdk == "unknown"
+    assert wish.allow_pause is None, "but for this one, which is up to the configuration"
 
 
 def test_refusals_have_the_references_texts() -> None:
@@ -132,6 +138,11 @@ def test_parameters_of_the_older_path() -> None:
     assert wish.auto_subscribe_data
     assert (wish.publish, dict(wish.attributes)) == ("screen", {"a": "ü"})
     assert (wish.client.sdk, wish.client.protocol, wish.client.capabilities) == ("swift", 16, (1,))
+
+
+@pytest.mark.parametrize(("said", "meant"), [("1", True), ("true", True), ("0", False), ("", None)])
+def test_pausing_is_up_to_the_configuration_unless_the_client_says_so(said: str, meant: bool | None) -> None:
+    assert ask({"subscriber_allow_pause": said}).allow_pause is meant
 
 
 def test_defaults_of_the_older_path() -> None:

@@ -151,6 +151,12 @@ MESSAGES: dict[str, msg.Message] = {
     "subscription_permission_update": msg.SubscriptionPermissionUpdate(
         ParticipantSid("PA_1"), TrackSid("TR_1"), allowed=True
     ),
+    "stream_state_update": msg.StreamStateUpdate(
+        (
+            msg.StreamState(ParticipantSid("PA_1"), TrackSid("TR_1"), paused=True),
+            msg.StreamState(ParticipantSid("PA_1"), TrackSid("TR_2"), paused=False),
+        )
+    ),
     "subscription_response": msg.SubscriptionResponse(TrackSid("TR_1"), SubscriptionError.TRACK_NOT_FOUND),
     "request_response": msg.RequestResponse(RequestReason.NOT_FOUND, "no", 3, ECHO),
     "refresh_token": msg.RefreshedToken("t"),
@@ -204,6 +210,14 @@ def test_a_message_is_encoded_once_for_each_format() -> None:
     outgoing = Outgoing(MESSAGES["update"])
     assert ENCODER.frame(outgoing, text=False) is ENCODER.frame(outgoing, text=False)
     assert set(outgoing.frames) == {False}
+
+
+def test_stream_states_tell_paused_from_active() -> None:
+    update = frames(MESSAGES["stream_state_update"])[0].stream_state_update
+    assert [(state.track_sid, state.state) for state in update.stream_states] == [
+        ("TR_1", rtc.StreamState.PAUSED),
+        ("TR_2", rtc.StreamState.ACTIVE),
+    ]
 
 
 def test_the_join_response_is_complete() -> None:

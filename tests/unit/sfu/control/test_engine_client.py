@@ -105,6 +105,7 @@ def test_events_reach_the_room_of_their_subject(bench: Bench) -> None:
     bench.tell("Answer", transport=PC, request=3, sdp="v=0", mid_to_track={})
     bench.tell("UpTrackStarted", up_track=UP, mime_type="audio/opus")
     bench.tell("DownTrackBound", down_track=DOWN, mime_types=["video/VP8"])
+    bench.tell("DownTrackPaused", down_track=DOWN, paused=True)
     bench.tell("QualityChanged", room=RED, changed=[(ANN, "lost", 1.5)])
     bench.tell("AudioLevels", room=RED, levels=[(UP, 20, 300)])
     assert [type(tell) for tell in bench.red.tells] == [
@@ -112,10 +113,12 @@ def test_events_reach_the_room_of_their_subject(bench: Bench) -> None:
         AnswerReady,
         inputs.UpTrackStarted,
         inputs.DownTrackBound,
+        inputs.DownTrackPaused,
         inputs.QualityChanged,
         inputs.AudioLevelsMeasured,
     ]
     assert bench.red.tells[0] == inputs.TransportConnected(PC, tcp=True)
+    assert bench.red.tells[-3] == inputs.DownTrackPaused(DOWN, paused=True)
     assert bench.red.tells[-1] == inputs.AudioLevelsMeasured((inputs.AudioActivity(UP, 20, 300),))
     lost = inputs.QualityRating(ANN, ConnectionQuality.LOST, 1.5)
     assert bench.red.tells[-2] == inputs.QualityChanged((lost,))

@@ -105,7 +105,7 @@ class Ledger:
 
     def _note_track(self, effect: fx.Effect) -> None:
         match effect:
-            case fx.RestartIce():
+            case fx.RestartIce() | fx.AllowPause():
                 assert effect.transport in self.transports
             case fx.AcceptOffer():
                 assert effect.transport in self.transports
@@ -125,7 +125,7 @@ class Ledger:
                 transport, before = self.down_tracks[effect.down_track]
                 assert effect.up_track not in self.closed_up_tracks | {before}
                 self.down_tracks[effect.down_track] = (transport, effect.up_track)
-            case fx.EnableDownTrack() | fx.SetDownTrackLayers():
+            case fx.EnableDownTrack() | fx.SetDownTrackLayers() | fx.SetDownTrackPriority():
                 assert effect.down_track in self.down_tracks
             case fx.RemoveDownTrack():
                 del self.down_tracks[effect.down_track]

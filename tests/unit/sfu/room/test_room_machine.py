@@ -257,6 +257,8 @@ class RoomMachine(RuleBasedStateMachine):
     def negotiate(self, pick: int, how: str) -> None:
         down_tracks = list(self.stage.ledger.down_tracks)
         down_track = down_tracks[pick % len(down_tracks)] if down_tracks else None
+        if down_track is not None:
+            self.stage.do(inputs.DownTrackPaused(down_track, paused=pick % 3 == 0))
         if down_track is not None and how == "unsupported":
             up_track = self.stage.ledger.down_tracks[down_track][1]
             self.stage.do(inputs.DownTrackCodecUnsupported(down_track, UpTrackId(up_track)))

@@ -203,6 +203,20 @@ pub enum Command {
         /// Highest temporal layer, 0 the fewest frames.
         max_temporal: u8,
     },
+    /// How much a subscription matters to its subscriber when not everything can be sent. Only video is ever cut.
+    SetDownTrackPriority {
+        /// Which.
+        down_track: DownTrackId,
+        /// Lower is served first; `u16::MAX` at first.
+        priority: u16,
+    },
+    /// Whether video may be paused on a transport when not even its lowest layers can be sent; at first it may not.
+    AllowPause {
+        /// Which.
+        transport: TransportId,
+        /// New state.
+        allowed: bool,
+    },
     /// Feeds a down track by another up track (another codec of the same publication) from its next key frame on, without
     /// negotiation: line, SSRC and numbers go on.
     MoveDownTrack {

@@ -47,6 +47,8 @@ reasons! {
     UpTrackMuted => "up_track_muted",
     /// The subscriber disabled the track.
     DownTrackDisabled => "down_track_disabled",
+    /// The down track is paused: the path to its subscriber does not bear it.
+    DownTrackPaused => "down_track_paused",
     /// The down track has no negotiated m-line, or its transport no connection, yet.
     NotBound => "not_bound",
     /// Not the layer this subscriber is given.

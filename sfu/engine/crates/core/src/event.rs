@@ -159,6 +159,14 @@ pub enum Event {
         /// Which it is fed by.
         up_track: UpTrackId,
     },
+    /// A down track is paused because its subscriber cannot be sent that much, or goes on after that. One that the
+    /// subscriber disabled, or whose publication is muted, is not paused.
+    DownTrackPaused {
+        /// Which.
+        down_track: DownTrackId,
+        /// New state.
+        paused: bool,
+    },
     /// Audio activity of a room: one per interval while anybody is heard, and one empty one when all fell silent.
     AudioLevels {
         /// Which.

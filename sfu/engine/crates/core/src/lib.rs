@@ -18,6 +18,7 @@
 // Tests need some beginning of time; they only ever add to it.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+pub mod allocator;
 mod command;
 pub mod data;
 mod demux;

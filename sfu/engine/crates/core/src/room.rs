@@ -159,6 +159,8 @@ pub(crate) struct UpEntry {
     pub(crate) ssrcs: [Option<Ssrc>; MAX_STREAMS as usize],
     pub(crate) formats: Vec<Format>,
     pub(crate) is_muted: bool,
+    /// Streams that were alive at the last fan-out.
+    pub(crate) live: StreamSet,
     /// Streams that began anew under another SSRC and have had no packet forwarded since.
     pub(crate) restarts: StreamSet,
     /// Streams of which packets were dropped since, by being muted.
@@ -235,13 +237,32 @@ pub(crate) struct DownEntry {
     pub(crate) transport: TransportIndex,
     pub(crate) kind: MediaKind,
     pub(crate) is_enabled: bool,
-    /// Nothing is sent for want of bandwidth.
-    pub(crate) is_paused: bool,
     /// Its frames are to end without the publisher's packet trailer.
     pub(crate) strips_trailer: bool,
-    /// Most that it may get.
+    /// Most that its subscriber wants.
     pub(crate) max_layer: Layer,
+    /// Most that can be sent to its subscriber; `None`: no limit is known.
+    pub(crate) granted: Option<Layer>,
+    /// Nothing is sent for want of bandwidth: not even the lowest layer fits.
+    pub(crate) is_paused: bool,
+    /// Which is served first when not everything can be sent: lower.
+    pub(crate) priority: u16,
     pub(crate) binding: Option<Binding>,
+}
+
+impl DownEntry {
+    /// Most that it may get: what is wanted, as far as it can be sent.
+    pub(crate) fn limit(&self) -> Layer {
+        match self.granted {
+            Some(granted) if granted.spatial < self.max_layer.spatial => {
+                Layer { spatial: granted.spatial, temporal: granted.temporal.min(self.max_layer.temporal) }
+            }
+            Some(granted) if granted.spatial == self.max_layer.spatial => {
+                Layer { temporal: granted.temporal.min(self.max_layer.temporal), ..granted }
+            }
+            _ => self.max_layer,
+        }
+    }
 }
 
 /// The negotiated half of a down track.
@@ -289,6 +310,7 @@ pub(crate) struct Tables {
     pub(crate) participant_index: FxHashMap<ParticipantId, ParticipantIndex>,
     pub(crate) up_index: FxHashMap<UpTrackId, UpIndex>,
     pub(crate) down_index: FxHashMap<DownTrackId, DownIndex>,
+    paused: u64,
     slips: u64,
 }
 
@@ -363,6 +385,7 @@ impl Tables {
                 ssrcs: [None; MAX_STREAMS as usize],
                 formats: Vec::new(),
                 is_muted: false,
+                live: StreamSet::EMPTY,
                 restarts: StreamSet::EMPTY,
                 gaps: StreamSet::EMPTY,
                 is_speaker: false,
@@ -429,6 +452,21 @@ impl Tables {
         }
     }
 
+    /// Notes whether a down track is paused. True: that is news.
+    pub(crate) fn set_paused(&mut self, index: DownIndex, is_paused: bool) -> bool {
+        let Some(down) = self.downs.get_mut(index).filter(|down| down.is_paused != is_paused) else {
+            return false;
+        };
+        down.is_paused = is_paused;
+        self.paused = if is_paused { self.paused + 1 } else { self.paused.saturating_sub(1) };
+        true
+    }
+
+    /// Current number of paused down tracks.
+    pub(crate) const fn paused(&self) -> u64 {
+        self.paused
+    }
+
     /// Feeds a down track by another up track from now on; its line and its numbers go on.
     pub(crate) fn move_down(&mut self, index: DownIndex, to: UpIndex) {
         let Some(down) = self.downs.get_mut(index) else { return };
@@ -475,6 +513,7 @@ impl Tables {
         self.unbind_down(index);
         let down = self.downs.try_remove(index)?;
         self.down_index.remove(&down.id);
+        self.paused = self.paused.saturating_sub(u64::from(down.is_paused));
         self.leave_up(down.up, index, false);
         Some(down)
     }
@@ -538,9 +577,11 @@ mod tests {
             transport: 0,
             kind: MediaKind::Video,
             is_enabled: true,
-            is_paused: false,
             strips_trailer: false,
             max_layer: Layer::MAX,
+            granted: None,
+            is_paused: false,
+            priority: u16::MAX,
             binding: None,
         };
         let downs = (0..count).map(|id| tables.add_down(add(id)).unwrap()).collect();

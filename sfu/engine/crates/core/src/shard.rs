@@ -1,8 +1,9 @@
 //! One thread's world: owns its transports, rooms and tables; never touches a socket or a clock.
 //!
 //! Driven by [`Shard`]'s public calls only (see the crate's manual). `commands` carries out what Python asks, `media`
-//! takes packets in, `fanout` sends them on, `data` does the same for data packets, `signals` handles what transports
-//! report. Work between transports is queued and done in [`Shard::flush`], never in the middle of a transport's run.
+//! takes packets in, `fanout` sends them on, `rate` decides how much of them, `data` does the same for data packets,
+//! `signals` handles what transports report. Work between transports is queued and done in [`Shard::flush`], never in
+//! the middle of a transport's run.
 
 mod blanks;
 mod commands;
@@ -10,6 +11,7 @@ mod data;
 mod data_tracks;
 mod fanout;
 mod media;
+mod rate;
 mod rating;
 mod redundancy;
 mod signals;
@@ -36,6 +38,7 @@ use crate::timer::{Scheduled, Timers};
 use crate::transport::{DownIndex, Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
 use crate::uptrack::PliThrottle;
 use blanks::Farewell;
+use rate::Rates;
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
 const FLUSH_ROUNDS: usize = 3;
@@ -73,6 +76,7 @@ enum TimerKey {
     Transport(TransportIndex),
     UpTrack(UpIndex),
     Sent(ParticipantIndex),
+    Rate(TransportIndex),
     AudioLevels,
     Blanks,
     Rating(RoomIndex),
@@ -91,6 +95,7 @@ pub struct Shard {
     transport_index: FxHashMap<TransportId, TransportIndex>,
     tables: Tables,
     timers: Timers<TimerKey>,
+    rates: Rates,
     /// Transports that others have given something to send.
     touched: Vec<TransportIndex>,
     /// Up tracks with packets to fan out, and when that must happen at the latest.
@@ -129,6 +134,7 @@ impl Shard {
             transport_index: FxHashMap::default(),
             tables: Tables::default(),
             timers: Timers::new(),
+            rates: Rates::default(),
             touched: Vec::new(),
             gathering: Vec::new(),
             gather_until: None,
@@ -187,14 +193,15 @@ impl Shard {
         while let Some((at, key)) = self.timers.pop_due(now) {
             self.handle_timer(now, at, key);
         }
-        let (transports, ups) = (&self.transports, &self.tables.ups);
+        let (transports, ups, rates) = (&self.transports, &self.tables.ups, &self.rates);
         let (audio, blanks) = (self.audio_scheduled, self.blanks_scheduled);
         let (participants, rooms) = (&self.tables.participants, &self.tables.rooms);
-        let owners = transports.len() + ups.len() + participants.len() + rooms.len() + 2;
+        let owners = 2 * transports.len() + ups.len() + participants.len() + rooms.len() + 2;
         self.timers.compact(owners, |key| match key {
             TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),
             TimerKey::UpTrack(index) => ups.get(index).map(|up| up.scheduled),
             TimerKey::Sent(index) => participants.get(index).map(|participant| participant.sent_scheduled),
+            TimerKey::Rate(index) => rates.scheduled(index),
             TimerKey::AudioLevels => Some(audio),
             TimerKey::Blanks => Some(blanks),
             TimerKey::Rating(index) => rooms.get(index).map(|room| room.rating_scheduled),
@@ -228,6 +235,7 @@ impl Shard {
                     self.schedule_forgetting(now, index);
                 }
             }
+            TimerKey::Rate(index) => self.handle_rate_timer(now, at, index),
             TimerKey::AudioLevels => {
                 if Timers::<TimerKey>::confirm(at, &mut self.audio_scheduled) {
                     self.report_audio_levels(now);
@@ -251,7 +259,7 @@ impl Shard {
     /// now means: at the end of this batch (answers to STUN, DTLS and data do not wait).
     #[must_use]
     pub fn flush_deadline(&self) -> Option<Instant> {
-        if self.touched.is_empty() { self.gather_until } else { Some(self.now) }
+        if self.touched.is_empty() && !self.rates.has_pending() { self.gather_until } else { Some(self.now) }
     }
 
     /// Fans out gathered media when it is due and runs every touched transport once; what they send is ready for
@@ -264,6 +272,7 @@ impl Shard {
     /// while it is still in the processor's cache, it costs less.
     pub fn flush_through(&mut self, now: Instant, relief: &mut dyn FnMut(&mut Transmits)) {
         self.now = now;
+        self.allocate_pending(now);
         if self.gather_until.is_some_and(|due| due <= now) {
             self.fan_out_gathered(now, relief);
         }
@@ -335,6 +344,7 @@ impl Shard {
         self.silenced.clear();
         self.farewells.clear();
         self.audio_due = None;
+        self.rates = Rates::default();
         self.count_tables();
     }
 
@@ -427,6 +437,7 @@ impl Shard {
         let Some(transport) = self.transports.try_remove(index) else { return };
         self.transport_index.remove(&transport.id);
         self.demux.remove_transport(index);
+        self.rates.remove(index);
         if let Some(participant) = self.tables.participants.get_mut(transport.participant) {
             participant.transports.retain(|other| *other != index);
         }
@@ -449,6 +460,7 @@ impl Shard {
         self.counters.transports = self.transports.len() as u64;
         self.counters.up_tracks = self.tables.ups.len() as u64;
         self.counters.down_tracks = self.tables.downs.len() as u64;
+        self.counters.paused_down_tracks = self.tables.paused();
         self.counters.inconsistent_tables = self.tables.slips();
     }
 

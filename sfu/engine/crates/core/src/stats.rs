@@ -53,6 +53,10 @@ pub struct Counters {
     pub candidates_ignored: u64,
     /// Table entries that named something that is gone: a bug of ours that cost one track or message.
     pub inconsistent_tables: u64,
+    /// Divisions of a subscriber's rate among its tracks.
+    pub allocations: u64,
+    /// Current number of down tracks that are paused for want of rate.
+    pub paused_down_tracks: u64,
     /// Current number of transports.
     pub transports: u64,
     /// Current number of up tracks.
@@ -92,6 +96,8 @@ impl Counters {
             stale_commands: 0,
             candidates_ignored: 0,
             inconsistent_tables: 0,
+            allocations: 0,
+            paused_down_tracks: 0,
             transports: 0,
             up_tracks: 0,
             down_tracks: 0,

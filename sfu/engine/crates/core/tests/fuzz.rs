@@ -191,6 +191,7 @@ replays! {
     fuzz_datagram => "datagram",
     fuzz_down_track => "down_track",
     fuzz_up_track => "up_track",
+    fuzz_allocator => "allocator",
     fuzz_rate => "rate",
     fuzz_call => "call",
 }

@@ -7,7 +7,7 @@ use plenum_core::{Counters, DropReason};
 use crate::tcp::TcpCounters;
 use crate::udp::SendOutcome;
 
-const TOTALS: usize = 38;
+const TOTALS: usize = 39;
 const REASONS: usize = DropReason::ALL.len();
 
 /// Names of the totals that survive a shard's failure, in the order of [`core_totals`].
@@ -50,6 +50,7 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "scores.4.25",
     "scores.4.5",
     "score_sum_milli",
+    "allocations",
 ];
 
 fn core_totals(counters: &Counters) -> [u64; TOTALS] {
@@ -94,6 +95,7 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         s8,
         s9,
         counters.ratings.score_sum_milli,
+        counters.allocations,
     ]
 }
 
@@ -146,6 +148,7 @@ pub(crate) struct ShardCounters {
     transports: u64,
     up_tracks: u64,
     down_tracks: u64,
+    paused_down_tracks: u64,
     io: IoCounters,
 }
 
@@ -158,6 +161,7 @@ impl ShardCounters {
             transports: 0,
             up_tracks: 0,
             down_tracks: 0,
+            paused_down_tracks: 0,
             io: IoCounters::default(),
         }
     }
@@ -179,6 +183,7 @@ impl ShardCounters {
         all.transports = core.transports;
         all.up_tracks = core.up_tracks;
         all.down_tracks = core.down_tracks;
+        all.paused_down_tracks = core.paused_down_tracks;
         all.io = io;
         all
     }
@@ -194,6 +199,7 @@ impl ShardCounters {
         self.transports += other.transports;
         self.up_tracks += other.up_tracks;
         self.down_tracks += other.down_tracks;
+        self.paused_down_tracks += other.paused_down_tracks;
         self.io.add_sent(other.io.sent);
         self.io.tcp.connections += other.io.tcp.connections;
         self.io.tcp.refused += other.io.tcp.refused;
@@ -208,6 +214,7 @@ impl ShardCounters {
             ("transports", self.transports),
             ("up_tracks", self.up_tracks),
             ("down_tracks", self.down_tracks),
+            ("paused_down_tracks", self.paused_down_tracks),
             ("udp_sent", self.io.sent.sent),
             ("udp_send_calls", self.io.sent.calls),
             ("tcp_connections", self.io.tcp.connections),

@@ -223,6 +223,14 @@ impl Engine {
         self.submit(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal })
     }
 
+    fn set_down_track_priority(&self, down_track: u64, priority: u16) -> Result<(), BindingError> {
+        self.submit(Command::SetDownTrackPriority { down_track: down_track.into(), priority })
+    }
+
+    fn allow_pause(&self, transport: u64, allowed: bool) -> Result<(), BindingError> {
+        self.submit(Command::AllowPause { transport: transport.into(), allowed })
+    }
+
     fn move_down_track(&self, down_track: u64, up_track: u64) -> Result<(), BindingError> {
         self.submit(Command::MoveDownTrack { down_track: down_track.into(), up_track: up_track.into() })
     }

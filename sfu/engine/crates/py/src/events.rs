@@ -58,6 +58,8 @@ event_classes! {
     DownTrackBound { down_track: u64, mime_types: Vec<&'static str> }
     /// The subscriber cannot take the codec.
     DownTrackCodecUnsupported { down_track: u64, up_track: u64 }
+    /// A down track is paused for want of rate, or goes on.
+    DownTrackPaused { down_track: u64, paused: bool }
     /// Audio activity of a room.
     AudioLevels { room: u64, levels: Vec<(u64, u8, u32)> }
     /// Connections of a room became better or worse.
@@ -105,6 +107,9 @@ pub(crate) fn to_python(py: Python<'_>, event: core::Event) -> PyResult<Option<P
         }
         E::DownTrackCodecUnsupported { down_track, up_track } => {
             any(py, DownTrackCodecUnsupported { down_track: down_track.0, up_track: up_track.0 })
+        }
+        E::DownTrackPaused { down_track, paused } => {
+            any(py, DownTrackPaused { down_track: down_track.0, paused })
         }
         E::AudioLevels { room, levels } => {
             let levels =

@@ -23,13 +23,14 @@ pub(super) enum Step {
 pub(super) struct Forwarder {
     kind: MediaKind,
     is_enabled: bool,
+    is_paused: bool,
     current: Option<StreamIndex>,
 }
 
 impl Forwarder {
     /// Enabled, nothing forwarded yet.
     pub(super) const fn new(kind: MediaKind) -> Self {
-        Self { kind, is_enabled: true, current: None }
+        Self { kind, is_enabled: true, is_paused: false, current: None }
     }
 
     /// Stream being forwarded.
@@ -45,6 +46,14 @@ impl Forwarder {
         }
     }
 
+    /// Pauses forwarding for want of rate, or ends that; what comes after begins anew.
+    pub(super) const fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+        if is_paused {
+            self.current = None;
+        }
+    }
+
     /// Forgets the current stream: the next packet (video: key frame) begins anew.
     pub(super) const fn restart(&mut self) {
         self.current = None;
@@ -55,6 +64,9 @@ impl Forwarder {
         let is_current = self.current == Some(packet.stream);
         if !self.is_enabled {
             return Step::Drop(DropReason::DownTrackDisabled);
+        }
+        if self.is_paused {
+            return Step::Drop(DropReason::DownTrackPaused);
         }
         if packet.is_padding {
             let reason = DropReason::PaddingOnly;
@@ -85,7 +97,8 @@ impl Forwarder {
 
     /// Stream from which a key frame is needed to get where the selector wants to be.
     pub(super) fn wanted_key_frame(&self, target: Option<StreamIndex>) -> Option<StreamIndex> {
-        let needs_key_frame = self.is_enabled && self.kind == MediaKind::Video && self.current != target;
+        let needs_key_frame =
+            self.is_enabled && !self.is_paused && self.kind == MediaKind::Video && self.current != target;
         target.filter(|_| needs_key_frame)
     }
 }

@@ -165,6 +165,11 @@ impl DownTrack {
         self.forwarder.set_enabled(enabled);
     }
 
+    /// Pauses forwarding for want of rate, or ends that, as [`Self::set_enabled`] does.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.forwarder.set_paused(paused);
+    }
+
     /// Most that may be sent: streams count as spatial layers, and so do those inside a stream.
     pub fn set_max_layer(&mut self, limit: Layer) {
         self.selector.set_limit(StreamIndex(limit.spatial));

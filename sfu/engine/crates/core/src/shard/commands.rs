@@ -112,6 +112,7 @@ impl Shard {
             Command::MuteUpTrack { up_track, muted } => match self.tables.up_index.get(&up_track).copied() {
                 Some(index) => {
                     self.mute_up_track(now, index, muted);
+                    self.want_allocations_for(index);
                     true
                 }
                 None => false,
@@ -141,6 +142,12 @@ impl Shard {
                     }
                     None => false,
                 }
+            }
+            Command::SetDownTrackPriority { down_track, priority } => {
+                self.set_down_track_priority(down_track, priority)
+            }
+            Command::AllowPause { transport, allowed } => {
+                self.on_transport(transport, |shard, index| shard.allow_pause(index, allowed))
             }
             Command::MoveDownTrack { down_track, up_track } => {
                 self.move_down_track(now, down_track, up_track)
@@ -334,9 +341,11 @@ impl Shard {
             transport,
             kind: wish.kind,
             is_enabled: wish.enabled,
-            is_paused: false,
             strips_trailer: wish.strip_trailer,
             max_layer: Layer::MAX,
+            granted: None,
+            is_paused: false,
+            priority: u16::MAX,
             binding: None,
         };
         let Some(down) = self.tables.add_down(entry) else { return false };
@@ -354,12 +363,23 @@ impl Shard {
         true
     }
 
+    fn set_down_track_priority(&mut self, id: DownTrackId, priority: u16) -> bool {
+        let down = self.tables.down_index.get(&id).and_then(|down| self.tables.downs.get_mut(*down));
+        let Some(down) = down else { return false };
+        down.priority = priority;
+        let transport = down.transport;
+        self.want_allocation(transport);
+        true
+    }
+
     fn move_down_track(&mut self, now: Instant, id: DownTrackId, up_track: UpTrackId) -> bool {
         let Some(index) = self.tables.down_index.get(&id).copied() else { return false };
         let Some(kind) = self.tables.downs.get(index).map(|down| down.kind) else { return false };
         let up = self.up_track(up_track, kind);
         self.tables.move_down(index, up);
-        self.request_wanted_key_frame(now, up, index);
+        if let Some(subscriber) = self.tables.downs.get(index).map(|down| down.transport) {
+            self.note_demand(now, subscriber, up, index);
+        }
         true
     }
 
@@ -381,6 +401,7 @@ impl Shard {
         if let Some(transport) = self.transports.get_mut(down.transport) {
             transport.end_subscription(now, index);
             self.schedule_transport(down.transport);
+            self.want_allocation(down.transport);
         }
     }
 

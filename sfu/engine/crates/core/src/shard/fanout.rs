@@ -113,6 +113,9 @@ impl Shard {
             }
         }
         up.pending.clear();
+        if std::mem::replace(&mut up.live, live) != live {
+            self.want_allocations_for(index);
+        }
         for stream in wanted.iter() {
             self.request_key_frame(now, index, stream);
         }
@@ -121,8 +124,9 @@ impl Shard {
     /// A line was negotiated: packets flow from now on, video from its next key frame, which is asked for.
     pub(super) fn bind_down_track(&mut self, now: Instant, line: BoundLine) {
         let Some(down) = self.tables.downs.get(line.down) else { return };
-        let (up, kind, is_enabled, max_layer, strips_trailer, id) =
-            (down.up, down.kind, down.is_enabled, down.max_layer, down.strips_trailer, down.id);
+        let (up, kind, is_enabled, strips_trailer, id) =
+            (down.up, down.kind, down.is_enabled, down.strips_trailer, down.id);
+        let (is_paused, limit) = (down.is_paused, down.limit());
         let transport_index = down.transport;
         let transport = self.transports.get(transport_index);
         let takes_descriptors = transport.is_some_and(|transport| transport.takes_descriptors(line.stream));
@@ -134,7 +138,8 @@ impl Shard {
             takes_descriptors,
         });
         track.set_enabled(is_enabled);
-        track.set_max_layer(max_layer);
+        track.set_paused(is_paused);
+        track.set_max_layer(limit);
         let binding = Binding {
             mid: line.mid,
             ssrc: line.ssrc,
@@ -152,17 +157,31 @@ impl Shard {
             self.transports.get(transport_index).map(|transport| transport.mime_types_on(line.mid));
         self.events
             .push_back(Event::DownTrackBound { down_track: id, mime_types: mime_types.unwrap_or_default() });
-        self.request_wanted_key_frame(now, up, line.down);
+        self.note_demand(now, transport_index, up, line.down);
+    }
+
+    /// What a subscriber wants of a track has changed. Where not everything can be sent, the allocation decides which
+    /// key frame is needed.
+    pub(super) fn note_demand(
+        &mut self,
+        now: Instant,
+        subscriber: TransportIndex,
+        up: UpIndex,
+        down: DownIndex,
+    ) {
+        if !self.want_allocation(subscriber) {
+            self.request_wanted_key_frame(now, up, down);
+        }
     }
 
     /// Switches forwarding to one down track on or off.
     pub(super) fn enable_down_track(&mut self, now: Instant, index: DownIndex, is_enabled: bool) {
         let Some(down) = self.tables.downs.get_mut(index) else { return };
-        let up = down.up;
+        let (up, subscriber) = (down.up, down.transport);
         let was_enabled = std::mem::replace(&mut down.is_enabled, is_enabled);
         if let Some(binding) = &mut down.binding {
             binding.track.set_enabled(is_enabled);
-            self.request_wanted_key_frame(now, up, index);
+            self.note_demand(now, subscriber, up, index);
         }
         if is_enabled != was_enabled {
             self.silence_down_track(now, index, !is_enabled);
@@ -172,11 +191,12 @@ impl Shard {
     /// Limits what one down track may get.
     pub(super) fn limit_down_track(&mut self, now: Instant, index: DownIndex, max_layer: Layer) {
         let Some(down) = self.tables.downs.get_mut(index) else { return };
-        let up = down.up;
+        let (up, subscriber) = (down.up, down.transport);
         down.max_layer = max_layer;
+        let limit = down.limit();
         if let Some(binding) = &mut down.binding {
-            binding.track.set_max_layer(max_layer);
-            self.request_wanted_key_frame(now, up, index);
+            binding.track.set_max_layer(limit);
+            self.note_demand(now, subscriber, up, index);
         }
     }
 

@@ -88,10 +88,19 @@ impl Shard {
     fn note_media(&mut self, now: Instant, index: UpIndex, gathered: &Gathered) {
         let Some(up) = self.tables.ups.get_mut(index) else { return };
         let packet = &gathered.packet;
-        up.track.observe(now, packet.stream, packet.starts_key_frame);
+        let came_alive = up.track.observe(now, packet.stream, packet.starts_key_frame);
         let by_payload = || packet.layer.map(|facts| facts.layer);
         let layer = packet.dependency.map(|dependency| dependency.frame.layer).or_else(by_payload);
         up.track.count(now, packet.stream, layer.unwrap_or_default(), gathered.payload.len());
+        self.note_media_of(now, index, gathered);
+        if came_alive {
+            self.want_allocations_for(index);
+        }
+    }
+
+    /// First packet, codec, loudness.
+    fn note_media_of(&mut self, now: Instant, index: UpIndex, gathered: &Gathered) {
+        let Some(up) = self.tables.ups.get_mut(index) else { return };
         if !up.has_started {
             up.has_started = true;
             let codec = up.formats[gathered.format].codec;
@@ -105,7 +114,7 @@ impl Shard {
         if let (true, Some(level)) = (up.is_speaker, gathered.extensions.audio_level) {
             let clock_rate_hz = up.formats[gathered.format].codec.clock_rate_hz();
             let level = level.unsigned_abs();
-            up.audio.observe(level, packet.timestamp, clock_rate_hz, self.config.audio_active_level);
+            up.audio.observe(level, gathered.packet.timestamp, clock_rate_hz, self.config.audio_active_level);
             if !up.is_heard {
                 up.is_heard = true;
                 self.heard.push(index);

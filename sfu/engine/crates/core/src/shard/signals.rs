@@ -36,6 +36,7 @@ impl Shard {
             Signal::RateEstimated(estimate) => {
                 self.counters.rate_changes += 1;
                 self.counters.congestions += u64::from(estimate.is_congested);
+                self.take_in_estimate(now, index, estimate);
             }
             Signal::Data { channel, payload } => self.take_in_data(now, index, channel, &payload),
             Signal::Connected { tcp } => {

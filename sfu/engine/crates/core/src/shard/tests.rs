@@ -106,6 +106,8 @@ fn every_command(now: Instant) -> Vec<Command> {
         Command::ReplayData { participant, received: vec![("PA_7".into(), 1)] },
         add_participant(8),
         Command::OpenTransport { participant, seed: Box::new(seed) },
+        Command::SetDownTrackPriority { down_track: DownTrackId(1), priority: 3 },
+        Command::AllowPause { transport, allowed: true },
         Command::RemoveDownTrack { down_track: DownTrackId(1) },
         Command::CloseUpTrack { up_track: UpTrackId(1) },
         Command::CloseTransport { transport },

@@ -33,6 +33,8 @@ const LIVENESS: Duration = Duration::from_secs(1);
 /// second on every stream: that must not make them take turns in dying.
 const SLICE: Duration = Duration::from_millis(100);
 const SLICES_TO_DIE: u64 = 5;
+/// RTP header with extensions, and SRTP's tag.
+const WRAPPING_BYTES: usize = 40;
 /// Bounds of the interval between key-frame requests (`protocol.md` §4.3).
 const MIN_REPEAT: Duration = Duration::from_millis(200);
 const MAX_REPEAT: Duration = Duration::from_secs(1);
@@ -107,23 +109,24 @@ impl UpTrack {
         u8::try_from(index).ok().map(StreamIndex)
     }
 
-    /// Notes a media packet (padding-only packets do not count) of a stream.
-    pub fn observe(&mut self, now: Instant, stream: StreamIndex, starts_key_frame: bool) {
+    /// Notes a media packet (padding-only packets do not count) of a stream. True: the stream was silent for so long
+    /// that it may have counted as dead, or is new.
+    pub fn observe(&mut self, now: Instant, stream: StreamIndex, starts_key_frame: bool) -> bool {
         if self.slice_began.is_none_or(|began| now >= began + SLICE) {
             self.slice_began = Some(now);
             self.slices += 1;
         }
         let slices = self.slices;
-        if let Some(stream) = self.stream_mut(stream) {
-            stream.last_packet = Some(now);
-            stream.last_slice = slices;
-            stream.key_frames.observe(now, starts_key_frame);
-        }
+        let Some(stream) = self.stream_mut(stream) else { return false };
+        let before = stream.last_packet.replace(now);
+        stream.last_slice = slices;
+        stream.key_frames.observe(now, starts_key_frame);
+        before.is_none_or(|before| now >= before + LIVENESS)
     }
 
-    /// Counts the payload of a media packet for the rate of its layer.
+    /// Counts the payload of a media packet for the rate of its layer; what is wrapped round it is added.
     pub fn count(&mut self, now: Instant, stream: StreamIndex, layer: Layer, bytes: usize) {
-        self.rates.observe(now, stream, layer, bytes);
+        self.rates.observe(now, stream, layer, bytes + WRAPPING_BYTES);
         self.arrivals.note_layer(stream.0.max(layer.spatial));
     }
 
@@ -137,8 +140,14 @@ impl UpTrack {
         self.arrivals.take()
     }
 
+    /// Whether all that has come so far is one stream: spatial layers are inside it, each needs those below.
+    #[must_use]
+    pub fn has_one_stream(&self) -> bool {
+        self.streams.iter().flatten().count() == 1
+    }
+
     /// Bits per second of one spatial layer (a stream, or one inside it) alone, with its temporal layers up to this
-    /// one, over the last whole second; 0 when it is not being sent.
+    /// one, over the last seconds, headers counted; 0 when it was never sent, or nothing is.
     #[must_use]
     pub fn rate_bps(&self, now: Instant, layer: Layer) -> u32 {
         self.rates.of(now, layer)

@@ -1,4 +1,4 @@
-//! How many bits each layer of a track takes, measured over whole seconds: what an allocator reckons with.
+//! How many bits each layer of a track takes, measured over whole seconds and smoothed: what an allocator reckons with.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ impl LayerRates {
         let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         for (rates, bytes) in self.bits_per_s.iter_mut().flatten().zip(self.bytes.iter_mut().flatten()) {
             let bits = u64::from(std::mem::take(bytes)) * 8_000 / milliseconds;
-            *rates = u32::try_from(bits).unwrap_or(u32::MAX);
+            *rates = smoothed(*rates, u32::try_from(bits).unwrap_or(u32::MAX));
         }
     }
 
@@ -53,6 +53,15 @@ impl LayerRates {
         }
         let temporals = self.bits_per_s.get(usize::from(layer.spatial)).map_or(&[][..], |rates| &rates[..]);
         temporals.iter().take(usize::from(layer.temporal) + 1).fold(0, |sum, rate| sum.saturating_add(*rate))
+    }
+}
+
+/// Half of the past, half of the last second: a key frame must not look like a better picture. What was measured once
+/// never becomes 0, which means unknown.
+fn smoothed(before: u32, last: u32) -> u32 {
+    match before {
+        0 => last,
+        before => (before / 2 + last / 2).max(1),
     }
 }
 

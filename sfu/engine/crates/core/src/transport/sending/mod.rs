@@ -360,6 +360,11 @@ impl Transport {
         self.sending.rate.estimate()
     }
 
+    /// Whether the estimate speaks of video alone: a receiver that estimates by itself looks at nothing else.
+    pub(crate) fn is_estimated_by_video(&self) -> bool {
+        self.rate_feedback == RateFeedback::Receiver
+    }
+
     /// What the allocator wants. The transport is to be scheduled afterwards: it may have something to try.
     pub(crate) fn set_rate_goal(&mut self, now: Instant, goal: RateGoal) {
         self.sending.rate.set_goal(now, goal);

@@ -1,0 +1,115 @@
+//! Whether a falling estimate says something of what is being sent.
+//!
+//! A raise begins with a key frame, a burst that fills queues for a moment; estimators answer by falling to what had
+//! arrived until then, which was less. That is no verdict on the raise. It is borne out when the queues stay empty
+//! afterwards: then the estimate is only late, and grows. The same goes for the first estimates of all, which come while
+//! everything is sent: some estimators begin with little, whatever the path.
+
+use std::time::{Duration, Instant};
+
+/// Congestion that soon after a raise may be that of its key frame.
+const BURST: Duration = Duration::from_secs(1);
+/// Without congestion after that, the estimate is waited for as long as it grows, and so much longer.
+const TRUST: Duration = Duration::from_secs(8);
+/// Congestion with an estimate below this part of what is sent (percent) is a verdict in any case.
+const VERDICT_PERCENT: u64 = 50;
+/// What counts as growth, percent.
+const GROWTH_PERCENT: u64 = 105;
+/// What rates may vary by in the meantime, percent.
+const VARIATION_PERCENT: u64 = 112;
+
+/// How the last raise is doing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Probation {
+    raised_at: Option<Instant>,
+    /// When the estimate was seen to grow, and to what.
+    grown: Option<(Instant, u64)>,
+    /// In the burst.
+    was_congested: bool,
+    /// After the burst.
+    is_over: bool,
+}
+
+impl Probation {
+    /// More is sent from now on.
+    pub(super) fn begin(&mut self, now: Instant) {
+        *self = Self { raised_at: Some(now), ..Self::default() };
+    }
+
+    /// Something was lowered: it is over.
+    pub(super) fn end(&mut self) {
+        self.raised_at = None;
+    }
+
+    /// What the estimate is now.
+    pub(super) fn note_estimate(&mut self, now: Instant, estimate_bps: u64) {
+        let has_grown =
+            |base_bps: u64| estimate_bps.saturating_mul(100) >= base_bps.saturating_mul(GROWTH_PERCENT);
+        self.grown = match self.grown {
+            Some((at, base_bps)) if !has_grown(base_bps) => Some((at, base_bps.min(estimate_bps))),
+            Some(_) => Some((now, estimate_bps)),
+            None => self.raised_at.map(|at| (at, estimate_bps)),
+        };
+    }
+
+    /// More was lost or queued than the path bears.
+    pub(super) fn note_congestion(&mut self, now: Instant) {
+        self.was_congested = true;
+        self.is_over |= self.raised_at.is_some_and(|at| now >= at + BURST);
+    }
+
+    /// What may be spent on what is being sent already, bits per second.
+    pub(super) fn bearable_bps(&self, now: Instant, estimate_bps: u64, sent_bps: u64) -> u64 {
+        let grew_at = self.grown.map(|(at, _)| at).max(self.raised_at);
+        let is_on = !self.is_over && self.raised_at.is_some() && grew_at.is_some_and(|at| now < at + TRUST);
+        let is_near = estimate_bps.saturating_mul(100) >= sent_bps.saturating_mul(VERDICT_PERCENT);
+        if is_on && !self.was_congested {
+            u64::MAX
+        } else if is_on && is_near {
+            estimate_bps.max(sent_bps.saturating_mul(VARIATION_PERCENT) / 100)
+        } else {
+            estimate_bps
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_forgiven_and_a_queue_that_stays_is_not() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut probation = Probation::default();
+        assert_eq!(probation.bearable_bps(start, 600, 1_000), 600);
+        probation.begin(start);
+        assert_eq!(probation.bearable_bps(at(7_999), 10, 1_000), u64::MAX, "nothing speaks against it");
+        probation.note_congestion(at(900));
+        assert_eq!(probation.bearable_bps(at(7_999), 600, 1_000), 1_120);
+        assert_eq!(probation.bearable_bps(at(1_000), 2_000, 1_000), 2_000);
+        assert_eq!(probation.bearable_bps(at(1_000), 499, 1_000), 499, "too little to be an echo");
+        assert_eq!(probation.bearable_bps(at(8_000), 600, 1_000), 600, "it had its time");
+        probation.note_congestion(at(1_000));
+        assert_eq!(probation.bearable_bps(at(1_001), 600, 1_000), 600);
+        probation.begin(at(9_000));
+        assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), u64::MAX, "another raise, another chance");
+        probation.end();
+        assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), 600);
+    }
+    #[test]
+    fn an_estimate_that_grows_is_waited_for() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut probation = Probation::default();
+        probation.begin(start);
+        let mut bps = 100;
+        for second in 0..30 {
+            probation.note_estimate(at(second), bps);
+            assert_eq!(probation.bearable_bps(at(second), bps, 10_000), u64::MAX, "{second}");
+            bps = bps * 108 / 100;
+        }
+        assert_eq!(probation.bearable_bps(at(36), bps, 10_000), u64::MAX);
+        assert_eq!(probation.bearable_bps(at(38), bps, 10_000), bps, "it has stopped");
+    }
+}

@@ -1,0 +1,239 @@
+//! How much of its subscriptions each subscriber is sent: estimates in, allocations out to the down tracks.
+//!
+//! A transport of which no estimate is known is sent everything and appears in no table here. The others are allocated
+//! again when something has changed (the estimate, a wish, the streams of a publication) and now and then, for rates
+//! change by themselves; never per packet.
+
+use std::time::Instant;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Shard, TimerKey};
+use crate::allocator::{Allocation, Allocator, Demand, Demands, Grant, Ladder, LayerCosts, TEMPORALS};
+use crate::command::MediaKind;
+use crate::demux::TransportIndex;
+use crate::event::Event;
+use crate::layers::StreamIndex;
+use crate::rate::{RateEstimate, RateGoal};
+use crate::room::{DownEntry, UpEntry};
+use crate::rtp::dependency::Layer;
+use crate::timer::{Scheduled, Timers};
+use crate::transport::{DownIndex, Transport, UpIndex};
+
+/// A layer inside a stream with less than that is not being sent, bits per second.
+const LEAST_LAYER_BPS: u32 = 1_000;
+
+/// Subscribers of which an estimate is known.
+#[derive(Debug, Default)]
+pub(super) struct Rates {
+    limited: FxHashMap<TransportIndex, Limited>,
+    /// Transports whose video may be paused.
+    pausable: FxHashSet<TransportIndex>,
+    /// To be allocated with the next flush.
+    pending: Vec<TransportIndex>,
+}
+
+/// One such subscriber.
+#[derive(Debug)]
+struct Limited {
+    allocator: Allocator,
+    estimate: RateEstimate,
+    goal: RateGoal,
+    /// When to allocate at the latest.
+    due: Instant,
+    scheduled: Scheduled,
+    is_pending: bool,
+}
+
+impl Rates {
+    pub(super) fn scheduled(&self, index: TransportIndex) -> Option<Scheduled> {
+        self.limited.get(&index).map(|limited| limited.scheduled)
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Forgets a transport that has ended.
+    pub(super) fn remove(&mut self, index: TransportIndex) {
+        self.limited.remove(&index);
+        self.pausable.remove(&index);
+    }
+}
+
+impl Shard {
+    /// A transport has learned at which rate its peer can be sent to.
+    pub(super) fn take_in_estimate(&mut self, now: Instant, index: TransportIndex, estimate: RateEstimate) {
+        let is_first = !self.rates.limited.contains_key(&index);
+        let limited = self.rates.limited.entry(index).or_insert_with(|| Limited {
+            allocator: Allocator::default(),
+            estimate,
+            goal: RateGoal::default(),
+            due: now,
+            scheduled: Scheduled::default(),
+            is_pending: false,
+        });
+        limited.estimate = estimate;
+        limited.allocator.note_estimate(now, estimate);
+        // Anything else can wait for the next look, which comes soon while something is missing.
+        if is_first || estimate.is_congested || estimate.total_bps < limited.goal.allocated_bps {
+            self.want_allocation(index);
+        }
+    }
+
+    /// Whether video on a transport may be paused.
+    pub(super) fn allow_pause(&mut self, index: TransportIndex, allowed: bool) {
+        if allowed {
+            self.rates.pausable.insert(index);
+        } else {
+            self.rates.pausable.remove(&index);
+        }
+        self.want_allocation(index);
+    }
+
+    /// What a subscriber wants, or can be given, has changed. False: it is sent everything.
+    pub(super) fn want_allocation(&mut self, index: TransportIndex) -> bool {
+        let Some(limited) = self.rates.limited.get_mut(&index) else { return false };
+        if !limited.is_pending {
+            limited.is_pending = true;
+            self.rates.pending.push(index);
+        }
+        true
+    }
+
+    /// As [`Self::want_allocation`], for all subscribers of an up track.
+    pub(super) fn want_allocations_for(&mut self, up: UpIndex) {
+        if self.rates.limited.is_empty() {
+            return;
+        }
+        let Some(up) = self.tables.ups.get(up) else { return };
+        for link in &up.links {
+            if let Some(limited) = self.rates.limited.get_mut(&link.transport)
+                && !limited.is_pending
+            {
+                limited.is_pending = true;
+                self.rates.pending.push(link.transport);
+            }
+        }
+    }
+
+    /// Allocates for all who wait for that.
+    pub(super) fn allocate_pending(&mut self, now: Instant) {
+        let mut pending = std::mem::take(&mut self.rates.pending);
+        for index in pending.drain(..) {
+            self.allocate(now, index);
+        }
+        self.rates.pending = pending; // the allocation serves again
+    }
+
+    /// It is time to look again.
+    pub(super) fn handle_rate_timer(&mut self, now: Instant, at: Instant, index: TransportIndex) {
+        let Some(limited) = self.rates.limited.get_mut(&index) else { return };
+        if !Timers::<TimerKey>::confirm(at, &mut limited.scheduled) {
+            return;
+        }
+        if limited.due <= now {
+            self.allocate(now, index);
+        } else {
+            self.timers.schedule(TimerKey::Rate(index), limited.due, &mut limited.scheduled);
+        }
+    }
+
+    fn allocate(&mut self, now: Instant, index: TransportIndex) {
+        let downs = self.transports.get(index).map(Transport::downs).unwrap_or_default();
+        let demands = self.demands(now, index, &downs);
+        let Some(limited) = self.rates.limited.get_mut(&index) else { return };
+        limited.is_pending = false;
+        let Allocation { grants, goal, again_after } =
+            limited.allocator.allocate(now, limited.estimate, &demands);
+        limited.goal = goal;
+        limited.due = now + again_after;
+        self.timers.schedule(TimerKey::Rate(index), limited.due, &mut limited.scheduled);
+        self.counters.allocations += 1;
+        if let Some(transport) = self.transports.get_mut(index) {
+            transport.set_rate_goal(now, goal);
+        }
+        self.schedule_transport(index);
+        // Both are in the order of `downs`; the one lacks what is not wanted or not there now.
+        let mut grants = grants.into_iter().peekable();
+        for down in downs {
+            let id = self.tables.downs.get(down).map(|entry| entry.id);
+            let grant = grants.next_if(|(granted, _)| Some(*granted) == id).map(|(_, grant)| grant);
+            self.grant(now, down, grant);
+        }
+        self.counters.paused_down_tracks = self.tables.paused();
+    }
+
+    fn demands(&self, now: Instant, index: TransportIndex, downs: &[DownIndex]) -> Demands {
+        let mut demands =
+            Demands { allows_pause: self.rates.pausable.contains(&index), ..Demands::default() };
+        let estimates_video = self.transports.get(index).is_some_and(Transport::is_estimated_by_video);
+        for down in downs.iter().filter_map(|down| self.tables.downs.get(*down)) {
+            let Some(up) = self.tables.ups.get(down.up) else { continue };
+            if !down.is_enabled || down.binding.is_none() || up.is_muted {
+                continue;
+            }
+            match down.kind {
+                // Receivers that estimate by themselves leave sound out: what they say is for video.
+                MediaKind::Audio if estimates_video => {}
+                MediaKind::Audio => {
+                    demands.audio_tracks += 1;
+                    demands.audio_bps +=
+                        u64::from(up.track.rate_bps(now, Layer { spatial: 0, ..Layer::MAX }));
+                }
+                MediaKind::Video => demands.video.push(demand(now, down, up)),
+            }
+        }
+        demands
+    }
+
+    /// Lets a down track have what was granted; `None`: it wants nothing, or there is nothing to give.
+    fn grant(&mut self, now: Instant, index: DownIndex, grant: Option<Grant>) {
+        let Some(down) = self.tables.downs.get_mut(index) else { return };
+        let (granted, is_paused) = match grant {
+            Some(Grant::UpTo(layer)) => (Some(layer), false),
+            // Where it was stays its limit: what comes after the pause is granted anew.
+            Some(Grant::Paused) => (down.granted, true),
+            None => (None, false),
+        };
+        if (down.granted, down.is_paused) == (granted, is_paused) {
+            return;
+        }
+        down.granted = granted;
+        let (limit, up, id) = (down.limit(), down.up, down.id);
+        if let Some(binding) = &mut down.binding {
+            binding.track.set_max_layer(limit);
+            binding.track.set_paused(is_paused);
+        }
+        if self.tables.set_paused(index, is_paused) {
+            self.events.push_back(Event::DownTrackPaused { down_track: id, paused: is_paused });
+        }
+        self.request_wanted_key_frame(now, up, index);
+    }
+}
+
+fn demand(now: Instant, down: &DownEntry, up: &UpEntry) -> Demand {
+    Demand {
+        down_track: down.id,
+        priority: down.priority,
+        ladder: Ladder::new(&costs(now, up), down.max_layer),
+    }
+}
+
+/// What the layers of a publication cost now, as far as they are being sent.
+fn costs(now: Instant, up: &UpEntry) -> LayerCosts {
+    let is_cumulative = up.track.has_one_stream();
+    let live = up.track.live_streams(now);
+    let mut costs = LayerCosts { is_cumulative, ..LayerCosts::default() };
+    for (spatial, cost) in (0_u8..).zip(&mut costs.spatials) {
+        let mut rates = [0; TEMPORALS];
+        for (temporal, rate) in (0_u8..).zip(&mut rates) {
+            *rate = up.track.rate_bps(now, Layer { spatial, temporal });
+        }
+        let is_inside = is_cumulative && !live.is_empty() && rates[TEMPORALS - 1] >= LEAST_LAYER_BPS;
+        if live.contains(StreamIndex(spatial)) || is_inside {
+            *cost = Some(rates);
+        }
+    }
+    costs
+}
