@@ -5,7 +5,7 @@ Owns the mapping and nothing else; every function is pure. Never reads a file or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sfu.control.engine_client import EngineConfig
 from sfu.room.settings import DataSettings, PlayoutDelay, RoomSettings, SpeakerSettings
@@ -15,8 +15,9 @@ from signaling.limits import SignalLimits
 if TYPE_CHECKING:
     from sfu.addresses import MediaAddresses
     from sfu.config import Config
+    from sfu.config.reference import CongestionControl
 
-__all__ = ["engine_config", "name_limits", "room_settings", "signal_limits"]
+__all__ = ["engine_config", "name_limits", "rate_feedback", "room_settings", "signal_limits"]
 
 
 def room_settings(config: Config) -> RoomSettings:
@@ -76,6 +77,13 @@ def signal_limits(config: Config) -> SignalLimits:
     )
 
 
+def rate_feedback(control: CongestionControl) -> Literal["off", "receiver", "transport"]:
+    """By what the rate towards subscribers is estimated."""
+    if not control.enabled:
+        return "off"
+    return "transport" if control.use_send_side_bwe else "receiver"
+
+
 def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
     """What the engine is started with.
 
@@ -91,6 +99,7 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         ice_lite=rtc.use_ice_lite,
         gather_ms=rtc.batch_io.max_flush_interval * 1000,
         video_cache_packets=rtc.packet_buffer_size_video,
+        rate_feedback=rate_feedback(rtc.congestion_control),
         data_track_latency_ms=round(rtc.datachannel_data_track_target_latency * 1000),
         audio_active_level=audio.active_level,
         audio_update_interval_ms=audio.update_interval,
@@ -98,4 +107,6 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         pli_throttle_ms=(round(pli.low_quality * 1000), round(pli.mid_quality * 1000), round(pli.high_quality * 1000)),
         data_messages_per_s=config.plenum.data_messages_per_s,
         data_bytes_per_s=config.plenum.data_bytes_per_s,
+        adds_redundancy=audio.active_red_encoding,
+        reports_subscribers_loss=audio.enable_loss_proxying,
     )

@@ -70,12 +70,15 @@ class EngineConfig:
         video_cache_packets: int = 300,
         sctp_buffer_bytes: int = 2 * 1024 * 1024,
         data_track_latency_ms: int = 100,
+        rate_feedback: Literal["off", "receiver", "transport"] = "receiver",
         audio_active_level: int = 35,
         audio_update_interval_ms: int = 400,
         quality_interval_ms: int = 5000,
         pli_throttle_ms: tuple[int, int, int] = (500, 1000, 1000),
         data_messages_per_s: int = 1000,
         data_bytes_per_s: int = 5_000_000,
+        adds_redundancy: bool = False,
+        reports_subscribers_loss: bool = True,
         seed: int | None = None,
     ) -> Self:
         """Collects settings.
@@ -90,6 +93,8 @@ class EngineConfig:
             socket_buffer_bytes: `SO_RCVBUF` and `SO_SNDBUF` asked for.
             video_cache_packets: Packets kept for retransmission per sending video stream.
             sctp_buffer_bytes: Unacknowledged data per transport before its data queue grows; at least 256 kB.
+            rate_feedback: By what the rate towards a subscriber is estimated: by nothing (everything is sent), by the
+                receiver's own estimate (REMB) and its losses, or by the arrival of each packet (transport-cc).
             data_track_latency_ms: About how long a data track's frame may wait for a subscriber, at most a minute;
                 0: for as long as it takes.
             audio_active_level: RFC 6464 level (−dBov) at or below which a packet counts as active.
@@ -100,6 +105,9 @@ class EngineConfig:
             data_messages_per_s: Data messages that one participant may send a second, averaged over two seconds;
                 0: no limit. A sender above a limit is slowed down; nothing reliable is lost.
             data_bytes_per_s: The same in bytes; messages to many receivers count several times.
+            adds_redundancy: Opus of publishers that send no RED (RFC 2198) gets it for subscribers that take it.
+            reports_subscribers_loss: Publishers of audio are told of the worst loss among their subscribers, as if it
+                were on their own way here, so that their encoders add redundancy (`protocol.md` §4.4).
             seed: Seed of every random choice that is not security relevant; `None`: from the system.
 
         Raises:
@@ -169,7 +177,9 @@ class PublishLine:
         red: bool = True,
         speaker: bool = False,
         muted: bool = False,
-    ) -> Self: ...
+        trailer: bytes = b"",
+    ) -> Self:
+        """`trailer`: of a track that is encrypted end to end, ends the frames that the server makes; else empty."""
 
 @final
 class Answer:
@@ -347,7 +357,8 @@ class Engine:
 
     def counters(self) -> dict[str, int]:
         """Totals since the start: `packets_in`, `packets_out`, `bytes_in`, `bytes_out`, `nacks`, `plis`, `firs`,
-        `retransmitted`, `data_messages_in`, `data_messages_out`, `transports`, `up_tracks`, `down_tracks`,
+        `retransmitted`, `paced`, `probes`, `padding_bytes`, `rate_changes`, `congestions`, `data_messages_in`,
+        `data_messages_out`, `transports`, `up_tracks`, `down_tracks`,
         `events_lost`, `shard_cpu_us`, `dropped.<reason>` …"""
 
     def add_participant(

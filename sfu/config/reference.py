@@ -108,8 +108,8 @@ class PliThrottle(Section):
     """Least time between two key-frame requests to a publisher."""
 
     low_quality: Duration = key("500ms", "For the lowest layer, and for tracks of one layer.")
-    mid_quality: Duration = key("1s", "For the middle layer.")
-    high_quality: Duration = key("1s", "For the highest layer.")
+    mid_quality: Duration = key("500ms", "For the middle layer. The reference waits 1s; so a late joiner waits less.")
+    high_quality: Duration = key("500ms", "For the highest layer.")
 
 
 class StreamAllocator(Section):
@@ -126,9 +126,9 @@ class StreamAllocator(Section):
 class CongestionControl(Section):
     """Bandwidth estimation towards subscribers."""
 
-    enabled: bool = key(True, "Estimate bandwidth and choose layers by it.", effect=False)
+    enabled: bool = key(True, "Estimate bandwidth; without it everything is sent.")
     allow_pause: bool = key(False, "Pause video when not even the lowest layer fits.", effect=False)
-    use_send_side_bwe: bool = key(False, "Estimate by transport-wide feedback instead of REMB and loss.", effect=False)
+    use_send_side_bwe: bool = key(False, "Estimate by transport-wide feedback instead of REMB and loss.")
     use_send_side_bwe_interceptor: bool = key(False, "The reference's older sender-side estimator.", effect=False)
     send_side_bwe_pacer: str = key("no-queue", "Pacer used with the sender-side estimator.", effect=False)
     stream_allocator: StreamAllocator = key(StreamAllocator(), "")
@@ -308,8 +308,12 @@ class Audio(Section):
     min_percentile: UInt = key(40, "Percent of an interval that must be speech.")
     update_interval: UInt = key(400, "Milliseconds between speaker updates.")
     smooth_intervals: UInt = key(2, "Intervals that a level is smoothed over.")
-    active_red_encoding: bool = key(False, "Add redundancy to Opus of publishers that send none.", effect=False)
-    enable_loss_proxying: bool = key(False, "Tell publishers of subscribers' loss.", effect=False)
+    active_red_encoding: bool = key(False, "Add redundancy to Opus of publishers that send none.")
+    enable_loss_proxying: bool = key(
+        True,
+        "Tell publishers of audio of the worst loss among their subscribers, so that their encoders add redundancy. "
+        "The reference's default is false; ours is true, for nothing else protects Opus on the way down.",
+    )
 
 
 class Video(Section):

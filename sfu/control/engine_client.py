@@ -378,6 +378,7 @@ def _publish_line(line: PublishLine) -> _engine.PublishLine:
         red=line.red,
         speaker=line.speaker,
         muted=line.muted,
+        trailer=line.trailer,
     )
 
 

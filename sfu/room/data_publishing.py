@@ -17,6 +17,8 @@ from sfu.room.permissions import utf8_bytes
 from sfu.room.views import DataTrackView
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sfu.room.announcing import Announcer
     from sfu.room.data_subscribing import DataSubscribing
     from sfu.room.inputs import PublishDataTrack, UnpublishDataTrack
@@ -128,11 +130,21 @@ class DataPublishing:
         self._subscribing.allowance_changed(publisher)
 
     def remind(self, participant: Participant, since_s: float) -> None:
-        """It came back and may have heard nothing since then: answers to requests of late, and its handles."""
-        for publication in participant.data_publications.values():
-            if publication.began_at_s >= since_s:
-                self._state.send((participant,), DataTrackPublished(publication.view))
+        """It came back and may have heard nothing since then: of its handles, and answers to its requests."""
+        published = participant.data_publications.values()
+        participant.unheard_data = {p.sid for p in published if p.began_at_s >= since_s}
         self._subscribing.remind(participant)
+
+    def synchronise(self, participant: Participant, known: Collection[TrackSid]) -> None:
+        """It knows of these data tracks of its own, so that the answers for others were lost.
+
+        Only those are repeated: SDKs take a second answer for a fault and forget the track (livekit-client 2.23).
+        """
+        for sid in participant.unheard_data.difference(known):
+            publication = participant.data_publications.get(sid)
+            if publication is not None:
+                self._state.send((participant,), DataTrackPublished(publication.view))
+        participant.unheard_data.clear()
 
     # ------------------------------------------------------------ ends
 

@@ -26,6 +26,8 @@ __all__ = ["Dynacast"]
 
 _FIRST_S = 10.0
 """A publication that nobody ever watched is told so this long after it began."""
+_FIRST_ASK_S, _LAST_ASK_S = 0.5, 30.0
+"""Wait before a publisher is asked again for a backup; doubles. Clients miss what is said before they published."""
 _Watched = dict[PublishedCodec, VideoQuality]
 
 
@@ -43,6 +45,7 @@ class Dynacast:
 
     def ended(self, publication: Publication) -> None:
         """A publication is no more."""
+        self._state.timers.cancel(TimerKind.BACKUP, publication.owner.id, publication.sid)
         self._state.timers.cancel(TimerKind.DYNACAST, publication.owner.id, publication.sid)
 
     def changed(self, subscription: Subscription) -> None:
@@ -98,6 +101,22 @@ class Dynacast:
         publication.told_qualities = watched
         codecs = tuple(_subscribed(codec, quality) for codec, quality in watched.items())
         self._state.send((publication.owner,), SubscribedQualityUpdate(publication.sid, codecs))
+        missing = _missing(publication)
+        if missing and not self._state.timers.is_set(TimerKind.BACKUP, publication.owner.id, publication.sid):
+            delay_s = min(_FIRST_ASK_S * 2 ** min(codec.asked for codec in missing), _LAST_ASK_S)
+            due_s = self._state.now.monotonic_s + delay_s
+            self._state.timers.set(TimerKind.BACKUP, due_s, publication.owner.id, publication.sid)
+
+    def backup_expired(self, sid: TrackSid) -> None:
+        """A publisher was asked for a backup: if it does nothing, it is asked again."""
+        publication = self._state.publications.get(sid)
+        if publication is None or publication.view.muted:
+            return
+        missing = _missing(publication)
+        for codec in missing:
+            codec.asked += 1
+        if missing:
+            self._tell(publication, _watched(publication))
 
     def _set_timer(self, publication: Publication, delay_s: float) -> None:
         due_s = self._state.now.monotonic_s + delay_s
@@ -127,6 +146,12 @@ def _watched(publication: Publication) -> _Watched:
         if quality is not VideoQuality.OFF or codec in publication.told_qualities:
             watched[codec] = quality
     return watched
+
+
+def _missing(publication: Publication) -> list[PublishedCodec]:
+    """Backups that its publisher was asked for, and of which it has said nothing."""
+    told = publication.told_qualities.items()
+    return [c for c, quality in told if quality is not VideoQuality.OFF and not c.live and not c.expected]
 
 
 def _subscribed(codec: PublishedCodec, watched: VideoQuality) -> SubscribedCodec:

@@ -222,6 +222,8 @@ class PublishLine:
     muted: bool
     codec_only: bool = False
     """The answer names no other: the client would not heed their order."""
+    trailer: bytes = b""
+    """Ends the frames that the server makes for a track that is encrypted end to end; empty: it is not."""
 
 
 @dataclass(frozen=True, slots=True)

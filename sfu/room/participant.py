@@ -84,13 +84,15 @@ class Participant:
     quality: QualityView | None = None
     """How its connection is, as told last; `None`: nothing told yet."""
     decodes: frozenset[str] | None = None
-    """Video codecs (MIME types) that it offers to take; `None`: not known (yet), as in dual mode."""
+    """Video codecs (MIME types) that it takes: as it offers (single mode), or as its first answer said (dual mode)."""
     data_publications: dict[TrackSid, DataPublication] = field(default_factory=dict)
     data_subscriptions: dict[TrackSid, DataSubscription] = field(default_factory=dict)
     last_data_handle: int = field(default_factory=lambda: secrets.randbelow(256))
     """The next subscription of a data track gets the next one that is free."""
     was_told_handles: bool = False
     """It knows of handles, though perhaps of none any more."""
+    unheard_data: set[TrackSid] = field(default_factory=set)
+    """Its data tracks whose answers may have been lost with its last session."""
     data_blobs: dict[BlobKeyView, bytes] = field(default_factory=dict)
     resume_failure: ResumeFailure | None = None
     """What it asked its next resume to suffer."""

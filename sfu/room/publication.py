@@ -170,11 +170,11 @@ class Publication:
         of_track = {name: value for name, value in fields.items() if name in ("mid", "mime_type")} if index == 0 else {}
         self.change(now, codecs=tuple(codecs), **of_track)
 
-    def lines(self, sending: Mapping[str, OfferedMedia]) -> list[PublishLine]:
-        """How its m-lines are answered, its own codec's first."""
-        return [self._line(codec, sending[codec.mid]) for codec in self.live_codecs()]
+    def lines(self, sending: Mapping[str, OfferedMedia], sif_trailer: bytes) -> list[PublishLine]:
+        """How its m-lines are answered, its own codec's first; `sif_trailer` is the room's."""
+        return [self._line(codec, sending[codec.mid], sif_trailer) for codec in self.live_codecs()]
 
-    def _line(self, codec: PublishedCodec, media: OfferedMedia) -> PublishLine:
+    def _line(self, codec: PublishedCodec, media: OfferedMedia, sif_trailer: bytes) -> PublishLine:
         view = self.view
         is_video = view.type is TrackType.VIDEO
         return PublishLine(
@@ -187,6 +187,7 @@ class Publication:
             red=not view.disable_red and RED in media.mime_types,
             speaker=view.source is TrackSource.MICROPHONE,
             muted=view.muted,
+            trailer=sif_trailer if view.encryption else b"",
         )
 
     def _mime_in(self, media: OfferedMedia, enabled: Sequence[str]) -> str:

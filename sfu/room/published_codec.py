@@ -45,6 +45,8 @@ class PublishedCodec:
     """Its line at the publisher; empty: none."""
     sdp_track_id: str = ""
     """Track id in the SDP, which some clients rewrite: how a line is known again."""
+    asked: int = 0
+    """How many times its publisher was asked for it in vain."""
     watchers: Counter[VideoQuality] = field(default_factory=Counter)
     """How many subscribers are to get each quality."""
 
@@ -64,6 +66,7 @@ class PublishedCodec:
 
     def go_live(self, media: OfferedMedia) -> None:
         """A line carries it."""
+        self.asked = 0
         self.mid = media.mid
         self.sdp_track_id = media.track_id
 

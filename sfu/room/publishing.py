@@ -137,7 +137,8 @@ class Publishing:
             else:
                 self._carry(participant, found, media)
                 has_backup = True
-        lines = tuple(line for publication in participant.publications.values() for line in publication.lines(sending))
+        own, trailer = participant.publications.values(), self._state.sif_trailer
+        lines = tuple(line for publication in own for line in publication.lines(sending, trailer))
         self._state.emit(AcceptOffer(participant.session.id, participant.transports.publisher, offer.offer_id, lines))
         self._refuse_unusable(participant, offer)
         self._tell_started(participant, started)

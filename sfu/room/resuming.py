@@ -212,6 +212,7 @@ class Resuming:
             return
         self._parts.subscribing.wish(participant, sync.wished, subscribe=sync.subscribe)
         self._parts.subscribing.disable(participant, sync.disabled)
+        self._parts.data_publishing.synchronise(participant, sync.published_data)
         self._parts.data_subscribing.wish(participant, sync.data_wishes)
         if sync.received and participant.session.may_replay:
             participant.session.may_replay = False

@@ -329,6 +329,8 @@ class Room:
                 pass  # its effect waits in the state
             case TimerKind.DYNACAST:
                 parts.dynacast.expired(TrackSid(key.sid))
+            case TimerKind.BACKUP:
+                parts.dynacast.backup_expired(TrackSid(key.sid))
             case TimerKind.UPDATES:
                 parts.announcer.flush()
             case TimerKind.COUNTS:

@@ -164,6 +164,8 @@ class Subscribing:
             return None
         if subscription.publication.type is TrackType.VIDEO and mime_types:
             subscription.decodes = frozenset(mime_types)
+            if subscription.subscriber.decodes is None:
+                subscription.subscriber.decodes = subscription.decodes  # its other lines will be like this one
             self._choose_codec(subscription)
         if subscription.bound or subscription.down_track is None:
             return None

@@ -31,6 +31,8 @@ class TimerKind(enum.Enum):
     """A desired track has not appeared."""
     DYNACAST = "dynacast"
     """A publisher is to hear that less of its track is watched."""
+    BACKUP = "backup"
+    """A publisher was asked for a backup codec and has not announced it."""
     UPDATES = "updates"
     """Gathered participant updates are to be sent."""
     COUNTS = "counts"

@@ -108,6 +108,7 @@ def test_counters_have_their_names() -> None:
     counters = engine.counters()
     documented = {
         *("packets_in", "packets_out", "bytes_in", "bytes_out", "nacks", "plis", "firs", "retransmitted"),
+        *("paced", "probes", "padding_bytes", "resends_refused", "rate_changes", "congestions"),
         *("data_messages_in", "data_messages_out", "transports", "up_tracks", "down_tracks"),
         *("events_lost", "shard_cpu_us", "dropped.unknown_source", "dropped.send_buffer_full"),
     }

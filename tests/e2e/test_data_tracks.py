@@ -19,7 +19,7 @@ from tests.e2e.support.wire_client import WireClient, wire
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.e2e.support.browser import Browser
+    from tests.e2e.support.browser import Browser, BrowserClient
 
 SERVER = ServerSpec(config={"enable_participant_data_blob": True})
 REASON = rtc.RequestResponse
@@ -80,29 +80,53 @@ async def test_frames_pass_between_sdks_whole(endpoint: Endpoint, path: JoinPath
         assert not remote.is_published()
 
 
+async def _reaches(web: BrowserClient, track: sdk_rtc.LocalDataTrack, text: str) -> None:
+    """Pushes frames of that text until the browser has read one of them."""
+    hearing = asyncio.create_task(
+        web.run(
+            """const decoder = new TextDecoder();
+            for (;;) {
+                const { value } = await e2e.reader.read();
+                if (decoder.decode(value.payload) === text) return true;
+            }""",
+            text=text,
+        )
+    )
+    async with asyncio.timeout(FRAME_TIMEOUT_S):
+        while not hearing.done():
+            track.try_push(_frame(text.encode()))
+            await asyncio.wait({hearing}, timeout=0.1)
+    assert hearing.result()
+
+
+async def _arrives(stream: sdk_rtc.DataTrackStream, payload: bytes) -> None:
+    """Reads until that payload has come."""
+    async with asyncio.timeout(FRAME_TIMEOUT_S):
+        while (await anext(stream)).payload != payload:
+            pass
+
+
 async def test_frames_pass_between_browser_and_sdk(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
-    """DAT18, in both directions."""
+    """DAT18, in both directions, and on after the browser's session was resumed: tracks and handles are as before."""
     room = unique("tracks-web")
     async with chromium.client(endpoint, "web", room, path) as web, sdk(endpoint, "py", room, path) as py:
         await web.run("""e2e.mine = await e2e.room.localParticipant.publishDataTrack({ name: 'pad' });
-            const payload = new TextEncoder().encode('from the web');
-            e2e.beat = setInterval(() => e2e.mine.tryPush({ payload }), 100);""")
-        stream = (await _remote_track(py, "pad")).subscribe()
-        async with asyncio.timeout(FRAME_TIMEOUT_S):
-            assert (await anext(stream)).payload == b"from the web"
-        await web.run("clearInterval(e2e.beat);")
+            e2e.text = 'from the web';
+            const push = () => e2e.mine.tryPush({ payload: new TextEncoder().encode(e2e.text) }).catch(() => {});
+            setInterval(push, 100);""")
+        stream = (await _remote_track(py, "pad")).subscribe(buffer_size=100)
+        await _arrives(stream, b"from the web")
         track = await py.local.publish_data_track(name="echo")
-        hearing = asyncio.create_task(
-            web.run("""const participant = await e2e.until(() => e2e.room.remoteParticipants.get('py'), 'py');
-                const track = await e2e.until(() => participant.dataTracks.get('echo'), 'track');
-                const reader = track.subscribe().getReader();
-                return new TextDecoder().decode((await reader.read()).value.payload);""")
-        )
-        async with asyncio.timeout(FRAME_TIMEOUT_S):
-            while not hearing.done():
-                track.try_push(_frame("from python – ä".encode()))
-                await asyncio.wait({hearing}, timeout=0.1)
-        assert hearing.result() == "from python – ä"
+        await web.run("""const participant = await e2e.until(() => e2e.room.remoteParticipants.get('py'), 'py');
+            const track = await e2e.until(() => participant.dataTracks.get('echo'), 'track');
+            e2e.reader = track.subscribe().getReader();""")
+        await _reaches(web, track, "from python – ä")
+        mark = web.journal.mark()
+        await web.run("await e2e.room.simulateScenario('signal-reconnect');")
+        await web.journal.wait("reconnected", since=mark, timeout_s=20)
+        await web.run("e2e.text = 'after the resume';")
+        await _arrives(stream, b"after the resume")
+        await _reaches(web, track, "still from python")
 
 
 def _packet(handle: int, frame: int, payload: bytes) -> bytes:

@@ -20,7 +20,9 @@ from livekit.protocol import models, rtc
 from tests.e2e.support.wire_client import WireClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from aiortc import RTCRtpCodecCapability
 
     from tests.e2e.support.endpoint import Endpoint, JoinPath
     from tests.e2e.support.journal import Entry
@@ -167,14 +169,22 @@ class PeerClient(WireClient):
         """Send a DataPacket as it is."""
         self.channels[label].send(packet.SerializeToString())
 
-    async def publish_audio(self, track: MediaStreamTrack | None = None, **fields: Any) -> models.TrackInfo:
-        """Announce and negotiate an audio track (silence by default); `fields` are those of AddTrackRequest."""
+    async def publish_audio(
+        self, track: MediaStreamTrack | None = None, *, codecs: Sequence[RTCRtpCodecCapability] = (), **fields: Any
+    ) -> models.TrackInfo:
+        """Announce and negotiate an audio track (silence by default), in these codecs only, if any are given.
+
+        `fields` are those of AddTrackRequest.
+        """
         track = track or AudioStreamTrack()
         values: dict[str, Any] = {"cid": track.id, "name": "peer", "type": models.AUDIO, "source": models.MICROPHONE}
         request = rtc.AddTrackRequest(**(values | fields))
         await self.send(add_track=request)
         published = await self.response("track_published", lambda p: p.cid == request.cid)
-        self.publisher.addTrack(track)
+        sender = self.publisher.addTrack(track)
+        if codecs:
+            transceivers = self.publisher.getTransceivers()
+            next(t for t in transceivers if t.sender is sender).setCodecPreferences(list(codecs))
         await self.negotiate()
         return published.track  # type: ignore[no-any-return]
 

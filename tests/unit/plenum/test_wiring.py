@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plenum.wiring import name_limits, room_settings, signal_limits
+from plenum.wiring import name_limits, rate_feedback, room_settings, signal_limits
 from sfu.config import Config, load
 from sfu.room.settings import PlayoutDelay, RoomSettings
 from signaling.admission import NameLimits
@@ -61,3 +61,12 @@ def test_signal_limits() -> None:
     )
     limits = signal_limits(config)
     assert (limits.max_candidates_per_minute, limits.send_queue_bytes, limits.max_frame_bytes) == (1, 2, 3)
+
+
+def test_how_the_rate_is_estimated() -> None:
+    def feedback(text: str) -> str:
+        return rate_feedback(load(f"rtc: {{congestion_control: {{{text}}}}}").rtc.congestion_control)
+
+    assert rate_feedback(Config().rtc.congestion_control) == "receiver"
+    assert feedback("use_send_side_bwe: true") == "transport"
+    assert feedback("enabled: false, use_send_side_bwe: true") == "off"

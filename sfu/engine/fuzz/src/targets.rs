@@ -2,9 +2,10 @@
 //! broken. Shared by the coverage-guided targets (`fuzz_targets/`) and by the replay that needs no special toolchain
 //! (`crates/core/tests/fuzz.rs`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use plenum_core::data::{
@@ -12,21 +13,25 @@ use plenum_core::data::{
     set_handle, wrap_raw,
 };
 use plenum_core::downtrack::{DownTrack, DownTrackConfig, LayerFacts, Packet};
+use plenum_core::estimator::{Departure, Losses, ProbeTag, estimator_for};
 use plenum_core::layers::{MAX_STREAMS, StreamIndex, StreamSet};
-use plenum_core::rtcp::{Feedback, read_feedback};
+use plenum_core::pacer::{LeakyBucket, Pacer, Urgency, Waiting};
+use plenum_core::prober::prober_for;
+use plenum_core::rtcp::{Arrivals, Feedback, read_feedback};
 use plenum_core::rtp::codec::{Codec, inspect};
 use plenum_core::rtp::dependency::{
     DependencyDescriptor, DependencyRewrite, Layer, MAX_BYTES, Structure, rewrite,
 };
-use plenum_core::rtp::{Vp8Ids, red, trailer};
+use plenum_core::rtp::red::{self, RedundantBlock};
+use plenum_core::rtp::{Vp8Ids, trailer};
 use plenum_core::sdp::{
     CodecPolicy, LineRole, LineUse, LocalLine, PayloadTypes, RemoteAnswer, RemoteOffer, announce_candidate,
     finish_description,
 };
-use plenum_core::uptrack::{PliThrottle, UpTrack, UpTrackConfig};
+use plenum_core::uptrack::{Arrival, PliThrottle, Recovery, Redundancy, UpTrack, UpTrackConfig};
 use plenum_core::{
-    Carrier, DataKind, DataProfile, Datagram, DropReason, LocalCandidate, MediaKind, PublishLine, Shard,
-    ShardConfig, TimeOfDay, UpTrackId,
+    Carrier, DataKind, DataProfile, Datagram, DropReason, LocalCandidate, MediaKind, PublishLine,
+    RateFeedback, RateGoal, Shard, ShardConfig, TimeOfDay, UpTrackId,
 };
 use str0m::Rtc;
 use str0m::change::{SdpAnswer, SdpOffer};
@@ -44,6 +49,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("payload", payload),
     ("red", redundant),
+    ("redundancy", redundancy),
     ("packet_trailer", packet_trailer),
     ("rtcp", feedback),
     ("dependency_descriptor", dependency_descriptor),
@@ -58,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     ("datagram", datagram),
     ("down_track", down_track),
     ("up_track", up_track),
+    ("rate", rate),
     ("call", call),
 ];
 
@@ -77,20 +84,89 @@ pub fn payload(input: &[u8]) {
 /// Feedback on our streams.
 pub fn feedback(input: &[u8]) {
     let found = read_feedback(input);
-    let nacks: usize = found
+    let bytes: usize = found
         .iter()
         .map(|feedback| match feedback {
-            Feedback::Nack { entries, .. } => entries.len(),
-            Feedback::Report(_) | Feedback::KeyFrame { .. } => 1,
+            Feedback::Nack { entries, .. } => entries.len() * 4,
+            Feedback::Report(_) | Feedback::KeyFrame { .. } => 4,
+            Feedback::MaximumRate { .. } => 20,
+            Feedback::Arrivals(arrivals) => {
+                let offsets = || arrivals.received.iter().map(|(offset, _)| *offset);
+                assert!(offsets().zip(offsets().skip(1)).all(|(first, second)| first < second));
+                assert!(offsets().all(|offset| offset < arrivals.count));
+                20 + arrivals.received.len()
+            }
         })
         .sum();
-    assert!(nacks * 4 <= input.len(), "more was read than was there");
+    assert!(bytes <= input.len(), "more was read than was there");
 }
 
 /// RED headers.
 pub fn redundant(input: &[u8]) {
     if let Some(primary) = red::primary(input) {
         assert!(!primary.is_empty() && input.ends_with(primary) && primary.len() < input.len());
+        let blocks: Vec<_> = red::redundant_blocks(input).collect();
+        assert!(
+            blocks.iter().map(|block| block.payload.len() + 4).sum::<usize>() + primary.len() < input.len()
+        );
+        let mut written = Vec::new();
+        red::write(&mut written, 111, &blocks, primary);
+        assert!(red::redundant_blocks(&written).eq(blocks), "what is read can be written");
+    } else {
+        assert_eq!(red::redundant_blocks(input).count(), 0);
+    }
+}
+
+/// Recovery of a stream of RED that is lost, doubled, reordered and lied about: each number is passed on once, an honest
+/// one with its own timestamp.
+pub fn redundancy(input: &[u8]) {
+    let mut operations = Operations(input);
+    let (mut recovery, mut made) = (Recovery::default(), Redundancy::default());
+    let mut passed = HashSet::new();
+    let mut head = 100_u64;
+    let timestamp_of = |seq: u64| u32::try_from(seq % (1 << 32)).unwrap_or_default().wrapping_mul(960);
+    let mut is_honest = true;
+    while let (Some(operation), Some(argument)) = (operations.next(), operations.next()) {
+        head += u64::from(argument & 3);
+        let seq = head - u64::from(argument >> 2) % 100;
+        let timestamp = timestamp_of(seq);
+        let payload = match operation {
+            0..8 => {
+                recovery.forget();
+                made.forget();
+                passed.clear();
+                continue;
+            }
+            8..32 => {
+                is_honest = false; // padding in a frame's place
+                Vec::new()
+            }
+            32..48 => {
+                is_honest = false;
+                operations.0.iter().copied().take(usize::from(argument)).collect()
+            }
+            _ => {
+                let older: Vec<[u8; 8]> = (1..=2).rev().map(|back| (seq - back).to_be_bytes()).collect();
+                let block =
+                    |(payload, back): (_, u16)| RedundantBlock { timestamp_offset: back * 960, payload };
+                let blocks: Vec<_> = older.iter().map(|bytes| &bytes[..]).zip([2, 1]).map(block).collect();
+                let mut out = Vec::new();
+                red::write(&mut out, 111, &blocks, &seq.to_be_bytes());
+                out
+            }
+        };
+        if recovery.arrive(seq, timestamp, &payload) == Arrival::Fresh && !payload.is_empty() {
+            assert!(passed.insert(seq), "{seq} was passed on before");
+        }
+        let before = passed.len();
+        for found in recovery.recover(seq, timestamp, &payload) {
+            assert!(found.seq < seq && passed.insert(found.seq), "{} was passed on before", found.seq);
+            assert!(!is_honest || found.timestamp == timestamp_of(found.seq));
+        }
+        assert!(passed.len() <= before + 4);
+        let payload: Arc<[u8]> = payload.into();
+        let encoded = made.encode(111, seq, timestamp, &payload);
+        assert!(encoded.ends_with(&payload) && red::redundant_blocks(&encoded).count() <= 2);
     }
 }
 
@@ -269,7 +345,7 @@ pub fn sdp_offer(input: &[u8]) {
     assert_eq!(offer.is_ok(), answer.is_ok());
     let (Ok(offer), Ok(answer)) = (offer, answer) else { return };
     let mids: Vec<&str> = offer.media.iter().map(|media| media.mid.as_str()).collect();
-    let filtered = offer.text_for(&LineUse { published: &mids, assigned: &mids });
+    let filtered = offer.text_for(&LineUse { published: &mids, assigned: &mids, ..LineUse::default() });
     let again =
         RemoteOffer::parse(&filtered, &policy).unwrap_or_else(|error| panic!("{error} in {filtered}"));
     assert_eq!(again.media.len(), offer.media.len());
@@ -304,7 +380,7 @@ pub fn sdp_negotiation(input: &[u8]) {
         }
         let mids: Vec<&str> = offer.media.iter().map(|media| media.mid.as_str()).collect();
         let (published, assigned) = mids.split_at(mids.len() / 2);
-        let filtered = offer.text_for(&LineUse { published, assigned });
+        let filtered = offer.text_for(&LineUse { published, assigned, ..LineUse::default() });
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let parsed = SdpOffer::from_sdp_string(&filtered).ok()?;
             rtc.sdp_api().accept_offer(parsed).ok().map(|answer| answer.to_sdp_string())
@@ -403,12 +479,14 @@ pub fn sdp_finish(input: &[u8]) {
         red: false,
         speaker: true,
         muted: false,
+        trailer: None,
     };
     let sending = LineRole::Sending {
         stream_id: "PA_x|TR_y",
         track_sid: "TR_y",
         stereo: true,
         ssrcs: Some((1, Some(2))),
+        transport_cc: false,
     };
     let lines = [
         LocalLine { mid: "0", role: LineRole::Receiving(&publish), start_bitrates: &[] },
@@ -435,6 +513,8 @@ pub fn datagram(input: &[u8]) {
             pli_throttle: PliThrottle::default(),
             time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
             data_limits: plenum_core::DataLimits::default(),
+            adds_redundancy: false,
+            reports_subscribers_loss: true,
         },
         1,
         now,
@@ -488,6 +568,13 @@ pub fn down_track(input: &[u8]) {
             24..32 => track.set_max_layer(Layer { spatial: argument & 3, temporal: argument >> 2 & 3 }),
             32..34 => track.restart(),
             34..36 => track.interrupt(),
+            40..44 => {
+                if let Some(numbers) = track.insert(now, Duration::from_millis(20), argument & 1 != 0) {
+                    assert!(numbers.seq > u64::from(first_seq), "it follows something");
+                    let taken = sent.insert(numbers.seq, (u8::MAX, 0));
+                    assert_eq!(taken, None, "two packets with one number");
+                }
+            }
             // Another stream in the place of this one: far away, so that no packet comes twice.
             36..40 => heads[usize::from(argument) % 3] += 1 << 40,
             _ => {
@@ -589,5 +676,100 @@ pub fn up_track(input: &[u8]) {
                 "a timer due at {due:?} does not move on"
             );
         }
+    }
+}
+
+/// Longest time that anything may wait for the pacer, asked every five milliseconds.
+const LONGEST_PACED: Duration = Duration::from_millis(600);
+
+/// Estimator, pacer and prober as one transport has them: operations of two bytes each.
+pub fn rate(input: &[u8]) {
+    let Some((&first, operations)) = input.split_first() else { return };
+    let feedback = if first & 1 == 0 { RateFeedback::TransportWide } else { RateFeedback::Receiver };
+    let (mut estimator, mut prober) = (estimator_for(feedback), prober_for(feedback));
+    let mut pacer = if first & 2 == 0 { LeakyBucket::default() } else { LeakyBucket::free_until_known() };
+    let (mut waiting, mut now, mut seq, mut last_plan) = (Waiting::default(), Instant::now(), 0, 0);
+    for (nth, operation) in operations.chunks_exact(2).enumerate() {
+        let &[operation, argument] = operation else { continue };
+        let amount = u64::from(argument);
+        match operation {
+            0..32 => now += Duration::from_millis(amount),
+            32..34 => now += Duration::from_secs(amount),
+            34..128 => {
+                let bytes = 100 + usize::from(argument) * 5;
+                let probe =
+                    (operation & 3 == 0).then_some(ProbeTag { id: last_plan, least_bytes: amount * 8 });
+                estimator.note_sent(Departure { at: now, seq: Some(seq), bytes, probe });
+                if waiting.is_empty() && pacer.admits(now) {
+                    pacer.note_sent(now, bytes);
+                }
+                prober.note_media(now);
+                seq += 1;
+            }
+            128..176 => {
+                let arrival = |byte: &u8| (i32::from(*byte) - 64) << (operation & 15);
+                let received = operations[nth * 2..].iter().take(usize::from(operation & 31));
+                let received = (0..).zip(received.map(arrival)).collect();
+                let first_seq = (seq as u16).wrapping_sub(u16::from(argument));
+                let reference = u32::from(argument) << (operation & 15);
+                let count = u16::from(argument) * 3;
+                estimator.take_arrivals(now, &Arrivals { first_seq, count, reference, received });
+            }
+            176..184 => estimator.take_maximum(now, amount << ((operation & 7) * 8)),
+            184..200 => {
+                let lost = f64::from(argument & 15);
+                let losses =
+                    Losses { lost, total: lost + f64::from(argument >> 4), delivered_bits: lost * 8e3 };
+                estimator.take_losses(now, losses);
+            }
+            200..216 => {
+                let step = 1 << (operation & 15);
+                let goal = RateGoal {
+                    allocated_bps: amount * step,
+                    wanted_bps: amount * step * 4,
+                    next_bps: amount * 2000,
+                };
+                prober.set_goal(now, goal);
+            }
+            216..232 => {
+                let urgency = if operation & 1 == 0 { Urgency::Fresh } else { Urgency::Lost };
+                waiting.push(now, urgency, usize::from(argument) * 6, now);
+            }
+            _ => estimator.handle_timeout(now),
+        }
+        let estimate = estimator.estimate();
+        assert!(estimate.is_none_or(|estimate| estimate.total_bps >= 30_000));
+        pacer.set_estimate(now, estimate.map(|estimate| estimate.total_bps));
+        prober.set_estimate(now, estimate);
+        if let Some(plan) = prober.poll(now) {
+            assert!(plan.rate_bps > 0 && plan.id >= last_plan);
+            last_plan = plan.id;
+            pacer.set_probe_rate(now, plan.is_cluster.then_some(plan.rate_bps));
+        } else {
+            pacer.set_probe_rate(now, None);
+        }
+        release(now, &mut pacer, &mut waiting);
+    }
+    let end = now + LONGEST_PACED;
+    while now < end {
+        now += Duration::from_millis(5);
+        release(now, &mut pacer, &mut waiting);
+    }
+    assert!(waiting.is_empty() && waiting.backlog().is_none(), "something waits for ever");
+}
+
+fn release(now: Instant, pacer: &mut LeakyBucket, waiting: &mut Waiting<Instant>) {
+    while let Some(backlog) = waiting.backlog() {
+        pacer.set_backlog(now, Some(backlog));
+        if !pacer.admits(now) {
+            assert!(pacer.next_admission(now) > now);
+            break;
+        }
+        let before = waiting.len();
+        assert!(waiting.pop().is_some_and(|since| since <= now) && waiting.len() + 1 == before);
+        pacer.note_sent(now, (backlog.bytes - waiting.backlog().map_or(0, |rest| rest.bytes)).max(1));
+    }
+    if waiting.is_empty() {
+        pacer.set_backlog(now, None);
     }
 }

@@ -125,6 +125,32 @@ def test_a_backup_pauses_when_nobody_needs_it_any_more(stage: Stage) -> None:
     assert _asked(alice)[-1] == {"vp9": _ALL, "vp8": ()}
 
 
+def test_a_publisher_that_does_nothing_is_asked_again_ever_more_seldom(stage: Stage) -> None:
+    """livekit-client does not hear what is said of a track before its own publishing is through."""
+    alice, carol = stage.active("alice"), stage.active("carol")
+    track = _publish(alice)
+    _bind(stage, carol, _PLAIN)
+    counts = []
+    for seconds in (0.4, 0.2, 1, 2, 4, 300):
+        before = len(_asked(alice))
+        stage.wait(seconds)
+        counts.append(len(_asked(alice)) - before)
+    assert counts[:4] == [0, 1, 1, 1]
+    assert 8 <= counts[-1] <= 16
+    assert _asked(alice)[-1]["vp8"] == _ALL
+    stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=True))
+    before = len(_asked(alice))
+    stage.wait(100)
+    assert len(_asked(alice)) == before, "not during its mute"
+    stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=False))
+    stage.wait(100)
+    assert len(_asked(alice)) > before + 1
+    _back(alice, track)
+    before = len(_asked(alice))
+    stage.wait(100)
+    assert len(_asked(alice)) == before, "it has come"
+
+
 def test_layers_are_those_of_the_codec(stage: Stage) -> None:
     alice, carol = stage.active("alice"), stage.active("carol")
     track = _publish(alice)
@@ -305,6 +331,19 @@ def test_a_single_mode_client_says_what_it_takes_before_anything_is_sent(stage: 
     assert [type(message) for message in bob.got(messages.SubscriptionResponse)] == [messages.SubscriptionResponse]
     assert _codec(stage, carol, track.sid) == "video/VP8"
     assert _asked(alice) == [{"vp9": (), "vp8": _ALL}]
+
+
+def test_what_one_line_says_counts_for_the_next_track(stage: Stage) -> None:
+    alice = stage.active("alice")
+    bob = stage.active("bob", single_peer_connection=False)
+    track = _publish(alice)
+    _bind(stage, bob, _PLAIN)
+    screen = alice.announce("screen", TrackSource.SCREEN_SHARE, codecs=(inputs.CodecOffered("vp9", "screen"),))
+    alice.add_line("screen", TrackType.VIDEO, mime_types=_EVERYTHING)
+    effects = alice.offer()
+    assert not [effect for effect in effects if isinstance(effect, fx.AddDownTrack)]
+    assert [response.track_sid for response in bob.got(messages.SubscriptionResponse)] == [screen.sid]
+    assert _codec(stage, bob, track.sid) == "video/VP8"
 
 
 def test_an_offer_that_comes_after_the_track_says_it_before_its_answer(stage: Stage) -> None:

@@ -77,6 +77,9 @@ pub struct PublishLine {
     pub speaker: bool,
     /// The publisher has muted it: what still arrives is dropped.
     pub muted: bool,
+    /// Of a track that is encrypted end to end: ends each frame that the server makes itself, so that receivers know
+    /// those from the publisher's (`sif_trailer`). `None`: it is not encrypted.
+    pub trailer: Option<Arc<[u8]>>,
 }
 
 /// A request to a shard.

@@ -55,6 +55,8 @@ reasons! {
     AwaitingKeyFrame => "awaiting_key_frame",
     /// Older than what the down track has closed over.
     TooOld => "too_old",
+    /// The subscriber, who takes no RED, has got it already: it was recovered from a later packet.
+    AlreadyRecovered => "already_recovered",
     /// The subscriber cannot take the codec.
     CodecUnsupported => "codec_unsupported",
     /// RED or payload descriptor that does not parse.

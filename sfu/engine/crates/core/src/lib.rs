@@ -23,13 +23,17 @@ pub mod data;
 mod demux;
 pub mod downtrack;
 mod drop_reason;
+pub mod estimator;
 mod event;
 mod ids;
 mod input;
 pub mod layers;
 mod output;
+pub mod pacer;
+pub mod prober;
 mod quality;
 mod random;
+pub mod rate;
 mod room;
 pub mod rtcp;
 pub mod rtp;
@@ -50,6 +54,7 @@ pub use ids::{
 pub use input::{Carrier, Datagram};
 pub use output::{Path, Transmit, Transmits};
 pub use quality::Quality;
+pub use rate::{RateEstimate, RateFeedback, RateGoal};
 pub use shard::{Shard, ShardConfig};
 pub use stats::{Counters, RatingCounts};
 pub use transport::{

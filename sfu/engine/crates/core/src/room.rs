@@ -28,7 +28,7 @@ use crate::rtp::dependency::Layer;
 use crate::rtp::{Codec, trailer};
 use crate::timer::Scheduled;
 use crate::transport::{DescriptorBytes, DownIndex, Format, SendFormat, SendIndex, UpIndex};
-use crate::uptrack::{AudioWindow, UpTrack};
+use crate::uptrack::{AudioWindow, Reception, Recovery, Redundancy, UpTrack};
 use data_tracks::DataTracks;
 
 /// Index of a room in its shard.
@@ -67,6 +67,17 @@ pub(crate) struct Participant {
     pub(crate) quality: Quality,
 }
 
+/// Where a packet stands beside what redundancy has told before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has come, and nothing of it was passed on before.
+    Arrived,
+    /// It has come, but was recovered before: it is news to those only who take RED and recover by themselves.
+    Late,
+    /// It was found in a later packet: for those only who do not take RED. Its payload is a plain one.
+    Recovered,
+}
+
 /// A packet of an up track that waits for the next flush.
 #[derive(Debug)]
 pub(crate) struct Gathered {
@@ -85,6 +96,9 @@ pub(crate) struct Gathered {
     pub(crate) payload: Arc<[u8]>,
     /// Primary block of a RED payload, made when the first subscriber without RED needs it.
     pub(crate) primary: Option<Arc<[u8]>>,
+    /// The payload with redundancy, where subscribers are to get that and the publisher sends none.
+    pub(crate) redundant: Option<Arc<[u8]>>,
+    pub(crate) standing: Standing,
     /// The payload without its packet trailer, made when the first subscriber needs it.
     pub(crate) bare: Bare,
     /// Dependency descriptor as it came; forwarded when the packet's facts have one.
@@ -152,6 +166,12 @@ pub(crate) struct UpEntry {
     pub(crate) is_speaker: bool,
     pub(crate) has_started: bool,
     pub(crate) audio: AudioWindow,
+    /// Of an audio track that is not encrypted end to end, from its first packet on.
+    pub(crate) redundancy: Option<Box<UpRedundancy>>,
+    /// How its packets arrive; of a published audio track.
+    pub(crate) reception: Option<Box<Reception>>,
+    /// Of a track that is encrypted end to end: ends every frame of the server's own, so that receivers know them.
+    pub(crate) trailer: Option<Arc<[u8]>>,
     /// Entered in the list of up tracks heard in this interval.
     pub(crate) is_heard: bool,
     /// Every down track.
@@ -166,7 +186,32 @@ pub(crate) struct UpEntry {
     pub(crate) top_layer: Option<u8>,
 }
 
+/// Redundancy of one up track, and who has use for it.
+#[derive(Debug, Default)]
+pub(crate) struct UpRedundancy {
+    pub(crate) recovery: Recovery,
+    pub(crate) made: Redundancy,
+    /// Some down track takes no RED.
+    pub(crate) wants_plain: bool,
+    /// Some down track is to get RED that the publisher does not send.
+    pub(crate) wants_redundant: bool,
+}
+
+impl UpRedundancy {
+    /// Packets were left out on purpose: nothing from before is recovered or repeated.
+    pub(crate) fn forget(&mut self) {
+        self.recovery.forget();
+        self.made.forget();
+    }
+}
+
 impl UpEntry {
+    /// When a key-frame request or a report is due.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let report = self.reception.as_ref().and_then(|reception| reception.due());
+        [self.track.next_timeout(), report].into_iter().flatten().min()
+    }
+
     /// One down track fewer waits for a line. False: none did.
     fn take_unbound(&mut self) -> bool {
         let rest = self.unbound.checked_sub(1);
@@ -213,6 +258,23 @@ pub(crate) struct Binding {
     pub(crate) strips_trailer: bool,
     pub(crate) has_reported_codec: bool,
     pub(crate) scorer: Scorer,
+    /// Index of the format that was sent last.
+    pub(crate) last_format: Option<usize>,
+    /// Frames of the server's own that are still to be sent.
+    pub(crate) blanks: Option<Blanks>,
+}
+
+/// A run of frames of the server's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Blanks {
+    pub(crate) codec: Codec,
+    pub(crate) format: SendFormat,
+    pub(crate) payload: Arc<[u8]>,
+    /// Ends each of them, when the track is encrypted end to end.
+    pub(crate) trailer: Option<Arc<[u8]>>,
+    pub(crate) left: u32,
+    pub(crate) next_at: Instant,
+    pub(crate) is_first: bool,
 }
 
 /// All tables.
@@ -306,6 +368,9 @@ impl Tables {
                 is_speaker: false,
                 has_started: false,
                 audio: AudioWindow::default(),
+                redundancy: None,
+                reception: None,
+                trailer: None,
                 is_heard: false,
                 downs: Vec::new(),
                 links: Vec::new(),
@@ -337,11 +402,9 @@ impl Tables {
     }
 
     /// Takes a down track out of the fan-out, keeping its entry.
-    pub(crate) fn unbind_down(&mut self, index: DownIndex) {
-        let Some(down) = self.downs.get_mut(index) else { return };
-        if down.binding.take().is_none() {
-            return;
-        }
+    pub(crate) fn unbind_down(&mut self, index: DownIndex) -> Option<Binding> {
+        let down = self.downs.get_mut(index)?;
+        let binding = down.binding.take()?;
         match self.ups.get_mut(down.up) {
             Some(up) => {
                 up.links.retain(|link| link.down != index);
@@ -349,6 +412,7 @@ impl Tables {
             }
             None => self.note_slip("down track bound to no up track"),
         }
+        Some(binding)
     }
 
     /// Puts a down track into the fan-out.
@@ -498,6 +562,8 @@ mod tests {
             formats: Vec::new(),
             strips_trailer: false,
             has_reported_codec: false,
+            last_format: None,
+            blanks: None,
             scorer: Scorer::default(),
         }
     }

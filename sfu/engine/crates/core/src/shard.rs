@@ -4,12 +4,14 @@
 //! takes packets in, `fanout` sends them on, `data` does the same for data packets, `signals` handles what transports
 //! report. Work between transports is queued and done in [`Shard::flush`], never in the middle of a transport's run.
 
+mod blanks;
 mod commands;
 mod data;
 mod data_tracks;
 mod fanout;
 mod media;
 mod rating;
+mod redundancy;
 mod signals;
 
 use std::collections::VecDeque;
@@ -27,11 +29,13 @@ use crate::ids::{RoomId, TransportId};
 use crate::input::{Carrier, Datagram};
 use crate::output::Transmits;
 use crate::random::Random;
+use crate::rate::{RateEstimate, RateGoal};
 use crate::room::{ParticipantIndex, RoomIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
-use crate::transport::{Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
+use crate::transport::{DownIndex, Outlet, Signal, TimeOfDay, Transport, UpIndex, guard};
 use crate::uptrack::PliThrottle;
+use blanks::Farewell;
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
 const FLUSH_ROUNDS: usize = 3;
@@ -57,6 +61,10 @@ pub struct ShardConfig {
     pub time_of_day: TimeOfDay,
     /// What each participant may send in data.
     pub data_limits: DataLimits,
+    /// Opus of publishers without RED gets redundancy for subscribers with it.
+    pub adds_redundancy: bool,
+    /// Publishers of audio are told of the worst of their subscribers' losses.
+    pub reports_subscribers_loss: bool,
 }
 
 /// Who a timer belongs to.
@@ -66,6 +74,7 @@ enum TimerKey {
     UpTrack(UpIndex),
     Sent(ParticipantIndex),
     AudioLevels,
+    Blanks,
     Rating(RoomIndex),
 }
 
@@ -91,6 +100,11 @@ pub struct Shard {
     heard: Vec<UpIndex>,
     /// Rooms whose last report named somebody, sorted.
     loud_rooms: Vec<RoomId>,
+    /// Down tracks that get frames of the server's own.
+    silenced: Vec<DownIndex>,
+    /// Down tracks that have ended but for such frames.
+    farewells: Vec<Farewell>,
+    blanks_scheduled: Scheduled,
     audio_scheduled: Scheduled,
     audio_due: Option<Instant>,
     transmits: Transmits,
@@ -120,6 +134,9 @@ impl Shard {
             gather_until: None,
             heard: Vec::new(),
             loud_rooms: Vec::new(),
+            silenced: Vec::new(),
+            farewells: Vec::new(),
+            blanks_scheduled: Scheduled::default(),
             audio_scheduled: Scheduled::default(),
             audio_due: None,
             transmits: Transmits::default(),
@@ -170,14 +187,16 @@ impl Shard {
         while let Some((at, key)) = self.timers.pop_due(now) {
             self.handle_timer(now, at, key);
         }
-        let (transports, ups, audio) = (&self.transports, &self.tables.ups, self.audio_scheduled);
+        let (transports, ups) = (&self.transports, &self.tables.ups);
+        let (audio, blanks) = (self.audio_scheduled, self.blanks_scheduled);
         let (participants, rooms) = (&self.tables.participants, &self.tables.rooms);
-        let owners = transports.len() + ups.len() + participants.len() + rooms.len() + 1;
+        let owners = transports.len() + ups.len() + participants.len() + rooms.len() + 2;
         self.timers.compact(owners, |key| match key {
             TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),
             TimerKey::UpTrack(index) => ups.get(index).map(|up| up.scheduled),
             TimerKey::Sent(index) => participants.get(index).map(|participant| participant.sent_scheduled),
             TimerKey::AudioLevels => Some(audio),
+            TimerKey::Blanks => Some(blanks),
             TimerKey::Rating(index) => rooms.get(index).map(|room| room.rating_scheduled),
         });
     }
@@ -198,6 +217,7 @@ impl Shard {
             TimerKey::UpTrack(index) => {
                 let Some(up) = self.tables.ups.get_mut(index) else { return };
                 if Timers::<TimerKey>::confirm(at, &mut up.scheduled) {
+                    self.report_reception(now, index);
                     self.repeat_key_frame_requests(now, index);
                 }
             }
@@ -211,6 +231,11 @@ impl Shard {
             TimerKey::AudioLevels => {
                 if Timers::<TimerKey>::confirm(at, &mut self.audio_scheduled) {
                     self.report_audio_levels(now);
+                }
+            }
+            TimerKey::Blanks => {
+                if Timers::<TimerKey>::confirm(at, &mut self.blanks_scheduled) {
+                    self.send_blanks(now);
                 }
             }
             TimerKey::Rating(index) => {
@@ -264,6 +289,22 @@ impl Shard {
         self.events.pop_front()
     }
 
+    /// What is known of the rate at which a transport's peer can be sent to. `None`: nothing.
+    #[must_use]
+    pub fn rate_estimate(&self, transport: TransportId) -> Option<RateEstimate> {
+        self.transports.get(*self.transport_index.get(&transport)?)?.rate_estimate()
+    }
+
+    /// What is wanted of a transport's rate, until something else is.
+    pub fn set_rate_goal(&mut self, now: Instant, transport: TransportId, goal: RateGoal) {
+        self.now = now;
+        let Some(&index) = self.transport_index.get(&transport) else { return };
+        if let Some(transport) = self.transports.get_mut(index) {
+            transport.set_rate_goal(now, goal);
+            self.schedule_transport(index);
+        }
+    }
+
     /// Earliest timer, gathering included.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
@@ -291,6 +332,8 @@ impl Shard {
         self.gather_until = None;
         self.heard.clear();
         self.loud_rooms.clear();
+        self.silenced.clear();
+        self.farewells.clear();
         self.audio_due = None;
         self.count_tables();
     }
@@ -301,6 +344,7 @@ impl Shard {
         self.transports.is_empty()
             && self.transport_index.is_empty()
             && self.tables.is_empty()
+            && self.farewells.is_empty()
             && self.demux.is_empty()
     }
 
@@ -326,8 +370,13 @@ impl Shard {
 
     fn run(&mut self, now: Instant, index: TransportIndex) {
         self.with_transport(now, index, |transport, outlet| {
-            transport.is_touched = false;
-            transport.run(now, outlet);
+            // An association is not run for what goes past it: that walks through all its layers.
+            let was_touched = std::mem::take(&mut transport.is_touched);
+            if was_touched || transport.association_deadline() <= now {
+                transport.run(now, outlet);
+            } else {
+                transport.run_sending(now, outlet);
+            }
         });
     }
 
@@ -382,6 +431,7 @@ impl Shard {
             participant.transports.retain(|other| *other != index);
         }
         self.choose_data_transport(transport.participant);
+        self.farewells.retain(|farewell| farewell.transport != index);
         for down in transport.downs() {
             self.tables.remove_down(down);
         }

@@ -27,6 +27,22 @@ pub struct Counters {
     pub firs: u64,
     /// Packets sent again.
     pub retransmitted: u64,
+    /// Lost packets of publishers that were found in the redundancy of later ones.
+    pub recovered: u64,
+    /// Frames of silence and blank pictures of the server's own that were sent.
+    pub blanks_out: u64,
+    /// Packets that waited before they were sent, so that they came in no burst.
+    pub paced: u64,
+    /// Probes of a path's rate.
+    pub probes: u64,
+    /// Bytes sent as padding of probes.
+    pub padding_bytes: u64,
+    /// Requests for lost packets that were not kept, because too many waited.
+    pub resends_refused: u64,
+    /// Changes of the estimated rate of a transport.
+    pub rate_changes: u64,
+    /// Those of them that came because more was sent than the path bears.
+    pub congestions: u64,
     /// Data messages received.
     pub data_messages_in: u64,
     /// Data messages delivered to a channel.
@@ -63,6 +79,14 @@ impl Counters {
             plis: 0,
             firs: 0,
             retransmitted: 0,
+            recovered: 0,
+            blanks_out: 0,
+            paced: 0,
+            probes: 0,
+            padding_bytes: 0,
+            resends_refused: 0,
+            rate_changes: 0,
+            congestions: 0,
             data_messages_in: 0,
             data_messages_out: 0,
             stale_commands: 0,

@@ -34,7 +34,7 @@ fn a_line_says_which_codecs_its_subscriber_takes() {
             found
         });
         assert_eq!(taken[0], ["video/H264", "video/H265", "video/VP8"], "{mode:?}");
-        assert_eq!(taken[1], ["audio/opus", "audio/red"], "{mode:?}");
+        assert_eq!(taken[1], ["audio/PCMA", "audio/PCMU", "audio/opus", "audio/red"], "{mode:?}");
     }
 }
 

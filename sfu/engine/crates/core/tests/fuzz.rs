@@ -176,6 +176,7 @@ macro_rules! replays {
 replays! {
     fuzz_payload => "payload",
     fuzz_red => "red",
+    fuzz_redundancy => "redundancy",
     fuzz_packet_trailer => "packet_trailer",
     fuzz_rtcp => "rtcp",
     fuzz_dependency_descriptor => "dependency_descriptor",
@@ -190,5 +191,6 @@ replays! {
     fuzz_datagram => "datagram",
     fuzz_down_track => "down_track",
     fuzz_up_track => "up_track",
+    fuzz_rate => "rate",
     fuzz_call => "call",
 }

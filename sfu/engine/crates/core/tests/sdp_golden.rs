@@ -53,6 +53,7 @@ fn publish_line(mid: &str, codec: &str) -> PublishLine {
         red: true,
         speaker: true,
         muted: false,
+        trailer: None,
     }
 }
 
@@ -102,7 +103,8 @@ fn reads_what_a_publisher_sends() {
 fn unassigned_lines_are_answered_inactive() {
     for text in [CHROMIUM_JOIN, CHROMIUM_OLD_JOIN, FIREFOX_JOIN] {
         let offer = parse(text);
-        let filtered = offer.text_for(&LineUse { published: &[], assigned: &["1", "4"] });
+        let filtered =
+            offer.text_for(&LineUse { published: &[], assigned: &["1", "4"], ..LineUse::default() });
         for mid in ["1", "4"] {
             let is_estimated = section(&filtered, mid).iter().any(|line| line.contains("transport-wide-cc"));
             assert!(!is_estimated, "we do not estimate what we send: {mid} of {filtered}");
@@ -147,7 +149,7 @@ fn a_policy_limits_codecs_on_every_line() {
     assert_eq!(offer.receiving(MediaKind::Video).count(), 0);
     let mut rtc =
         Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(Instant::now());
-    let text = offer.text_for(&LineUse { published: &["7", "8"], assigned: &["3"] });
+    let text = offer.text_for(&LineUse { published: &["7", "8"], assigned: &["3"], ..LineUse::default() });
     let answer = finish_description(&accept(&mut rtc, &text), &[], &[]);
     assert_eq!(section(&answer, "8")[0], "m=video 0 UDP/TLS/RTP/SAVPF 0");
     assert!(answer.contains("\r\na=group:BUNDLE 0 1 2 6 7\r\n"), "{answer}");
@@ -156,7 +158,8 @@ fn a_policy_limits_codecs_on_every_line() {
 #[test]
 fn an_answer_carries_our_ids_and_only_where_we_send() {
     let offer = parse(CHROMIUM_PUBLISH);
-    let text = offer.text_for(&LineUse { published: &["7", "8"], assigned: &["0", "3"] });
+    let text =
+        offer.text_for(&LineUse { published: &["7", "8"], assigned: &["0", "3"], ..LineUse::default() });
     let answer = accept(&mut association(), &text);
     let (mut audio, mut video) = (publish_line("7", "audio/red"), publish_line("8", "video/H264"));
     audio.stereo = true;
@@ -168,6 +171,7 @@ fn an_answer_carries_our_ids_and_only_where_we_send() {
             track_sid: "TR_y",
             stereo,
             ssrcs: Some((7, (mid == "3").then_some(9))),
+            transport_cc: false,
         },
         start_bitrates: &[],
     };
@@ -224,8 +228,10 @@ fn an_answer_carries_our_ids_and_only_where_we_send() {
 #[test]
 fn red_leaves_the_answer_of_a_line_that_does_not_use_it() {
     let offer = parse(CHROMIUM_PUBLISH);
-    let answer =
-        accept(&mut association(), &offer.text_for(&LineUse { published: &["7"], assigned: &["0"] }));
+    let answer = accept(
+        &mut association(),
+        &offer.text_for(&LineUse { published: &["7"], assigned: &["0"], ..LineUse::default() }),
+    );
     let line = PublishLine { red: false, dtx: false, ..publish_line("7", "audio/opus") };
     let finished = finish_description(
         &answer,
@@ -252,6 +258,7 @@ fn an_offer_of_ours_and_its_answer_pass() {
         track_sid: "TR_y",
         stereo: false,
         ssrcs: Some((7, Some(9))),
+        transport_cc: false,
     };
     let finished = finish_description(
         &offer.to_sdp_string(),

@@ -36,6 +36,7 @@ fn publish_line(mime_type: &str) -> PublishLine {
         red: true,
         speaker: false,
         muted: false,
+        trailer: None,
     }
 }
 
@@ -99,7 +100,7 @@ fn directions_follow_use() {
         for (published, assigned, expected) in
             [(&["0"][..], &[][..], published), (&[], &["0"], assigned), (&["9"], &["9"], "a=inactive")]
         {
-            let filtered = offer.text_for(&LineUse { published, assigned });
+            let filtered = offer.text_for(&LineUse { published, assigned, ..LineUse::default() });
             let directions: Vec<&str> = filtered
                 .lines()
                 .filter(|line| ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"].contains(line))
@@ -242,7 +243,7 @@ fn a_line_of_which_nothing_is_kept_names_no_codec() {
     ]);
     let offer = parse(&text);
     assert_eq!(offer.media[0].mime_types, [""; 0]);
-    let filtered = offer.text_for(&LineUse { published: &["0"], assigned: &["0"] });
+    let filtered = offer.text_for(&LineUse { published: &["0"], assigned: &["0"], ..LineUse::default() });
     let first = filtered.split("\r\nm=").nth(1).unwrap();
     assert!(first.starts_with("video 9 UDP/TLS/RTP/SAVPF 104\r\n"), "{first}");
     assert!(

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use plenum_core::DataLimits;
 use plenum_core::uptrack::PliThrottle;
+use plenum_core::{DataLimits, RateFeedback};
 
 /// Bounds of the ICE-TCP side: what strangers can make us hold.
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ impl Default for TcpLimits {
 
 /// Settings of all shards, fixed for the engine's life.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings")]
 pub struct EngineConfig {
     /// Addresses to bind, one host candidate each. Where the first has port 0, all get the one the kernel chose for it.
     pub udp: Vec<SocketAddr>,
@@ -59,6 +60,8 @@ pub struct EngineConfig {
     pub video_cache_packets: usize,
     /// Unacknowledged data per transport before its data queue grows.
     pub sctp_buffer_bytes: usize,
+    /// By what the rate towards subscribers is estimated.
+    pub rate_feedback: RateFeedback,
     /// About how long a data track's packet may wait for a subscriber; zero: for as long as it takes.
     pub data_track_latency: Duration,
     /// RFC 6464 level (−dBov) at or below which a packet counts as active.
@@ -71,6 +74,10 @@ pub struct EngineConfig {
     pub pli_throttle: PliThrottle,
     /// What each participant may send in data.
     pub data_limits: DataLimits,
+    /// Opus of publishers without RED gets redundancy for subscribers with it.
+    pub adds_redundancy: bool,
+    /// Publishers of audio are told of the worst of their subscribers' losses.
+    pub reports_subscribers_loss: bool,
     /// Seed of every random choice that is not security relevant; `None`: from the system.
     pub seed: Option<u64>,
     /// Bounds of the ICE-TCP side.
@@ -93,12 +100,15 @@ impl Default for EngineConfig {
             socket_buffer_bytes: 8 * 1024 * 1024,
             video_cache_packets: 300,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            rate_feedback: RateFeedback::default(),
             data_track_latency: Duration::from_millis(100),
             audio_active_level: 35,
             audio_update_interval: Duration::from_millis(400),
             quality_interval: Duration::from_secs(5),
             pli_throttle: PliThrottle::default(),
             data_limits: DataLimits { messages_per_s: Some(1_000), bytes_per_s: Some(5_000_000) },
+            adds_redundancy: false,
+            reports_subscribers_loss: true,
             seed: None,
             tcp_limits: TcpLimits::default(),
             command_queue: 16 * 1024,

@@ -7,7 +7,7 @@ use plenum_core::{Counters, DropReason};
 use crate::tcp::TcpCounters;
 use crate::udp::SendOutcome;
 
-const TOTALS: usize = 30;
+const TOTALS: usize = 38;
 const REASONS: usize = DropReason::ALL.len();
 
 /// Names of the totals that survive a shard's failure, in the order of [`core_totals`].
@@ -22,6 +22,14 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "plis",
     "firs",
     "retransmitted",
+    "recovered",
+    "blanks_out",
+    "paced",
+    "probes",
+    "padding_bytes",
+    "resends_refused",
+    "rate_changes",
+    "congestions",
     "data_messages_in",
     "data_messages_out",
     "stale_commands",
@@ -58,6 +66,14 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         counters.plis,
         counters.firs,
         counters.retransmitted,
+        counters.recovered,
+        counters.blanks_out,
+        counters.paced,
+        counters.probes,
+        counters.padding_bytes,
+        counters.resends_refused,
+        counters.rate_changes,
+        counters.congestions,
         counters.data_messages_in,
         counters.data_messages_out,
         counters.stale_commands,

@@ -194,6 +194,7 @@ fn transport_options(
         video_cache_packets: config.video_cache_packets,
         playout: None,
         sctp_buffer_bytes: config.sctp_buffer_bytes,
+        rate_feedback: config.rate_feedback,
         data_track_latency: config.data_track_latency,
         codecs: CodecPolicy::default(),
         certificate: Certificate::generate()?,
@@ -230,6 +231,8 @@ fn start_shard(
         pli_throttle: config.pli_throttle,
         time_of_day: TimeOfDay::new(Instant::now(), SystemTime::now()),
         data_limits: config.data_limits,
+        adds_redundancy: config.adds_redundancy,
+        reports_subscribers_loss: config.reports_subscribers_loss,
     };
     // Keys of the hasher come from the system's source of randomness.
     let mut seed = config.seed.unwrap_or_else(|| RandomState::new().hash_one(index));

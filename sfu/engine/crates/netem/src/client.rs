@@ -83,6 +83,8 @@ pub(crate) struct Ways {
     pub(crate) tcp: bool,
     /// It chooses the values of header extensions.
     pub(crate) raw_extensions: bool,
+    /// It knows RED.
+    pub(crate) takes_red: bool,
 }
 
 struct PendingOffer(SdpPendingOffer);
@@ -108,6 +110,8 @@ pub struct Client {
     pub key_frame_requests: Vec<(Instant, String, Option<String>)>,
     /// Sender reports received: mid, NTP time, RTP timestamp.
     pub sender_reports: Vec<(String, SystemTime, u32)>,
+    /// Receiver reports on what it sends: line, part that was lost, and whether a round trip could be told from it.
+    pub reports: Vec<(String, f32, bool)>,
     /// Labels of open channels.
     pub open_channels: Vec<String>,
     /// mid → track of the last description from the server.
@@ -135,15 +139,18 @@ impl PeerConnection {
         certificate: &DtlsCert,
         ways: Ways,
     ) -> Self {
-        let Ways { tcp, raw_extensions } = ways;
+        let Ways { tcp, raw_extensions, takes_red } = ways;
         let mut builder = Rtc::builder()
             .set_rtp_mode(true)
             .set_dtls_cert(certificate.clone())
             .clear_codecs()
-            .enable_opus(true, true)
+            .enable_opus(true, takes_red)
+            .enable_pcmu(true, false)
+            .enable_pcma(true, false)
             .enable_vp8(true)
             .enable_h264(true)
-            .enable_h265(true);
+            .enable_h265(true)
+            .set_stats_interval(Some(std::time::Duration::from_secs(1)));
         let extensions = builder.extension_map();
         extensions.set(5, str0m::rtp::Extension::PlayoutDelay);
         extensions.set(6, str0m::rtp::Extension::AbsoluteCaptureTime);
@@ -348,6 +355,7 @@ impl Client {
             messages: Vec::new(),
             key_frame_requests: Vec::new(),
             sender_reports: Vec::new(),
+            reports: Vec::new(),
             open_channels: Vec::new(),
             mid_to_track: BTreeMap::new(),
             last_description: String::new(),
@@ -441,6 +449,10 @@ impl Client {
                 self.messages.push((label, data.data));
             }
             Event::Closed => self.closed += 1,
+            Event::MediaEgressStats(stats) if stats.remote.is_some() => {
+                let loss = stats.loss.unwrap_or_default();
+                self.reports.push((stats.mid.to_string(), loss, stats.rtt.is_some()));
+            }
             _ => {}
         }
     }

@@ -9,8 +9,9 @@ use plenum_core::sdp::{CodecPolicy, Direction, RemoteOffer};
 use plenum_core::uptrack::PliThrottle;
 use plenum_core::{
     Carrier, Certificate, Command, DataKind, DataLimits, DataProfile, Datagram, DownTrackId, Event,
-    LocalCandidate, MediaKind, ParticipantId, Path, PlayoutLimits, PublishLine, RequestId, RoomId, Shard,
-    ShardConfig, TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed, UpTrackId,
+    LocalCandidate, MediaKind, ParticipantId, Path, PlayoutLimits, PublishLine, RateFeedback, RequestId,
+    RoomId, Shard, ShardConfig, TimeOfDay, TransportId, TransportOptions, TransportRole, TransportSeed,
+    UpTrackId,
 };
 use str0m::Input;
 use str0m::config::DtlsCert;
@@ -43,6 +44,8 @@ pub struct WorldConfig {
     pub tcp: bool,
     /// Unacknowledged data per transport.
     pub sctp_buffer_bytes: usize,
+    /// By what the server estimates the rate towards clients.
+    pub rate_feedback: RateFeedback,
     /// Clients choose the bytes of header extensions; only in single mode.
     pub raw_extensions: bool,
 }
@@ -63,10 +66,13 @@ impl Default for WorldConfig {
                 pli_throttle: PliThrottle::default(),
                 time_of_day: TimeOfDay::new(start_of_time(), SystemTime::UNIX_EPOCH),
                 data_limits: DataLimits::default(),
+                adds_redundancy: false,
+                reports_subscribers_loss: true,
             },
             first_lines: (3, 3),
             tcp: false,
             sctp_buffer_bytes: 2 * 1024 * 1024,
+            rate_feedback: RateFeedback::default(),
             raw_extensions: false,
         }
     }
@@ -109,6 +115,10 @@ pub struct World {
     pub uplinks: Vec<Link<Carried>>,
     /// Links from the server to clients.
     pub downlinks: Vec<Link<Carried>>,
+    /// Whether clients that join from now on know RED.
+    pub clients_take_red: bool,
+    /// Ends the server's own frames of tracks that are published from now on, which are encrypted then.
+    pub trailer: Option<Arc<[u8]>>,
     /// Which time of day publishers give their packets as that of their capture.
     pub capture_time: Option<SystemTime>,
     config: WorldConfig,
@@ -133,6 +143,7 @@ impl World {
             video_cache_packets: 300,
             playout: config.playout,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
+            rate_feedback: config.rate_feedback,
             data_track_latency: Duration::from_millis(100),
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().expect("a certificate"),
@@ -145,6 +156,8 @@ impl World {
             events: Vec::new(),
             uplinks: Vec::new(),
             downlinks: Vec::new(),
+            clients_take_red: true,
+            trailer: None,
             config,
             options,
             client_certificate: from_feature_flags()
@@ -199,7 +212,11 @@ impl World {
             let transport = TransportId(self.fresh_id());
             let port = u16::try_from(1_000 + id.0 * 2 + index).expect("few clients");
             let address = SocketAddr::from(([198, 51, 100, 7], port));
-            let ways = Ways { tcp: self.config.tcp, raw_extensions: self.config.raw_extensions };
+            let ways = Ways {
+                tcp: self.config.tcp,
+                raw_extensions: self.config.raw_extensions,
+                takes_red: self.clients_take_red,
+            };
             let connection =
                 PeerConnection::new(self.now, transport, address, &self.client_certificate, ways);
             self.clients[id.0].connections.push(connection);
@@ -299,6 +316,7 @@ impl World {
                     red: true,
                     speaker: true,
                     muted: false,
+                    trailer: self.trailer.clone(),
                 };
                 self.ups.insert((id, line.mid.clone()), publish);
             }
@@ -321,6 +339,19 @@ impl World {
     /// Sends one packet of RED audio on a client's line.
     pub fn send_red(&mut self, client: ClientId, line: usize, timestamp: u32, payload: &[u8]) {
         let payload_type = self.clients[client.0].publisher().red_payload_type();
+        self.send(client, line, None, payload_type, timestamp, payload);
+    }
+
+    /// Sends one packet of another codec on a client's audio line.
+    pub fn send_audio_of(
+        &mut self,
+        client: ClientId,
+        line: usize,
+        codec: str0m::format::Codec,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
+        let payload_type = self.clients[client.0].publisher().payload_type(codec);
         self.send(client, line, None, payload_type, timestamp, payload);
     }
 

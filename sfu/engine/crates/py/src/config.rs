@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use plenum_core::DataLimits;
 use plenum_core::uptrack::PliThrottle;
+use plenum_core::{DataLimits, RateFeedback};
 use pyo3::prelude::*;
 
 use crate::error::BindingError;
@@ -25,16 +25,17 @@ impl EngineConfig {
         signature = (
         *, udp, tcp = Vec::new(), advertised = Vec::new(), advertise_internal = false, ice_lite = true,
         gather_ms = 3.0, socket_buffer_bytes = 8 * 1024 * 1024, video_cache_packets = 300,
-        sctp_buffer_bytes = 2 * 1024 * 1024, data_track_latency_ms = 100, audio_active_level = 35, audio_update_interval_ms = 400,
-        quality_interval_ms = 5000, pli_throttle_ms = (500, 1000, 1000), data_messages_per_s = 1000, data_bytes_per_s = 5_000_000, seed = None
+        sctp_buffer_bytes = 2 * 1024 * 1024, data_track_latency_ms = 100, rate_feedback = "receiver", audio_active_level = 35, audio_update_interval_ms = 400,
+        quality_interval_ms = 5000, pli_throttle_ms = (500, 1000, 1000), data_messages_per_s = 1000, data_bytes_per_s = 5_000_000,
+        adds_redundancy = false, reports_subscribers_loss = true, seed = None
         ),
         text_signature = "(*, udp, tcp=(), advertised=(), advertise_internal=False, ice_lite=True, gather_ms=3.0, \
             socket_buffer_bytes=8388608, video_cache_packets=300, sctp_buffer_bytes=2097152, data_track_latency_ms=100, \
-            audio_active_level=35, audio_update_interval_ms=400, quality_interval_ms=5000, pli_throttle_ms=(500, 1000, 1000), \
+            rate_feedback='receiver', audio_active_level=35, audio_update_interval_ms=400, quality_interval_ms=5000, pli_throttle_ms=(500, 1000, 1000), \
             data_messages_per_s=1000, data_bytes_per_s=5000000, \
-            seed=None)"
+            adds_redundancy=False, reports_subscribers_loss=True, seed=None)"
     )]
-    #[expect(clippy::too_many_arguments)] // keyword arguments of Python
+    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keyword arguments of Python
     fn new(
         udp: Vec<String>,
         tcp: Vec<String>,
@@ -46,12 +47,15 @@ impl EngineConfig {
         video_cache_packets: usize,
         sctp_buffer_bytes: usize,
         data_track_latency_ms: u64,
+        rate_feedback: &str,
         audio_active_level: u8,
         audio_update_interval_ms: u64,
         quality_interval_ms: u64,
         pli_throttle_ms: (u64, u64, u64),
         data_messages_per_s: u64,
         data_bytes_per_s: u64,
+        adds_redundancy: bool,
+        reports_subscribers_loss: bool,
         seed: Option<u64>,
     ) -> Result<Self, BindingError> {
         let require = |holds: bool, name, expected| {
@@ -78,6 +82,7 @@ impl EngineConfig {
             socket_buffer_bytes,
             video_cache_packets,
             sctp_buffer_bytes,
+            rate_feedback: parse_rate_feedback(rate_feedback)?,
             data_track_latency: Duration::from_millis(data_track_latency_ms),
             audio_active_level,
             audio_update_interval: Duration::from_millis(audio_update_interval_ms),
@@ -91,9 +96,23 @@ impl EngineConfig {
                 messages_per_s: limit(data_messages_per_s, "data_messages_per_s")?,
                 bytes_per_s: limit(data_bytes_per_s, "data_bytes_per_s")?,
             },
+            adds_redundancy,
+            reports_subscribers_loss,
             seed,
             ..plenum_io::EngineConfig::default()
         }))
+    }
+}
+
+fn parse_rate_feedback(name: &str) -> Result<RateFeedback, BindingError> {
+    match name {
+        "off" => Ok(RateFeedback::Off),
+        "receiver" => Ok(RateFeedback::Receiver),
+        "transport" => Ok(RateFeedback::TransportWide),
+        _ => Err(BindingError::OutOfRange {
+            name: "rate_feedback",
+            expected: "'off', 'receiver' or 'transport'",
+        }),
     }
 }
 

@@ -78,8 +78,10 @@ impl PublishLine {
 impl PublishLine {
     #[new]
     #[pyo3(signature = (
-        *, mid, up_track, codec = None, codec_only = false, dtx = true, stereo = false, red = true, speaker = false, muted = false
-    ))]
+        *, mid, up_track, codec = None, codec_only = false, dtx = true, stereo = false, red = true, speaker = false,
+        muted = false, trailer = Vec::new()
+    ), text_signature = "(*, mid, up_track, codec=None, codec_only=False, dtx=True, stereo=False, red=True, \
+        speaker=False, muted=False, trailer=b'')")]
     #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keyword arguments of Python
     fn new(
         mid: String,
@@ -91,6 +93,7 @@ impl PublishLine {
         red: bool,
         speaker: bool,
         muted: bool,
+        trailer: Vec<u8>,
     ) -> Self {
         Self(plenum_core::PublishLine {
             mid: mid.into(),
@@ -102,6 +105,7 @@ impl PublishLine {
             red,
             speaker,
             muted,
+            trailer: (!trailer.is_empty()).then(|| trailer.into()),
         })
     }
 }

@@ -16,7 +16,7 @@ mod pictures;
 mod selector;
 mod targets;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::DropReason;
 use crate::command::MediaKind;
@@ -25,6 +25,7 @@ use crate::rtp::Vp8Ids;
 use crate::rtp::dependency::{DependencyRewrite, Layer, PacketDependency};
 use filter::LayerFilter;
 use forwarder::{Forwarder, Step};
+pub use munger::Inserted;
 use munger::Munger;
 use selector::LayerSelector;
 
@@ -173,6 +174,18 @@ impl DownTrack {
     /// Packets of the current stream were left out on purpose: numbers run on, video at a key frame.
     pub fn interrupt(&mut self) {
         self.forwarder.restart();
+    }
+
+    /// Another rate of the RTP clock, when the codec turned out to be another.
+    pub fn set_clock_rate_hz(&mut self, clock_rate_hz: u32) {
+        self.munger.set_clock_rate_hz(clock_rate_hz);
+    }
+
+    /// Numbers for a frame of the server's own, which lasts `frame` and follows what was sent; see [`Inserted`].
+    /// `is_first`: of a run of such frames, which follow each other without a hole. `None`: nothing was sent before.
+    pub fn insert(&mut self, now: Instant, frame: Duration, is_first: bool) -> Option<Inserted> {
+        self.forwarder.restart(); // what comes next follows these, not the packet before them
+        self.munger.insert(now, frame, is_first)
     }
 
     /// The publisher's streams began anew (another SSRC for the same rid): numbers run on, video at a key frame.

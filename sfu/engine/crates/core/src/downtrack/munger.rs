@@ -28,6 +28,19 @@ struct Gap {
     offset: i64,
 }
 
+/// Numbers of a frame of the server's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inserted {
+    /// Extended sequence number.
+    pub seq: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// VP8 picture id, and whether it has 15 bits; `None` when the stream has none.
+    pub picture_id: Option<(u16, bool)>,
+    /// VP8 TL0PICIDX; `None` when the stream has none.
+    pub tl0_pic_idx: Option<u8>,
+}
+
 /// The newest packet that was sent.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
@@ -37,6 +50,8 @@ struct Sent {
     timestamp: u32,
     reference_timestamp: Option<u32>,
     at: Instant,
+    /// How much of the timeline it is known to fill.
+    ticks: u32,
 }
 
 /// Numbers of one outgoing SSRC.
@@ -68,6 +83,11 @@ impl Munger {
             picture_ids: PictureIds::new(),
             frame_numbers: FrameNumbers::default(),
         }
+    }
+
+    /// Another rate of the RTP clock.
+    pub(super) const fn set_clock_rate_hz(&mut self, clock_rate_hz: u32) {
+        self.clock_rate_hz = clock_rate_hz;
     }
 
     /// Whether a packet cannot belong to the run of numbers seen so far (the publisher's stream began anew).
@@ -136,13 +156,32 @@ impl Munger {
         self.highest_in = self.highest_in.max(packet.seq);
         if self.sent.is_none_or(|sent| seq > sent.seq) {
             let reference_timestamp = packet.reference_timestamp;
-            self.sent =
-                Some(Sent { stream: Some(packet.stream), seq, timestamp, reference_timestamp, at: now });
+            let stream = Some(packet.stream);
+            self.sent = Some(Sent { stream, seq, timestamp, reference_timestamp, at: now, ticks: 1 });
         }
         let (picture_id, tl0_pic_idx) = packet.vp8.map_or((None, None), |ids| self.picture_ids.rewrite(ids));
         let dependency =
             packet.dependency.as_ref().map(|dependency| self.frame_numbers.rewrite(dependency, layer));
         Ok(Rewrite { seq, timestamp, picture_id, tl0_pic_idx, ends_picture: false, dependency })
+    }
+
+    /// Numbers for a frame of the server's own that lasts `frame` and follows what was sent; the next packet is to begin
+    /// anew. The first of a run begins where the clock is by now, the others follow each other. `None`: nothing was sent
+    /// before, so there is nothing to follow.
+    pub(super) fn insert(&mut self, now: Instant, frame: Duration, is_first: bool) -> Option<Inserted> {
+        let frame_ticks = self.ticks(frame).max(1);
+        let elapsed = self.sent.map(|sent| self.ticks(now.saturating_duration_since(sent.at)))?;
+        let sent = self.sent.as_mut()?;
+        let frames = if is_first { ((elapsed + frame_ticks / 2) / frame_ticks).max(1) } else { 1 };
+        let step = low_32_bits(i128::from(frames * frame_ticks).cast_unsigned());
+        sent.seq += 1;
+        sent.timestamp = sent.timestamp.wrapping_add(step);
+        sent.reference_timestamp = sent.reference_timestamp.map(|before| before.wrapping_add(step));
+        sent.at = now;
+        sent.ticks = low_32_bits(i128::from(frame_ticks).cast_unsigned());
+        let Sent { seq, timestamp, .. } = *sent;
+        let (picture_id, tl0_pic_idx) = self.picture_ids.insert();
+        Some(Inserted { seq, timestamp, picture_id, tl0_pic_idx })
     }
 
     /// From an input number to its output number; `None` where there is none any more.
@@ -177,9 +216,8 @@ impl Munger {
         let step = by_reports
             .filter(is_plausible)
             .or_else(|| by_offset().filter(is_plausible))
-            .map_or(elapsed.max(i64::from(self.clock_rate_hz / FRAMES_PER_S)), |delta| {
-                i64::from(delta).max(1)
-            });
+            .map_or(elapsed.max(i64::from(self.clock_rate_hz / FRAMES_PER_S)), i64::from)
+            .max(i64::from(sent.ticks));
         sent.timestamp.wrapping_add(low_32_bits(i128::from(step).cast_unsigned()))
     }
 

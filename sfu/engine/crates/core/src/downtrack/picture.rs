@@ -24,12 +24,20 @@ pub(super) struct PictureIds {
     highest: i64,
     tl0_offset: u8,
     last_picture: Option<u16>,
+    last_is_long: bool,
     last_tl0: Option<u8>,
 }
 
 impl PictureIds {
     pub(super) const fn new() -> Self {
-        Self { gaps: VecDeque::new(), highest: 0, tl0_offset: 0, last_picture: None, last_tl0: None }
+        Self {
+            gaps: VecDeque::new(),
+            highest: 0,
+            tl0_offset: 0,
+            last_picture: None,
+            last_is_long: false,
+            last_tl0: None,
+        }
     }
 
     /// Another stream begins with these ids: they follow the last ones sent.
@@ -64,8 +72,17 @@ impl PictureIds {
         }
     }
 
+    /// Ids of a picture of the server's own, which ends the stream: `(picture id and whether it is long, TL0PICIDX)`.
+    pub(super) fn insert(&mut self) -> (Option<(u16, bool)>, Option<u8>) {
+        let bits = if self.last_is_long { 15 } else { 7 };
+        self.last_picture = self.last_picture.map(|last| last.wrapping_add(1) & mask(bits));
+        self.last_tl0 = self.last_tl0.map(|last| last.wrapping_add(1));
+        (self.last_picture.map(|picture| (picture, self.last_is_long)), self.last_tl0)
+    }
+
     /// Ids to send in place of these: `(picture id, TL0PICIDX)`, each in the width that the packet has.
     pub(super) fn rewrite(&mut self, ids: Vp8Ids) -> (Option<u16>, Option<u8>) {
+        self.last_is_long = ids.picture_id_is_long;
         let picture = ids.picture_id.map(|id| self.rewrite_picture(id, bits_of(ids)));
         let tl0 = ids.tl0_pic_idx.map(|index| index.wrapping_add(self.tl0_offset));
         if let Some(tl0) = tl0

@@ -25,6 +25,8 @@ pub enum LineRole<'a> {
         stereo: bool,
         /// SSRCs of media and of its retransmissions.
         ssrcs: Option<(u32, Option<u32>)>,
+        /// Estimated by transport-wide feedback, not by the receiver.
+        transport_cc: bool,
     },
 }
 
@@ -173,17 +175,30 @@ impl<'a> LocalSection<'a> {
         {
             let payload_type = format.split(' ').next().and_then(parse_payload_type);
             let is_listed = payload_type.is_some_and(|payload_type| payload_types.contains(&payload_type));
-            let is_feedback = line.starts_with("a=rtcp-fb:") && line.ends_with(" transport-cc");
-            return !is_listed || (is_feedback && !self.is_receiving());
+            return !is_listed || self.is_other_feedback(line);
         }
         if is_transport_cc(line) {
             // An idle line keeps it: Chromium never again offers an extension that its first answer leaves out of all
             // lines, and on `/rtc/v1` that answer comes before anything is published.
-            return self.is_sending();
+            return self.is_sending() && !self.is_sending_with_transport_cc();
         }
         let is_source = ["a=msid:", "a=ssrc:", "a=ssrc-group:"].iter().any(|prefix| line.starts_with(prefix));
         // Those of the transport are not those under which we send; ours are written instead.
         is_source && !(self.is_sending() && line.starts_with("a=msid:"))
+    }
+
+    /// Whether a line promises a feedback on the rate that we do not go by.
+    fn is_other_feedback(&self, line: &str) -> bool {
+        if !line.starts_with("a=rtcp-fb:") {
+            return false;
+        }
+        let goes_by_arrivals = self.is_sending_with_transport_cc();
+        line.ends_with(" transport-cc") && !self.is_receiving() && !goes_by_arrivals
+            || line.ends_with(" goog-remb") && goes_by_arrivals
+    }
+
+    fn is_sending_with_transport_cc(&self) -> bool {
+        matches!(self.role, Some(LineRole::Sending { transport_cc: true, .. }))
     }
 
     fn is_receiving(&self) -> bool {

@@ -121,6 +121,8 @@ pub struct LineUse<'a> {
     pub published: &'a [&'a str],
     /// Mids of receiving lines on which we send; other receiving lines become `inactive`.
     pub assigned: &'a [&'a str],
+    /// Whether we estimate what we send by transport-wide sequence numbers.
+    pub transport_cc: bool,
 }
 
 impl RemoteOffer {

@@ -47,8 +47,8 @@ impl RemoteOffer {
     }
 
     /// The offer as the transport is to see it: filtered, with directions by use, with the transport-cc header
-    /// extension wherever we do not send (we do not estimate downstream by it; clients then send REMB). Idle lines keep
-    /// it: the transport fixes its table of extensions at the first offer, which on `/rtc/v1` has no other lines.
+    /// extension wherever we do not send or estimate by it (else clients send REMB). Idle lines keep it: the transport
+    /// fixes its table of extensions at the first offer, which on `/rtc/v1` has no other lines.
     #[must_use]
     pub fn text_for(&self, lines: &LineUse<'_>) -> String {
         let mut text = self.session.clone();
@@ -56,7 +56,7 @@ impl RemoteOffer {
             text.push_str(&section.text);
             let Some(media) = section.media.and_then(|index| self.media.get(index)) else { continue };
             let direction = direction_for(media, lines);
-            if direction != Direction::RecvOnly {
+            if direction != Direction::RecvOnly || lines.transport_cc {
                 text.push_str(&section.transport_cc);
             }
             text.push_str(direction.as_attribute());
@@ -77,6 +77,8 @@ impl RemoteAnswer {
         for section in &filtered.sections {
             text.push_str(&section.text);
             if let Some(media) = section.media.and_then(|index| filtered.media.get(index)) {
+                // Only where our offer had it.
+                text.push_str(&section.transport_cc);
                 text.push_str(media.direction.as_attribute());
                 text.push_str("\r\n");
             }

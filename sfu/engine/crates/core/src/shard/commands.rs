@@ -109,10 +109,13 @@ impl Shard {
                     shard.touch(index);
                 }
             }),
-            Command::MuteUpTrack { up_track, muted } => {
-                let up = self.tables.up_index.get(&up_track).and_then(|up| self.tables.ups.get_mut(*up));
-                up.map(|up| up.is_muted = muted).is_some()
-            }
+            Command::MuteUpTrack { up_track, muted } => match self.tables.up_index.get(&up_track).copied() {
+                Some(index) => {
+                    self.mute_up_track(now, index, muted);
+                    true
+                }
+                None => false,
+            },
             Command::CloseUpTrack { up_track } => match self.tables.up_index.get(&up_track).copied() {
                 Some(index) => {
                     self.close_up_track(now, index);
@@ -300,6 +303,10 @@ impl Shard {
             }
             entry.origin = Some(Origin { room, transport: index });
             entry.is_muted = line.muted;
+            if kind == Some(MediaKind::Audio) {
+                entry.reception.get_or_insert_default();
+            }
+            entry.trailer.clone_from(&line.trailer);
             entry.is_speaker = line.speaker;
             published.push((Mid::from(&*line.mid), up));
         }
@@ -363,7 +370,14 @@ impl Shard {
     }
 
     fn end_down_track(&mut self, now: Instant, index: usize) {
+        let last_frames = self.last_frames(now, index);
+        let binding = self.tables.unbind_down(index);
         let Some(down) = self.tables.remove_down(index) else { return };
+        if let (Some(last_frames), Some(binding)) = (last_frames, binding)
+            && self.fade(now, (index, down.transport), binding, last_frames)
+        {
+            return; // its subscription ends when they are sent
+        }
         if let Some(transport) = self.transports.get_mut(down.transport) {
             transport.end_subscription(now, index);
             self.schedule_transport(down.transport);

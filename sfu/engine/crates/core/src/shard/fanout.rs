@@ -17,12 +17,12 @@ use crate::event::Event;
 use crate::layers::{StreamIndex, StreamSet};
 use crate::output::Transmits;
 use crate::quality::Scorer;
-use crate::room::{Binding, DownEntry, Gathered};
+use crate::room::{Binding, DownEntry, Gathered, Standing};
 use crate::rtp::dependency::{self, Layer};
 use crate::rtp::{Codec, red};
 use crate::stats::Counters;
 use crate::transport::{
-    BoundLine, DownIndex, Format, OutgoingPacket, Patch, SendFormat, Shape, Transport, UpIndex,
+    BoundLine, DownIndex, Format, Licence, OutgoingPacket, Patch, SendFormat, Shape, Transport, UpIndex,
 };
 
 /// RTP clock rate of a track whose codec is not known yet.
@@ -38,10 +38,15 @@ type Relief<'a> = &'a mut dyn FnMut(&mut Transmits);
 
 /// What forwarding to one down track brought up.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states of one machine")]
 struct Forwarded {
     key_frames: StreamSet,
     /// A packet's format cannot be sent here.
     has_unsupported: bool,
+    /// It takes no RED, but the publisher sends that.
+    wants_plain: bool,
+    /// It is to get RED that the publisher does not send.
+    wants_redundant: bool,
     /// The transport wants to be scheduled anew.
     has_new_deadline: bool,
 }
@@ -50,6 +55,7 @@ struct Forwarded {
 struct Gathering<'a> {
     packets: &'a mut [Gathered],
     formats: &'a [Format],
+    licence: Licence,
     live: StreamSet,
 }
 
@@ -69,6 +75,8 @@ impl Shard {
     fn fan_out(&mut self, now: Instant, index: UpIndex, relief: Relief<'_>) {
         let Some(up) = self.tables.ups.get_mut(index) else { return };
         let live = up.track.live_streams(now);
+        let licence =
+            Licence { is_encrypted: up.trailer.is_some(), adds_redundancy: self.config.adds_redundancy };
         let mut wanted = StreamSet::EMPTY;
         for link in &up.links {
             let Some(transport) = self.transports.get_mut(link.transport) else { continue };
@@ -77,11 +85,15 @@ impl Shard {
                 now,
                 down,
                 transport,
-                Gathering { packets: &mut up.pending, formats: &up.formats, live },
+                Gathering { packets: &mut up.pending, formats: &up.formats, licence, live },
                 &mut self.transmits,
                 &mut self.counters,
             );
             forwarded.key_frames.iter().for_each(|stream| wanted.insert(stream));
+            if let Some(redundancy) = up.redundancy.as_mut() {
+                redundancy.wants_plain |= forwarded.wants_plain;
+                redundancy.wants_redundant |= forwarded.wants_redundant;
+            }
             if forwarded.has_unsupported
                 && let Some(binding) = down.binding.as_mut().filter(|binding| !binding.has_reported_codec)
             {
@@ -131,6 +143,8 @@ impl Shard {
             formats: Vec::new(),
             strips_trailer,
             has_reported_codec: false,
+            last_format: None,
+            blanks: None,
             scorer: Scorer::default(),
         };
         self.tables.bind_down(line.down, binding);
@@ -145,10 +159,13 @@ impl Shard {
     pub(super) fn enable_down_track(&mut self, now: Instant, index: DownIndex, is_enabled: bool) {
         let Some(down) = self.tables.downs.get_mut(index) else { return };
         let up = down.up;
-        down.is_enabled = is_enabled;
+        let was_enabled = std::mem::replace(&mut down.is_enabled, is_enabled);
         if let Some(binding) = &mut down.binding {
             binding.track.set_enabled(is_enabled);
             self.request_wanted_key_frame(now, up, index);
+        }
+        if is_enabled != was_enabled {
+            self.silence_down_track(now, index, !is_enabled);
         }
     }
 
@@ -237,7 +254,7 @@ impl Shard {
 
     fn schedule_up_track(&mut self, index: UpIndex) {
         if let Some(up) = self.tables.ups.get_mut(index)
-            && let Some(at) = up.track.next_timeout()
+            && let Some(at) = up.next_timeout()
         {
             self.timers.schedule(TimerKey::UpTrack(index), at, &mut up.scheduled);
         }
@@ -254,14 +271,17 @@ fn forward(
     counters: &mut Counters,
 ) -> Forwarded {
     let mut forwarded = Forwarded::default();
-    let Gathering { packets, formats, live } = gathering;
+    let Gathering { packets, formats, licence, live } = gathering;
     let Some(binding) = &mut down.binding else { return forwarded };
     if !transport.is_connected() {
         counters.count_drops(DropReason::NotBound, packets.len() as u64);
         return forwarded;
     }
     for gathered in &*packets {
-        binding.learn_format(gathered.format, formats, transport);
+        if let Some(learned) = binding.learn_format(gathered.format, formats, licence, transport) {
+            forwarded.wants_plain |= learned.shape == Shape::Primary;
+            forwarded.wants_redundant |= learned.shape == Shape::Redundant;
+        }
     }
     let Some(mut lane) = transport.lane(now, binding.stream, binding.ssrc) else {
         counters.count_drops(DropReason::NotBound, packets.len() as u64);
@@ -269,11 +289,22 @@ fn forward(
     };
     let mut scratch = [0; dependency::MAX_BYTES];
     for gathered in packets {
+        let takes_red = binding.send_format(gathered.format).block_type.is_some();
+        match gathered.standing {
+            Standing::Recovered if takes_red => continue, // it has the same redundancy
+            Standing::Late if !takes_red => {
+                counters.count_drop(DropReason::AlreadyRecovered);
+                continue;
+            }
+            _ => {}
+        }
+        let format = gathered.format;
         let outcome = rewritten(binding, gathered, &mut scratch, live, &mut forwarded).and_then(|packet| {
             lane.send(&packet, transmits, counters).then_some(()).ok_or(DropReason::NotBound)
         });
         match outcome {
-            Ok(()) | Err(DropReason::PaddingOnly) => {} // padding is counted once, when it comes in
+            Ok(()) => binding.last_format = Some(format),
+            Err(DropReason::PaddingOnly) => {} // counted once, when it comes in
             Err(reason) => counters.count_drop(reason),
         }
     }
@@ -321,21 +352,29 @@ fn rewritten<'a>(
 }
 
 impl Binding {
-    /// Notes how a format goes out here; the transport is asked the first time only.
-    fn learn_format(&mut self, index: usize, formats: &[Format], transport: &mut Transport) {
+    /// Notes how a format goes out here; the transport is asked the first time only. Gives what is news.
+    fn learn_format(
+        &mut self,
+        index: usize,
+        formats: &[Format],
+        licence: Licence,
+        transport: &mut Transport,
+    ) -> Option<SendFormat> {
         if self.formats.get(index).is_some_and(Option::is_some) {
-            return;
+            return None;
         }
         if self.formats.len() <= index {
             self.formats.resize(index + 1, None);
         }
-        let Some(format) = formats.get(index) else { return };
-        let mut send_format = transport.send_format(self.mid, format);
-        if self.strips_trailer && send_format.shape == Shape::Same {
-            send_format.shape = Shape::Bare;
+        let format = formats.get(index)?;
+        let mut learned = transport.send_format(self.mid, format, licence);
+        if self.strips_trailer && learned.shape == Shape::Same {
+            learned.shape = Shape::Bare;
         }
-        self.formats[index] = Some(send_format);
+        self.formats[index] = Some(learned);
         transport.set_stream_clock(self.stream, format.codec.clock_rate_hz());
+        self.track.set_clock_rate_hz(format.codec.clock_rate_hz());
+        Some(learned)
     }
 
     /// How a format goes out here, once learned.
@@ -355,6 +394,10 @@ fn outgoing<'a>(
         // Cut out once for all who need it.
         gathered.primary = red::primary(&gathered.payload).map(Arc::from);
     }
+    if send_format.shape == Shape::Redundant && gathered.redundant.is_none() {
+        // The first packets of the first subscriber to get redundancy.
+        gathered.redundant = Some(red::bare(&gathered.payload).into());
+    }
     if send_format.shape == Shape::Bare {
         gathered.find_bare();
     }
@@ -362,10 +405,13 @@ fn outgoing<'a>(
         Shape::Bare => gathered.bare(),
         Shape::Same => &gathered.payload,
         Shape::Primary => gathered.primary.as_ref()?,
+        Shape::Redundant => gathered.redundant.as_ref()?,
         Shape::Unsupported => return None,
     };
     let patch = if rewrite.picture_id.is_some() || rewrite.tl0_pic_idx.is_some() {
         Patch::vp8_ids(payload, rewrite.picture_id, rewrite.tl0_pic_idx)
+    } else if let Some(block_type) = send_format.foreign_blocks(payload) {
+        Patch::red_blocks(payload, block_type)
     } else {
         Patch::NONE
     };

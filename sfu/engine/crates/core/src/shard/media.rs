@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use str0m::media::{Mid, Rid};
 use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpPacket};
 
+use super::redundancy::restore;
 use super::{Shard, TimerKey};
 use crate::demux::TransportIndex;
 use crate::downtrack::{LayerFacts, Packet};
@@ -13,11 +14,11 @@ use crate::drop_reason::DropReason;
 use crate::event::{AudioLevel, Event};
 use crate::ids::RoomId;
 use crate::layers::StreamIndex;
-use crate::room::{Bare, Gathered, UpEntry};
+use crate::room::{Bare, Gathered, Standing, UpEntry};
 use crate::rtp::codec::inspect;
 use crate::rtp::dependency::{Layer, PacketDependency};
 use crate::rtp::{Codec, PayloadFacts};
-use crate::transport::{DescriptorBytes, TimeOfDay, Transport, UpIndex};
+use crate::transport::{DescriptorBytes, TimeOfDay, Transport, UpIndex, report_stamp};
 
 /// Largest RTP payload that is forwarded; with a subscriber's header and tag it must fit a datagram everywhere.
 const MAX_PAYLOAD_BYTES: usize = 1_500;
@@ -55,6 +56,14 @@ impl Shard {
             up.restarts.insert(route.stream); // until a packet of it is good enough to carry the news
             up.track.restart_stream(route.stream);
         }
+        let (ssrc, timestamp) = (*rtp.header.ssrc, rtp.header.timestamp);
+        let clock_rate_hz = up.track.clock_rate_hz();
+        if let Some(reception) = up.reception.as_mut()
+            && reception.note(now, ssrc, *rtp.seq_no, timestamp, clock_rate_hz)
+            && let Some(due) = reception.due()
+        {
+            self.timers.schedule(TimerKey::UpTrack(route.up), due, &mut up.scheduled);
+        }
         up.track.note_arrival(route.stream, *rtp.seq_no);
         if up.is_muted {
             up.gaps.insert(route.stream);
@@ -66,12 +75,13 @@ impl Shard {
         let mut gathered = gather(now, transport, up, route.stream, self.config.time_of_day, rtp)?;
         gathered.is_restart = up.restarts.remove(route.stream);
         gathered.follows_mute = up.gaps.remove(route.stream);
+        let recovered = restore(transport, up, &mut gathered);
         if gathered.packet.is_padding {
             self.counters.count_drop(DropReason::PaddingOnly);
         } else {
             self.note_media(now, route.up, &gathered);
         }
-        self.enqueue(now, route.up, gathered);
+        self.enqueue(now, route.up, recovered, gathered);
         Ok(())
     }
 
@@ -93,7 +103,9 @@ impl Shard {
         }
         let Some(up) = self.tables.ups.get_mut(index) else { return };
         if let (true, Some(level)) = (up.is_speaker, gathered.extensions.audio_level) {
-            up.audio.observe(level.unsigned_abs(), gathered.packet.timestamp, self.config.audio_active_level);
+            let clock_rate_hz = up.formats[gathered.format].codec.clock_rate_hz();
+            let level = level.unsigned_abs();
+            up.audio.observe(level, packet.timestamp, clock_rate_hz, self.config.audio_active_level);
             if !up.is_heard {
                 up.is_heard = true;
                 self.heard.push(index);
@@ -102,7 +114,8 @@ impl Shard {
         }
     }
 
-    fn enqueue(&mut self, now: Instant, index: UpIndex, gathered: Gathered) {
+    /// Lets a packet wait for the fan-out, after those that were recovered from it.
+    fn enqueue(&mut self, now: Instant, index: UpIndex, recovered: Vec<Gathered>, gathered: Gathered) {
         let Some(up) = self.tables.ups.get_mut(index) else { return };
         self.counters.count_drops(DropReason::NotBound, u64::from(up.unbound));
         if up.links.is_empty() || up.pending.len() >= MAX_GATHERED {
@@ -111,6 +124,8 @@ impl Shard {
         if up.pending.is_empty() {
             self.gathering.push(index);
         }
+        self.counters.recovered += recovered.len() as u64;
+        up.pending.extend(recovered);
         up.pending.push(gathered);
         self.gather_until.get_or_insert(now + self.config.gather);
     }
@@ -122,8 +137,39 @@ impl Shard {
         let Some(up) = transport.published_on(report.mid).and_then(|up| self.tables.ups.get_mut(up)) else {
             return;
         };
+        if let Some(reception) = up.reception.as_mut() {
+            reception.note_sender_report(report.received_at, report_stamp(report.ntp_time));
+        }
         if let Some(stream) = up.track.stream_for(report.rid.as_deref()) {
             up.track.handle_sender_report(stream, report.ntp_time, report.rtp_timestamp);
+        }
+    }
+
+    /// A subscriber has lost audio; its publisher is told.
+    pub(super) fn note_lost_audio(
+        &mut self,
+        now: Instant,
+        index: TransportIndex,
+        mid: Mid,
+        fraction_lost: u8,
+    ) {
+        if !self.config.reports_subscribers_loss {
+            return;
+        }
+        let down = self.transports.get(index).and_then(|transport| transport.down_on(mid));
+        let up = down.and_then(|down| Some(self.tables.downs.get(down)?.up));
+        let up = up.and_then(|up| self.tables.ups.get_mut(up));
+        if let Some(reception) = up.and_then(|up| up.reception.as_mut()) {
+            reception.note_subscriber(now, fraction_lost);
+        }
+    }
+
+    /// Tells the publisher of an audio track how it arrives, when that is due.
+    pub(super) fn report_reception(&mut self, now: Instant, index: UpIndex) {
+        let Some(up) = self.tables.ups.get_mut(index) else { return };
+        let Some(block) = up.reception.as_mut().and_then(|reception| reception.poll(now)) else { return };
+        if let Some(transport) = up.origin.and_then(|origin| self.transports.get_mut(origin.transport)) {
+            transport.send_reception(&block, &mut self.transmits, &mut self.counters);
         }
     }
 
@@ -222,6 +268,8 @@ fn gather(
         codec,
         payload: rtp.payload,
         primary: None,
+        redundant: None,
+        standing: Standing::Arrived,
         bare: Bare::default(),
         descriptor,
         extensions,

@@ -27,11 +27,16 @@ impl Shard {
         match signal {
             Signal::Rtp(packet) => self.take_in(now, index, packet),
             Signal::KeyFrameWanted { mid } => self.pass_on_key_frame_request(now, index, mid),
+            Signal::AudioLost { mid, fraction_lost } => self.note_lost_audio(now, index, mid, fraction_lost),
             Signal::SenderReport { mid, rid, received_at, ntp_time, rtp_timestamp } => {
                 let report = super::media::Report { mid, rid, received_at, ntp_time, rtp_timestamp };
                 self.take_in_report(index, &report);
             }
             Signal::RoundTrip { mid, rtt } => self.note_round_trip(index, mid, rtt),
+            Signal::RateEstimated(estimate) => {
+                self.counters.rate_changes += 1;
+                self.counters.congestions += u64::from(estimate.is_congested);
+            }
             Signal::Data { channel, payload } => self.take_in_data(now, index, channel, &payload),
             Signal::Connected { tcp } => {
                 self.events.push_back(Event::TransportConnected { transport: id, tcp });

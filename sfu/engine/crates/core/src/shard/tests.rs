@@ -4,6 +4,7 @@ use super::*;
 use crate::command::{DataKind, DataProfile, MediaKind, PublishLine, TransportRole};
 use crate::data::{Destinations, Restamped};
 use crate::ids::{DownTrackId, ParticipantId, RequestId, UpTrackId};
+use crate::rate::RateFeedback;
 use crate::sdp::{CodecPolicy, RemoteOffer};
 use crate::transport::{Certificate, TransportOptions, TransportSeed};
 
@@ -22,6 +23,8 @@ fn shard(now: Instant) -> Shard {
         pli_throttle: PliThrottle::default(),
         time_of_day: TimeOfDay::new(now, std::time::UNIX_EPOCH),
         data_limits: DataLimits::default(),
+        adds_redundancy: false,
+        reports_subscribers_loss: true,
     };
     Shard::new(config, 1, now)
 }
@@ -31,6 +34,7 @@ fn options() -> TransportOptions {
         candidates: Vec::new(),
         ice_lite: true,
         video_cache_packets: 10,
+        rate_feedback: RateFeedback::default(),
         playout: None,
         sctp_buffer_bytes: 100_000,
         data_track_latency: Duration::ZERO,
@@ -80,6 +84,7 @@ fn every_command(now: Instant) -> Vec<Command> {
         red: true,
         speaker: true,
         muted: false,
+        trailer: None,
     };
     let seed = TransportSeed::build(TransportId(9), TransportRole::Both, &options(), now);
     vec![

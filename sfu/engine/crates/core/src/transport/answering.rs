@@ -10,6 +10,7 @@ use super::lines::{LineState, SendLine, Subscription};
 use super::negotiation::{BoundLine, Negotiated, NegotiationError, split_candidates};
 use super::{Transport, guard};
 use crate::command::{MediaKind, PublishLine, TransportRole};
+use crate::rate::RateFeedback;
 use crate::sdp::{LineRole, LineUse, LocalLine, RemoteOffer, finish_description};
 
 /// A client's receiving line and the waiting subscription that gets it, if any.
@@ -75,12 +76,16 @@ impl Transport {
         assignments: &[Assignment],
     ) -> Result<String, NegotiationError> {
         let serves = |assignment: &&Assignment| {
-            assignment.subscription.is_some() || self.lines.bound_down(assignment.mid).is_some()
+            assignment.subscription.is_some() || self.lines.is_sending(assignment.mid)
         };
         let assigned: Vec<Mid> = assignments.iter().filter(serves).map(|assignment| assignment.mid).collect();
         let assigned: Vec<&str> = assigned.iter().map(|mid| &**mid).collect();
         let published: Vec<&str> = publish.iter().map(|line| &*line.mid).collect();
-        let text = offer.text_for(&LineUse { published: &published, assigned: &assigned });
+        let text = offer.text_for(&LineUse {
+            published: &published,
+            assigned: &assigned,
+            transport_cc: self.rate_feedback == RateFeedback::TransportWide,
+        });
         let (text, candidates) = split_candidates(&text);
         let rtc = &mut self.rtc;
         let answer = guard(move || {
@@ -104,9 +109,13 @@ impl Transport {
             if assignments.iter().any(|assignment| assignment.mid == line.mid) {
                 continue;
             }
-            if let LineState::Bound(subscription) = std::mem::replace(&mut line.state, LineState::Free) {
-                silent.push(line.mid);
-                lost.push(subscription);
+            match std::mem::replace(&mut line.state, LineState::Free) {
+                LineState::Bound(subscription) => {
+                    silent.push(line.mid);
+                    lost.push(subscription);
+                }
+                LineState::Fading(_) => silent.push(line.mid),
+                LineState::Free | LineState::Offered { .. } | LineState::Retiring { .. } => {}
             }
         }
         for mid in silent {

@@ -14,6 +14,7 @@ use super::sending::{KeyingSlot, PlayoutLimits};
 use crate::command::TransportRole;
 use crate::data::MAX_MESSAGE_BYTES;
 use crate::ids::TransportId;
+use crate::rate::RateFeedback;
 use crate::rtp::Codec;
 use crate::sdp::CodecPolicy;
 
@@ -46,6 +47,8 @@ pub struct TransportOptions {
     pub playout: Option<PlayoutLimits>,
     /// Unacknowledged data per transport before its data queue grows.
     pub sctp_buffer_bytes: usize,
+    /// By what the rate towards the peer is estimated.
+    pub rate_feedback: RateFeedback,
     /// About how long a data track's packet may wait for a subscriber; zero: for as long as it takes.
     pub data_track_latency: Duration,
     /// Codecs of the room.

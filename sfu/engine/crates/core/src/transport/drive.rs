@@ -17,6 +17,7 @@ use crate::demux::{Demux, TransportIndex};
 use crate::drop_reason::DropReason;
 use crate::input::{Carrier, Datagram};
 use crate::output::{Path, Transmits};
+use crate::rate::RateEstimate;
 use crate::stats::Counters;
 
 /// Rounds in which a closing association may say goodbye.
@@ -36,6 +37,11 @@ pub(crate) enum Signal {
     KeyFrameWanted {
         mid: Mid,
     },
+    /// A subscriber has lost audio: that part of the packets on a line, in 256ths.
+    AudioLost {
+        mid: Mid,
+        fraction_lost: u8,
+    },
     SenderReport {
         mid: Mid,
         rid: Option<Rid>,
@@ -47,6 +53,8 @@ pub(crate) enum Signal {
         mid: Mid,
         rtt: Duration,
     },
+    /// What is known of the rate towards the peer has changed.
+    RateEstimated(RateEstimate),
     Data {
         channel: ChannelId,
         payload: Vec<u8>,
@@ -154,13 +162,19 @@ impl Transport {
         match guard(move || rtc.handle_input(Input::Timeout(now))) {
             Ok(Ok(())) => {
                 self.drain(now, outlet);
-                self.send_reports(now, outlet);
+                self.run_sending(now, outlet);
             }
             Ok(Err(_)) | Err(_) => outlet.signal(Signal::Failed(TransportFailure::Fault)),
         }
         if self.lost_by().is_some_and(|deadline| now >= deadline) {
             outlet.signal(Signal::Failed(TransportFailure::IceTimeout));
         }
+    }
+
+    /// Sends what is due of what goes past the association, which is not run.
+    pub(crate) fn run_sending(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        self.run_rate(now, outlet);
+        self.send_reports(now, outlet);
     }
 
     fn run_negotiation(&mut self, now: Instant, outlet: &mut Outlet<'_>) {

@@ -21,6 +21,8 @@ pub(crate) enum Shape {
     Same,
     /// RED, to a subscriber without: its primary block.
     Primary,
+    /// Opus, to a subscriber with RED: with the redundancy that the publisher does not send.
+    Redundant,
     /// A frame with a packet trailer, to a subscriber that does not know it: without.
     Bare,
     /// The subscriber cannot take it.
@@ -34,12 +36,36 @@ pub(crate) struct SendFormat {
     pub(crate) payload_type: u8,
     /// Payload type of its retransmissions, where there are any.
     pub(crate) resend_type: Option<u8>,
+    /// Payload type of the blocks inside RED; `None`: the subscriber takes no RED.
+    pub(crate) block_type: Option<u8>,
+    /// What is sent is RED.
+    pub(crate) is_red: bool,
+}
+
+/// What the server may do to the payloads of an up track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Licence {
+    /// They are encrypted end to end: nothing in them can be told apart.
+    pub(crate) is_encrypted: bool,
+    /// Opus is to get redundancy.
+    pub(crate) adds_redundancy: bool,
 }
 
 impl SendFormat {
+    /// Payload type that the blocks of a RED payload must get, when they have another.
+    pub(crate) fn foreign_blocks(self, payload: &[u8]) -> Option<u8> {
+        self.block_type
+            .filter(|ours| self.is_red && payload.first().is_some_and(|first| first & 0x7f != *ours))
+    }
+
     /// Not at all.
-    pub(crate) const UNSUPPORTED: Self =
-        Self { shape: Shape::Unsupported, payload_type: 0, resend_type: None };
+    pub(crate) const UNSUPPORTED: Self = Self {
+        shape: Shape::Unsupported,
+        payload_type: 0,
+        resend_type: None,
+        block_type: None,
+        is_red: false,
+    };
 }
 
 impl Transport {
@@ -70,7 +96,7 @@ impl Transport {
     }
 
     /// How a publisher's format goes out on a line of ours.
-    pub(crate) fn send_format(&self, mid: Mid, format: &Format) -> SendFormat {
+    pub(crate) fn send_format(&self, mid: Mid, format: &Format, licence: Licence) -> SendFormat {
         let negotiated = self.rtc.media(mid).map_or(&[][..], |media| media.remote_pts());
         let is_negotiated = |params: &&PayloadParams| negotiated.contains(&params.pt());
         let same = self.rtc.codec_config().match_params(format.params).filter(is_negotiated);
@@ -79,10 +105,20 @@ impl Transport {
         let Some(ours) = same.or_else(able) else { return SendFormat::UNSUPPORTED };
         let (shape, payload_type) = match (format.codec, ours.red()) {
             (Codec::Red, Some(red)) => (Shape::Same, red),
+            (Codec::Red, None) if licence.is_encrypted => return SendFormat::UNSUPPORTED,
             (Codec::Red, None) => (Shape::Primary, ours.pt()),
+            (Codec::Opus, Some(red)) if licence.adds_redundancy && !licence.is_encrypted => {
+                (Shape::Redundant, red)
+            }
             _ => (Shape::Same, ours.pt()),
         };
-        SendFormat { shape, payload_type: *payload_type, resend_type: ours.resend().map(|resend| *resend) }
+        SendFormat {
+            shape,
+            payload_type: *payload_type,
+            resend_type: ours.resend().map(|resend| *resend),
+            block_type: ours.red().map(|_| *ours.pt()),
+            is_red: ours.red() == Some(payload_type),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //! association.
 //!
 //! A line serves one subscription at a time. When that ends, the line must be negotiated as inactive once before it can
-//! serve another: clients announce a new track only when a line becomes active.
+//! serve another: clients announce a new track only when a line becomes active. Between the end of a subscription and
+//! that, a line may fade: its last frames, the server's own, are still to be sent.
 
 use std::collections::VecDeque;
 
@@ -33,6 +34,8 @@ pub(super) enum LineState {
     Offered { subscription: Subscription, is_new: bool },
     /// Negotiated: packets may flow.
     Bound(Subscription),
+    /// Its subscription, which had a stream, ended; its last frames are still being sent.
+    Fading(Subscription),
     /// Its subscription ended; not yet negotiated as inactive. `offered`: our outstanding offer says so.
     Retiring { offered: bool },
 }
@@ -50,8 +53,20 @@ impl SendLine {
     /// The subscription that descriptions of ours name on this line.
     pub(super) fn subscription(&self) -> Option<&Subscription> {
         match &self.state {
-            LineState::Offered { subscription, .. } | LineState::Bound(subscription) => Some(subscription),
+            LineState::Offered { subscription, .. }
+            | LineState::Bound(subscription)
+            | LineState::Fading(subscription) => Some(subscription),
             LineState::Free | LineState::Retiring { .. } => None,
+        }
+    }
+
+    /// The down track that the line serves or is to serve.
+    pub(super) fn down(&self) -> Option<DownIndex> {
+        match &self.state {
+            LineState::Offered { subscription, .. } | LineState::Bound(subscription) => {
+                Some(subscription.down)
+            }
+            LineState::Free | LineState::Fading(_) | LineState::Retiring { .. } => None,
         }
     }
 }
@@ -143,12 +158,35 @@ impl Lines {
     /// Ends a subscription. Gives the line that it had, which is now retiring.
     pub(super) fn end(&mut self, down: DownIndex) -> Option<Mid> {
         self.waiting.retain(|subscription| subscription.down != down);
-        let line = self
-            .lines
-            .iter_mut()
-            .find(|line| line.subscription().is_some_and(|subscription| subscription.down == down))?;
+        let line = self.lines.iter_mut().find(|line| line.down() == Some(down))?;
         line.state = LineState::Retiring { offered: false };
         Some(line.mid)
+    }
+
+    /// Ends a subscription whose line is to send its last frames. `None`: it has no stream.
+    pub(super) fn fade(&mut self, down: DownIndex) -> Option<Mid> {
+        let line = self.lines.iter_mut().find(|line| line.down() == Some(down))?;
+        match std::mem::replace(&mut line.state, LineState::Free) {
+            LineState::Bound(subscription) => {
+                line.state = LineState::Fading(subscription);
+                Some(line.mid)
+            }
+            state => {
+                line.state = state;
+                None
+            }
+        }
+    }
+
+    /// The last frames of a line are sent. False: it does not fade (any more).
+    pub(super) fn end_fading(&mut self, mid: Mid) -> bool {
+        let line = self.get_mut(mid).filter(|line| matches!(line.state, LineState::Fading(_)));
+        line.map(|line| line.state = LineState::Retiring { offered: false }).is_some()
+    }
+
+    /// Whether packets may flow on a line.
+    pub(super) fn is_sending(&self, mid: Mid) -> bool {
+        self.get(mid).is_some_and(|line| matches!(line.state, LineState::Bound(_) | LineState::Fading(_)))
     }
 
     /// The down track whose packets flow on a line.

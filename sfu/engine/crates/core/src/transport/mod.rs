@@ -33,11 +33,11 @@ pub(crate) use channels::{ChannelUse, Pace, ReceiverStuck};
 pub(crate) use drive::{Outlet, Signal};
 pub use dtls::{Certificate, CertificateError};
 pub(crate) use extension::DescriptorBytes;
-pub(crate) use format::{Format, SendFormat, Shape};
+pub(crate) use format::{Format, Licence, SendFormat, Shape};
 pub(crate) use lines::{DownIndex, Subscription};
 pub(crate) use negotiation::{BoundLine, Negotiated, NegotiationError};
 pub(crate) use offering::OwnOffer;
-pub(crate) use sending::{OutgoingPacket, Patch, SendIndex};
+pub(crate) use sending::{OutgoingPacket, Patch, SendIndex, report_stamp};
 pub use sending::{PlayoutLimits, TimeOfDay};
 
 use crate::command::{DataKind, MediaKind, TransportRole};
@@ -45,6 +45,7 @@ use crate::drop_reason::DropReason;
 use crate::event::TransportFailure;
 use crate::ids::TransportId;
 use crate::layers::StreamIndex;
+use crate::rate::RateFeedback;
 use crate::sdp::{CodecPolicy, PayloadTypes};
 use crate::stats::Counters;
 use crate::timer::Scheduled;
@@ -98,6 +99,7 @@ pub(crate) struct Transport {
     codecs: CodecPolicy,
     ice_lite: bool,
     video_cache_packets: usize,
+    rate_feedback: RateFeedback,
     playout: Option<PlayoutLimits>,
     payload_types: PayloadTypes,
     lines: Lines,
@@ -134,7 +136,7 @@ impl Transport {
         let TransportSeed { id, role, mut rtc, options, keying } = seed;
         let sending = {
             let api = rtc.direct_api();
-            Sending::new(keying, [*api.new_ssrc(), *api.new_ssrc()], time_of_day)
+            Sending::new(keying, [*api.new_ssrc(), *api.new_ssrc()], time_of_day, options.rate_feedback)
         };
         let mut transport = Self {
             id,
@@ -150,6 +152,7 @@ impl Transport {
             codecs: options.codecs,
             ice_lite: options.ice_lite,
             video_cache_packets: options.video_cache_packets,
+            rate_feedback: options.rate_feedback,
             playout: options.playout,
             payload_types: PayloadTypes::default(),
             lines: Lines::default(),
@@ -189,7 +192,13 @@ impl Transport {
         if self.is_broken {
             return self.created_at;
         }
-        [self.requirement_deadline(), self.offering.deadline(), self.lost_by(), self.sending.deadline()]
+        let association = self.association_deadline();
+        self.sending.deadline().map_or(association, |sending| sending.min(association))
+    }
+
+    /// The same without what goes past the association.
+    pub(crate) fn association_deadline(&self) -> Instant {
+        [self.requirement_deadline(), self.offering.deadline(), self.lost_by()]
             .into_iter()
             .flatten()
             .fold(self.rtc_timeout, Instant::min)
@@ -224,6 +233,20 @@ impl Transport {
         self.note_lines_changed(now);
     }
 
+    /// Ends a subscription whose last frames are still to be sent; [`Self::end_fading`] frees its line. `None`: it has no
+    /// stream, or ended before.
+    pub(crate) fn fade_subscription(&mut self, down: DownIndex) -> Option<Mid> {
+        self.lines.fade(down)
+    }
+
+    /// The last frames of a line are sent: it is freed by the next negotiation.
+    pub(crate) fn end_fading(&mut self, now: Instant, mid: Mid) {
+        if self.lines.end_fading(mid) {
+            self.close_stream(mid);
+            self.note_lines_changed(now);
+        }
+    }
+
     fn note_lines_changed(&mut self, now: Instant) {
         match self.role {
             TransportRole::Both => self.requirement.note_change(now, &self.lines),
@@ -239,11 +262,11 @@ impl Transport {
 
     /// Every down track of this transport: it has a line, awaits one or was turned down.
     pub(crate) fn downs(&self) -> Vec<DownIndex> {
-        let on_lines = self.lines.iter().filter_map(|line| line.subscription());
+        let on_lines = self.lines.iter().filter_map(lines::SendLine::down);
         let waiting =
             [MediaKind::Audio, MediaKind::Video].into_iter().flat_map(|kind| self.lines.waiting(kind));
         let turned_down = self.turned_down.iter().copied();
-        on_lines.chain(waiting).map(|subscription| subscription.down).chain(turned_down).collect()
+        on_lines.chain(waiting.map(|subscription| subscription.down)).chain(turned_down).collect()
     }
 
     /// Takes a trickled candidate. False: bad, unusable or one too many.
@@ -378,7 +401,7 @@ impl Transport {
         let waiting = self.lines.count_waiting();
         format!(
             "{{\"transport\":{},\"role\":\"{:?}\",\"connected\":{},\"lines\":{},\"bound\":{},\"waiting_audio\":{},\
-             \"waiting_video\":{},\"published\":{},\"streams\":{},\"queued_data_bytes\":{}}}",
+             \"waiting_video\":{},\"published\":{},\"streams\":{},\"queued_data_bytes\":{},{}}}",
             self.id.0,
             self.role,
             self.is_connected,
@@ -389,6 +412,7 @@ impl Transport {
             self.published.len(),
             self.rx_streams.len(),
             self.channels.queued_bytes(),
+            self.sending.snapshot(),
         )
     }
 }
@@ -431,6 +455,7 @@ mod tests {
             video_cache_packets: 10,
             playout: None,
             sctp_buffer_bytes: 100_000,
+            rate_feedback: RateFeedback::default(),
             data_track_latency: Duration::ZERO,
             codecs: CodecPolicy::default(),
             certificate: Certificate::generate().unwrap(),

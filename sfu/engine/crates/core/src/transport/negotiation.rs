@@ -5,6 +5,7 @@ use str0m::media::Mid;
 use super::Transport;
 use super::lines::DownIndex;
 use super::sending::SendIndex;
+use crate::rate::RateFeedback;
 use crate::sdp::{LineRole, LocalLine, SdpError};
 
 /// Why a description of the peer was not applied. The text is fit for the peer.
@@ -73,6 +74,7 @@ impl Transport {
                 track_sid: &subscription.track_sid,
                 stereo: subscription.stereo,
                 ssrcs: line.ssrcs.map(|ssrcs| (ssrcs.media, ssrcs.resend)),
+                transport_cc: self.rate_feedback == RateFeedback::TransportWide,
             };
             Some(LocalLine { mid: &line.mid, role, start_bitrates: &[] })
         })

@@ -138,7 +138,7 @@ impl Transport {
                     api.set_direction(line.mid, Direction::Inactive);
                 }
                 LineState::Offered { .. } => api.set_direction(line.mid, Direction::SendOnly),
-                LineState::Free | LineState::Bound(_) => {}
+                LineState::Free | LineState::Bound(_) | LineState::Fading(_) => {}
             }
         }
         for (subscription, ssrcs) in added {

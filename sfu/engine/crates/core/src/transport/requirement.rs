@@ -87,15 +87,18 @@ impl Requirement {
             .asked
             .as_ref()
             .map_or(PerKind::default(), |asked| asked.expected.saturating_sub(lines.count_all()));
-        // A retiring line is free after the next offer and serves in the one after that.
-        let usable = lines.count(|state| matches!(state, LineState::Free | LineState::Retiring { .. }));
+        // A retiring line is free after the next offer and serves in the one after that; a fading one retires soon.
+        let usable = lines.count(|state| {
+            matches!(state, LineState::Free | LineState::Fading(_) | LineState::Retiring { .. })
+        });
         lines.count_waiting().saturating_sub(usable.plus(coming))
     }
 }
 
 fn needs_offer(lines: &Lines) -> bool {
     let retiring = lines.count(|state| matches!(state, LineState::Retiring { .. }));
-    !lines.count_waiting().is_zero() || !retiring.is_zero()
+    let fading = lines.count(|state| matches!(state, LineState::Fading(_)));
+    !lines.count_waiting().saturating_sub(fading).is_zero() || !retiring.is_zero()
 }
 
 #[cfg(test)]

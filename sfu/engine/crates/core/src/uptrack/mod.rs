@@ -7,6 +7,8 @@ mod dependencies;
 mod key_frames;
 mod level;
 mod rates;
+mod reception;
+mod redundancy;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,6 +16,8 @@ pub use arrivals::Arrived;
 pub use clock::WallClock;
 pub use key_frames::PliThrottle;
 pub use level::AudioWindow;
+pub use reception::Reception;
+pub use redundancy::{Arrival, Recovered, Recovery, Redundancy};
 
 use crate::layers::{MAX_STREAMS, StreamIndex, StreamSet};
 use crate::rtp::dependency::{Layer, PacketDependency};
@@ -201,6 +205,12 @@ impl UpTrack {
     /// The codec is known now, and with it the clock rate.
     pub const fn set_clock_rate_hz(&mut self, clock_rate_hz: u32) {
         self.config.clock_rate_hz = clock_rate_hz;
+    }
+
+    /// The clock rate of its timestamps, as far as it is known.
+    #[must_use]
+    pub const fn clock_rate_hz(&self) -> u32 {
+        self.config.clock_rate_hz
     }
 
     /// A timestamp of a stream on a timeline that all streams of the track share; `None` until the stream has a

@@ -137,6 +137,7 @@ impl Bench {
             red: false,
             speaker: source.kind().is_audio(),
             muted: false,
+            trailer: None,
         });
         open(&engine, PUBLISHER, TransportRole::Publisher)?;
         let answer = negotiate(&engine, PUBLISHER, &offer, publish.collect())?;

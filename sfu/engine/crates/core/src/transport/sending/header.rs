@@ -26,6 +26,7 @@ const INLINE_BYTES: usize = 28;
 pub(super) struct ExtensionIds {
     mid: u8,
     absolute_send_time: u8,
+    transport_seq: u8,
     audio_level: u8,
     video_orientation: u8,
     playout_delay: u8,
@@ -41,6 +42,7 @@ impl ExtensionIds {
             let slot = match extension {
                 Extension::RtpMid => &mut ids.mid,
                 Extension::AbsoluteSendTime => &mut ids.absolute_send_time,
+                Extension::TransportSequenceNumber => &mut ids.transport_seq,
                 Extension::AudioLevel => &mut ids.audio_level,
                 Extension::VideoOrientation => &mut ids.video_orientation,
                 Extension::PlayoutDelay => &mut ids.playout_delay,
@@ -51,6 +53,11 @@ impl ExtensionIds {
             *slot = id;
         }
         ids
+    }
+
+    /// Whether packets on this line carry transport-wide sequence numbers.
+    pub(super) const fn takes_transport_seq(self) -> bool {
+        self.transport_seq != 0
     }
 
     /// Whether packets on this line may carry the dependency descriptor.
@@ -183,6 +190,8 @@ pub(super) struct Hop {
     pub(super) mid: Option<Mid>,
     /// When the packet leaves, in 6.18 fixed point.
     pub(super) send_time: u32,
+    /// Its number among all packets of the transport, where the line takes it.
+    pub(super) transport_seq: u16,
 }
 
 /// The numbers of a header.
@@ -205,7 +214,10 @@ pub(super) fn write_header(
 ) -> usize {
     let start = out.len();
     let mid = hop.mid.filter(|_| ids.mid != 0);
-    let has_extensions = mid.is_some() || ids.absolute_send_time != 0 || !elements.as_bytes().is_empty();
+    let has_extensions = mid.is_some()
+        || ids.absolute_send_time != 0
+        || ids.transport_seq != 0
+        || !elements.as_bytes().is_empty();
     let mut fixed = [0; FIXED_BYTES];
     fixed[0] = VERSION | if has_extensions { HAS_EXTENSION } else { 0 };
     fixed[1] = numbers.payload_type & 0x7f | if numbers.marker { MARKER } else { 0 };
@@ -223,6 +235,10 @@ pub(super) fn write_header(
     if ids.absolute_send_time != 0 {
         out.extend_from_slice(element_head(&mut head, is_two_byte, ids.absolute_send_time, 3));
         out.extend_from_slice(&hop.send_time.to_be_bytes()[1..]);
+    }
+    if ids.transport_seq != 0 {
+        out.extend_from_slice(element_head(&mut head, is_two_byte, ids.transport_seq, 2));
+        out.extend_from_slice(&hop.transport_seq.to_be_bytes());
     }
     if let Some(mid) = mid {
         out.extend_from_slice(element_head(&mut head, is_two_byte, ids.mid, mid.len()));
@@ -247,6 +263,7 @@ mod tests {
     const IDS: ExtensionIds = ExtensionIds {
         mid: 4,
         absolute_send_time: 2,
+        transport_seq: 3,
         audio_level: 1,
         video_orientation: 13,
         playout_delay: 5,
@@ -292,7 +309,7 @@ mod tests {
         out.split_off(1)
     }
 
-    const HOP: Hop = Hop { mid: None, send_time: 0x00aa_bbcc };
+    const HOP: Hop = Hop { mid: None, send_time: 0x00aa_bbcc, transport_seq: 0x1122 };
 
     #[test]
     fn what_a_line_takes_is_written() {
@@ -309,6 +326,7 @@ mod tests {
             elements,
             [
                 (2, vec![0xaa, 0xbb, 0xcc]),
+                (3, vec![0x11, 0x22]),
                 (4, b"v1".to_vec()),
                 (1, vec![0xa5]),
                 (13, vec![VideoOrientation::Deg90 as u8]),
@@ -329,10 +347,9 @@ mod tests {
             };
             let (profile, elements) = read(&header(HOP, &values, &bytes));
             assert_eq!(profile, if length > 16 { 0x1000 } else { 0xbede });
-            assert_eq!(
-                elements,
-                [(2, vec![0xaa, 0xbb, 0xcc]), (1, vec![1]), (5, vec![0x12, 0x34, 0x56]), (12, bytes)]
-            );
+            let hop = [(2, vec![0xaa, 0xbb, 0xcc]), (3, vec![0x11, 0x22])];
+            let rest = [(1, vec![1]), (5, vec![0x12, 0x34, 0x56]), (12, bytes)];
+            assert_eq!(elements, [&hop[..], &rest].concat());
         }
     }
 
@@ -341,7 +358,7 @@ mod tests {
         let ids = ExtensionIds::default();
         let elements = ids.elements(&ExtensionValues::default(), PLAYOUT_DELAY, Some(&[1; 40]));
         let mut out = Vec::new();
-        let hop = Hop { mid: Some(Mid::from("0")), send_time: 1 };
+        let hop = Hop { mid: Some(Mid::from("0")), send_time: 1, transport_seq: 1 };
         assert_eq!(write_header(&mut out, NUMBERS, hop, ids, &elements), FIXED_BYTES);
         assert_eq!(out[0], VERSION);
     }

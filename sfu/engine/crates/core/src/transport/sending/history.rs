@@ -103,6 +103,20 @@ impl History {
         (seq % self.places.len().max(1) as u64) as usize
     }
 
+    /// Payload bytes of a packet that is still there. `seq` is as the peer names it.
+    pub(super) fn bytes_of(&self, seq: u16) -> Option<usize> {
+        self.at(self.extend(seq)?).map(|packet| packet.payload.len())
+    }
+
+    /// One of the packets sent last, counted from the newest, which is 0.
+    pub(super) fn recent(&self, nth: u64) -> Option<&SentPacket> {
+        self.at(self.highest.checked_sub(nth)?)
+    }
+
+    fn at(&self, seq: u64) -> Option<&SentPacket> {
+        self.places.get(self.place(seq))?.as_ref().filter(|packet| packet.seq == seq)
+    }
+
     /// The packet that a peer misses, when it may be sent again now. `seq` is as the peer names it.
     pub(super) fn take_for_resend(&mut self, now: Instant, seq: u16) -> Option<&SentPacket> {
         self.decay(now);

@@ -2,21 +2,23 @@
 //! it, because a walk through all its layers per packet costs more than the packet itself.
 //!
 //! Owns the streams of the lines that are bound, the SRTP keys that the handshake brought, the reports on these
-//! streams and the feedback on them. Each of our SSRCs is protected here alone, and RTCP of our own leaves under an
+//! streams, the feedback on them, and when their packets leave. Each of our SSRCs is protected here alone, and RTCP of our own leaves under an
 //! SSRC that str0m does not use: no key is ever used twice with one index.
 
+mod feedback;
 mod header;
 mod history;
 mod ntp;
 mod patch;
 mod playout;
+mod rate;
 mod reception;
 mod srtp;
 mod stream;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
 use str0m::media::Mid;
@@ -29,24 +31,36 @@ pub(crate) use stream::{OutgoingPacket, Ssrcs};
 
 use super::drive::{Outlet, Signal};
 use super::{Transport, attempt};
-use crate::command::{MediaKind, TransportRole};
+use crate::command::MediaKind;
+use crate::drop_reason::DropReason;
 use crate::input::Carrier;
 use crate::output::{Path, Transmits};
-use crate::rtcp::{self, Feedback};
+use crate::rate::{RateEstimate, RateFeedback, RateGoal};
+use crate::rtcp::{self, ReceptionBlock};
 use crate::rtp::Codec;
 use crate::stats::Counters;
 use header::ExtensionIds;
+use rate::{Held, RateControl};
 use reception::Received;
 use srtp::{SrtpError, SrtpSession};
-use stream::{SendStream, StreamConfig};
+use stream::{SendStream, Stamp, StreamConfig};
 
 /// Bytes of a compound packet of reports beyond which another one is begun.
 const MAX_COMPOUND_BYTES: usize = 1_000;
+/// Bytes of a compound packet with one reception block.
+const RECEPTION_BYTES: usize = 32;
+/// Packets of padding that may leave at once.
+const MAX_PADDING_PACKETS: usize = 64;
 /// Least time between two questions which way the association sends.
 const PATH_QUESTION_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Filled by the handshake.
 pub(super) type KeyingSlot = Arc<OnceLock<Keying>>;
+
+/// How sender reports of a peer are named in reports to it.
+pub(crate) fn report_stamp(ntp_time: SystemTime) -> u32 {
+    ntp::middle(ntp::from_system_time(ntp_time))
+}
 
 /// Index of a stream in its transport.
 pub(crate) type SendIndex = usize;
@@ -62,6 +76,7 @@ pub(super) struct Sending {
     asker: u32,
     time_of_day: TimeOfDay,
     streams: Slab<SendStream>,
+    rate: RateControl,
     path: Option<Path>,
     /// Packets have come from elsewhere: the association may have turned to another path.
     is_path_doubtful: bool,
@@ -70,7 +85,12 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(keying: KeyingSlot, [reporter, asker]: [u32; 2], time_of_day: TimeOfDay) -> Self {
+    pub(super) fn new(
+        keying: KeyingSlot,
+        [reporter, asker]: [u32; 2],
+        time_of_day: TimeOfDay,
+        feedback: RateFeedback,
+    ) -> Self {
         Self {
             keying,
             session: None,
@@ -78,6 +98,7 @@ impl Sending {
             asker,
             time_of_day,
             streams: Slab::new(),
+            rate: RateControl::new(feedback),
             path: None,
             is_path_doubtful: false,
             asked_at: None,
@@ -85,8 +106,13 @@ impl Sending {
         }
     }
 
-    pub(super) const fn deadline(&self) -> Option<Instant> {
-        self.reports_due
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.reports_due, self.rate.deadline()].into_iter().flatten().min()
+    }
+
+    /// What is known of the rate, as members of a JSON object for diagnosis.
+    pub(super) fn snapshot(&self) -> String {
+        self.rate.snapshot()
     }
 
     /// The association sends this way, as it has just shown.
@@ -99,6 +125,11 @@ impl Sending {
     pub(super) fn note_check(&mut self, carrier: Carrier, source: SocketAddr, destination: SocketAddr) {
         let checked = Path { carrier, source: destination, destination: source };
         self.is_path_doubtful |= self.path != Some(checked);
+    }
+
+    /// What the next packet says of the moment.
+    fn stamp(&self, now: Instant) -> Stamp {
+        Stamp { now, send_time: self.time_of_day.send_time(now), transport_seq: self.rate.next_seq() }
     }
 
     /// The keys, once the handshake has brought them.
@@ -119,39 +150,54 @@ impl Sending {
 pub(crate) struct Lane<'a> {
     now: Instant,
     send_time: u32,
+    index: SendIndex,
     stream: &'a mut SendStream,
+    rate: &'a mut RateControl,
     session: &'a SrtpSession,
     path: Path,
     reports_due: &'a mut Option<Instant>,
 }
 
 impl Lane<'_> {
-    /// Sends one packet. False: cryptography refused it.
+    /// Sends one packet now or, where it would come as part of a burst, soon. False: cryptography refused it.
     pub(crate) fn send(
         &mut self,
         packet: &OutgoingPacket<'_>,
         transmits: &mut Transmits,
         counters: &mut Counters,
     ) -> bool {
-        let (stream, session) = (&mut *self.stream, self.session);
-        let (now, send_time) = (self.now, self.send_time);
-        let written = transmits.write(self.path, |out| stream.write(now, send_time, session, out, packet));
+        let (stream, session, now) = (&mut *self.stream, self.session, self.now);
+        let is_paced = stream.kind == MediaKind::Video;
+        if is_paced && self.rate.must_wait(now) {
+            counters.paced += 1;
+            let held = stream.hold(now, packet);
+            self.rate.hold(now, (self.index, stream.ssrcs.media), held);
+            return true;
+        }
+        let stamp = Stamp { now, send_time: self.send_time, transport_seq: self.rate.next_seq() };
+        let written = transmits.write(self.path, |out| stream.write(stamp, session, out, packet));
         let Ok(bytes) = written else { return false };
+        self.rate.note_sent(now, bytes, is_paced, stream.takes_transport_seq());
+        count_sent(counters, bytes);
         counters.packets_out += 1;
-        counters.datagrams_out += 1;
-        counters.bytes_out += bytes as u64;
         true
     }
 
     /// Ends the flush. True: the transport wants to be scheduled anew.
     pub(crate) fn finish(self) -> bool {
-        let Some(due) = self.stream.report_due() else { return false };
+        let wants_time = self.rate.finish(self.now);
+        let Some(due) = self.stream.report_due() else { return wants_time };
         let is_earlier = self.reports_due.is_none_or(|known| due < known);
         if is_earlier {
             *self.reports_due = Some(due);
         }
-        is_earlier
+        is_earlier || wants_time
     }
+}
+
+fn count_sent(counters: &mut Counters, bytes: usize) {
+    counters.datagrams_out += 1;
+    counters.bytes_out += bytes as u64;
 }
 
 impl Transport {
@@ -163,7 +209,9 @@ impl Transport {
         Some(Lane {
             now,
             send_time: sending.time_of_day.send_time(now),
+            index,
             stream,
+            rate: &mut sending.rate,
             session: sending.session.as_ref()?,
             path: sending.path?,
             reports_due: &mut sending.reports_due,
@@ -193,7 +241,11 @@ impl Transport {
             MediaKind::Video => (self.video_cache_packets, Codec::Vp8),
             MediaKind::Audio => (0, Codec::Opus),
         };
-        let ids = ExtensionIds::of(self.rtc.media(mid)?);
+        let media = self.rtc.media(mid)?;
+        let ids = ExtensionIds::of(media);
+        let mut known =
+            self.rtc.codec_config().iter().filter(|params| media.remote_pts().contains(&params.pt()));
+        let padding_type = known.find_map(str0m::format::PayloadParams::resend).map(|resend| *resend);
         #[expect(clippy::cast_possible_truncation, reason = "the low bits of a random number")]
         let first_resend_seq = (ssrcs.media as u16).max(1);
         let stream = SendStream::new(
@@ -201,8 +253,10 @@ impl Transport {
             StreamConfig {
                 ssrcs,
                 mid,
+                kind,
                 cname,
                 ids,
+                padding_type: padding_type.filter(|_| kind == MediaKind::Video),
                 history_packets,
                 clock_rate_hz: codec.clock_rate_hz(),
                 time_of_day: self.sending.time_of_day,
@@ -254,58 +308,6 @@ impl Transport {
         }
     }
 
-    /// Takes in RTCP of the peer as far as it is about our streams. False: it is not authentic, or too early.
-    pub(super) fn take_feedback(&mut self, now: Instant, datagram: &[u8], outlet: &mut Outlet<'_>) -> bool {
-        let Some(compound) = self.sending.session().and_then(|session| session.open_rtcp(datagram)) else {
-            return false;
-        };
-        for feedback in rtcp::read_feedback(&compound) {
-            self.act_on(now, feedback, outlet);
-        }
-        true
-    }
-
-    fn act_on(&mut self, now: Instant, feedback: Feedback, outlet: &mut Outlet<'_>) {
-        match feedback {
-            Feedback::Report(block) => {
-                if let Some(stream) = self.sending.stream_by(block.ssrc) {
-                    stream.note_report(now, block);
-                }
-            }
-            Feedback::KeyFrame { ssrc, is_full_intra } => {
-                if let Some(mid) = self.sending.stream_by(ssrc).map(|stream| stream.mid) {
-                    let count =
-                        if is_full_intra { &mut outlet.counters.firs } else { &mut outlet.counters.plis };
-                    *count += 1;
-                    outlet.signal(Signal::KeyFrameWanted { mid });
-                }
-            }
-            Feedback::Nack { ssrc, entries } => self.send_again(now, ssrc, &entries, outlet),
-        }
-    }
-
-    fn send_again(&mut self, now: Instant, ssrc: u32, entries: &[(u16, u16)], outlet: &mut Outlet<'_>) {
-        let sending = &mut self.sending;
-        let (Some(path), Some(session)) = (sending.path, sending.session.as_ref()) else { return };
-        let stream = sending.streams.iter_mut().map(|(_, stream)| stream).find(|s| s.ssrcs.media == ssrc);
-        let Some(stream) = stream else { return };
-        outlet.counters.nacks += 1;
-        let missing = entries.iter().flat_map(|&(first, mask)| {
-            let more = (0..16_u16).filter(move |bit| mask >> bit & 1 == 1);
-            std::iter::once(first).chain(more.map(move |bit| first.wrapping_add(bit + 1)))
-        });
-        for seq in missing {
-            let written = outlet.transmits.write(path, |out| {
-                if stream.write_again(now, session, out, seq) { Ok(()) } else { Err(SrtpError) }
-            });
-            if let Ok(bytes) = written {
-                outlet.counters.retransmitted += 1;
-                outlet.counters.datagrams_out += 1;
-                outlet.counters.bytes_out += bytes as u64;
-            }
-        }
-    }
-
     /// Sends the reports that are due.
     pub(super) fn send_reports(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
         let sending = &mut self.sending;
@@ -327,13 +329,118 @@ impl Transport {
                 sending.reports_due = Some(sending.reports_due.map_or(due, |known| known.min(due)));
             }
             if compound.len() > MAX_COMPOUND_BYTES {
-                send_compound(session, path, &compound, outlet);
+                send_compound(session, path, &compound, outlet.transmits, outlet.counters);
                 compound.clear();
             }
         }
         if !compound.is_empty() {
-            send_compound(session, path, &compound, outlet);
+            send_compound(session, path, &compound, outlet.transmits, outlet.counters);
         }
+    }
+
+    /// Tells the peer how a stream of its arrives here. The association tells it too, but knows less.
+    pub(crate) fn send_reception(
+        &mut self,
+        block: &ReceptionBlock,
+        transmits: &mut Transmits,
+        counters: &mut Counters,
+    ) {
+        let sending = &mut self.sending;
+        if sending.session().is_none() || !self.is_connected {
+            return;
+        }
+        let (Some(path), Some(session)) = (sending.path, sending.session.as_mut()) else { return };
+        let mut compound = Vec::with_capacity(RECEPTION_BYTES);
+        rtcp::write_reception(&mut compound, sending.reporter, block);
+        send_compound(session, path, &compound, transmits, counters);
+    }
+
+    /// What is known of the rate at which the peer can be sent to. `None`: nothing; everything may be sent.
+    pub(crate) fn rate_estimate(&self) -> Option<RateEstimate> {
+        self.sending.rate.estimate()
+    }
+
+    /// What the allocator wants. The transport is to be scheduled afterwards: it may have something to try.
+    pub(crate) fn set_rate_goal(&mut self, now: Instant, goal: RateGoal) {
+        self.sending.rate.set_goal(now, goal);
+    }
+
+    /// Lets what may leave by now leave: what waits, padding of a probe. Says what has become known of the rate.
+    pub(super) fn run_rate(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        self.sending.rate.advance(now);
+        if self.sending.rate.advance_probe(now) {
+            outlet.counters.probes += 1;
+        }
+        while let Some(held) = self.sending.rate.release(now) {
+            self.send_held(now, held, outlet);
+        }
+        for _ in 0..MAX_PADDING_PACKETS {
+            let Some(padding) = self.sending.rate.padding(now) else { break };
+            if !self.send_padding(now, padding, outlet) {
+                break;
+            }
+        }
+        self.tell_rate(now, outlet);
+    }
+
+    /// Says what has become known of the rate.
+    fn tell_rate(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        if let Some(estimate) = self.sending.rate.poll_change(now) {
+            outlet.signal(Signal::RateEstimated(estimate));
+        }
+        self.sending.rate.settle(now);
+    }
+
+    fn send_held(&mut self, now: Instant, held: Held, outlet: &mut Outlet<'_>) {
+        let sending = &mut self.sending;
+        let stamp = sending.stamp(now);
+        let (index, ssrc) = match &held {
+            Held::Fresh { stream, ssrc, .. } | Held::Lost { stream, ssrc, .. } => (*stream, *ssrc),
+        };
+        let is_fresh = matches!(held, Held::Fresh { .. });
+        let stream = sending.streams.get_mut(index).filter(|stream| stream.ssrcs.media == ssrc);
+        let (Some(stream), Some(path), Some(session)) = (stream, sending.path, sending.session.as_ref())
+        else {
+            if is_fresh {
+                outlet.counters.count_drop(DropReason::NotBound); // its subscription has ended
+            }
+            return;
+        };
+        let written = outlet.transmits.write(path, |out| match held {
+            Held::Fresh { packet, .. } => stream.write_held(stamp, session, out, packet),
+            Held::Lost { seq, .. } if stream.write_again(stamp, session, out, seq) => Ok(()),
+            Held::Lost { .. } => Err(SrtpError),
+        });
+        let Ok(bytes) = written else {
+            if is_fresh {
+                outlet.counters.count_drop(DropReason::NotBound);
+            }
+            return;
+        };
+        sending.rate.note_sent(now, bytes, true, stream.takes_transport_seq());
+        count_sent(outlet.counters, bytes);
+        let count =
+            if is_fresh { &mut outlet.counters.packets_out } else { &mut outlet.counters.retransmitted };
+        *count += 1;
+    }
+
+    /// Sends one packet that only fills the path. False: there is no stream for it.
+    fn send_padding(&mut self, now: Instant, padding: (u64, usize), outlet: &mut Outlet<'_>) -> bool {
+        let sending = &mut self.sending;
+        let stamp = sending.stamp(now);
+        let (Some(path), Some(session)) = (sending.path, sending.session.as_ref()) else { return false };
+        for (_, stream) in &mut sending.streams {
+            let written = outlet.transmits.write(path, |out| {
+                if stream.write_padding(stamp, session, out, padding) { Ok(()) } else { Err(SrtpError) }
+            });
+            if let Ok(bytes) = written {
+                sending.rate.note_sent(now, bytes, true, stream.takes_transport_seq());
+                count_sent(outlet.counters, bytes);
+                outlet.counters.padding_bytes += bytes as u64;
+                return true;
+            }
+        }
+        false
     }
 
     /// Lets the association show which way it sends now, when that is in doubt: nothing else tells.
@@ -341,9 +448,6 @@ impl Transport {
         let sending = &mut self.sending;
         let is_too_early = sending.asked_at.is_some_and(|at| now < at + PATH_QUESTION_INTERVAL);
         if !sending.is_path_doubtful || !self.is_connected || is_too_early {
-            return false;
-        }
-        if self.role == TransportRole::Publisher {
             return false;
         }
         sending.asked_at = Some(now);
@@ -355,14 +459,20 @@ impl Transport {
     }
 }
 
-fn send_compound(session: &mut SrtpSession, path: Path, compound: &[u8], outlet: &mut Outlet<'_>) {
-    let written = outlet.transmits.write(path, |out| {
+fn send_compound(
+    session: &mut SrtpSession,
+    path: Path,
+    compound: &[u8],
+    transmits: &mut Transmits,
+    counters: &mut Counters,
+) {
+    let written = transmits.write(path, |out| {
         let start = out.len();
         out.extend_from_slice(compound);
         session.protect_rtcp(out, start).inspect_err(|_| out.truncate(start))
     });
     if let Ok(bytes) = written {
-        outlet.counters.datagrams_out += 1;
-        outlet.counters.bytes_out += bytes as u64;
+        counters.datagrams_out += 1;
+        counters.bytes_out += bytes as u64;
     }
 }

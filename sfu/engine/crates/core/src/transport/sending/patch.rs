@@ -39,6 +39,19 @@ impl Patch {
         patch
     }
 
+    /// Another payload type in the headers of a RED payload (RFC 2198 §3), of the first three blocks.
+    pub(crate) fn red_blocks(payload: &[u8], payload_type: u8) -> Self {
+        let mut patch = Self::NONE;
+        for offset in [0_u8, 4, 8] {
+            let Some(first) = payload.get(usize::from(offset)) else { return patch };
+            patch.set(offset, first & 0x80 | payload_type);
+            if first & 0x80 == 0 {
+                return patch;
+            }
+        }
+        patch
+    }
+
     fn set(&mut self, offset: u8, byte: u8) {
         if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
             *place = (offset, byte);
@@ -59,8 +72,8 @@ impl Patch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rtp::Codec;
     use crate::rtp::codec::inspect;
+    use crate::rtp::{Codec, red};
 
     #[test]
     fn new_ids_are_read_back_and_nothing_else_changes() {
@@ -86,6 +99,19 @@ mod tests {
             patched += u32::from(picture_id.is_some() && tl0_pic_idx.is_some());
         }
         assert!(patched > 100);
+    }
+
+    #[test]
+    fn red_blocks_get_the_type_that_the_subscriber_knows() {
+        let mut payload = Vec::new();
+        let block = red::RedundantBlock { timestamp_offset: 960, payload: &[7; 9] };
+        red::write(&mut payload, 111, &[block, block], &[5; 9]);
+        let patch = Patch::red_blocks(&payload, 96);
+        patch.apply(&mut payload);
+        let mut expected = Vec::new();
+        red::write(&mut expected, 96, &[block, block], &[5; 9]);
+        assert_eq!(payload, expected);
+        assert_eq!(Patch::red_blocks(&[], 96), Patch::NONE);
     }
 
     #[test]

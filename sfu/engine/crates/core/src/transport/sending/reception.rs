@@ -89,7 +89,15 @@ mod tests {
 
     fn report(reception: &mut Reception, lost: i32, highest_seq: u32) {
         let delay = Duration::ZERO;
-        reception.note_report(ReportBlock { ssrc: 1, lost, last_report: 0, highest_seq, jitter: 0, delay });
+        reception.note_report(ReportBlock {
+            ssrc: 1,
+            fraction_lost: 0,
+            lost,
+            last_report: 0,
+            highest_seq,
+            jitter: 0,
+            delay,
+        });
     }
 
     fn send(reception: &mut Reception, seqs: impl IntoIterator<Item = u64>) {

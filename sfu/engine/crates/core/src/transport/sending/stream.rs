@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use str0m::media::Mid;
 use str0m::rtp::ExtensionValues;
 
-use super::header::{ExtensionIds, Hop, Numbers, write_header};
+use super::header::{Elements, ExtensionIds, Hop, Numbers, write_header};
 use super::history::{History, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
 use super::playout::{PlayoutDelay, PlayoutLimits};
 use super::reception::{Received, Reception};
 use super::srtp::{SrtpError, SrtpSession};
+use crate::command::MediaKind;
+use crate::estimator::Losses;
 use crate::rtcp::{ReportBlock, SenderReport};
 
 /// Reports come that often while a stream is young: receivers need two to play sound and picture together …
@@ -26,6 +28,13 @@ const EARLY_REPORTS: u32 = 5;
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes of the original sequence number before a retransmitted payload (RFC 4588 §4).
 const OSN_BYTES: usize = 2;
+/// The most padding that one packet can have (RFC 3550 §5.1).
+const MAX_PADDING_BYTES: usize = 255;
+/// Packets of less payload than this are not worth being sent again as padding.
+const WORTHWHILE_BYTES: usize = 400;
+/// Packets sent again as padding are among the last so many.
+const PADDING_PACKETS: u64 = 16;
+const HAS_PADDING: u8 = 1 << 5;
 
 /// A packet as one subscriber gets it.
 #[derive(Debug)]
@@ -54,13 +63,52 @@ pub(crate) struct Ssrcs {
     pub(crate) resend: Option<u32>,
 }
 
+/// What a packet says of the moment at which it leaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp {
+    pub(super) now: Instant,
+    /// That moment as peers see it.
+    pub(super) send_time: u32,
+    /// Its number among all packets of the transport.
+    pub(super) transport_seq: u16,
+}
+
+/// A packet that has to wait before it leaves.
+#[derive(Debug)]
+pub(super) struct HeldPacket {
+    payload_type: u8,
+    resend_type: Option<u8>,
+    captured_at: Instant,
+    packet: SentPacket,
+}
+
+impl HeldPacket {
+    /// Bytes of its payload.
+    pub(super) fn payload_bytes(&self) -> usize {
+        self.packet.payload.len()
+    }
+}
+
+/// What is written of a packet.
+struct Parts<'a> {
+    numbers: Numbers,
+    elements: &'a Elements,
+    /// Before the payload of a retransmission.
+    original_seq: Option<u64>,
+    payload: &'a [u8],
+    patch: Patch,
+}
+
 /// What a stream needs to begin.
 #[derive(Debug)]
 pub(super) struct StreamConfig {
     pub(super) ssrcs: Ssrcs,
     pub(super) mid: Mid,
+    pub(super) kind: MediaKind,
     pub(super) cname: Box<str>,
     pub(super) ids: ExtensionIds,
+    /// Payload type for padding among the retransmissions; `None`: there are none.
+    pub(super) padding_type: Option<u8>,
     /// Packets kept for retransmission.
     pub(super) history_packets: usize,
     pub(super) clock_rate_hz: u32,
@@ -76,8 +124,10 @@ pub(super) struct StreamConfig {
 pub(super) struct SendStream {
     pub(super) ssrcs: Ssrcs,
     pub(super) mid: Mid,
+    pub(super) kind: MediaKind,
     pub(super) cname: Box<str>,
     ids: ExtensionIds,
+    padding_type: Option<u8>,
     clock_rate_hz: u32,
     time_of_day: TimeOfDay,
     /// The peer has reported on it: it knows which line it is of.
@@ -89,6 +139,8 @@ pub(super) struct SendStream {
     report_due: Option<Instant>,
     reports: u32,
     packets_at_report: u32,
+    /// Packets and payload bytes at the peer's last report.
+    at_peer_report: (u32, u32),
     resend_seq: u64,
     playout: Option<PlayoutDelay>,
     history: History,
@@ -100,8 +152,10 @@ impl SendStream {
         Self {
             ssrcs: config.ssrcs,
             mid: config.mid,
+            kind: config.kind,
             cname: config.cname,
             ids: config.ids,
+            padding_type: config.padding_type,
             clock_rate_hz: config.clock_rate_hz,
             time_of_day: config.time_of_day,
             is_known: false,
@@ -111,6 +165,7 @@ impl SendStream {
             report_due: None,
             reports: 0,
             packets_at_report: 0,
+            at_peer_report: (0, 0),
             resend_seq: u64::from(config.first_resend_seq),
             playout: config.playout.map(|limits| PlayoutDelay::new(now, limits)),
             history: History::new(now, config.history_packets),
@@ -123,13 +178,45 @@ impl SendStream {
         self.ids.takes_descriptors()
     }
 
+    /// Whether its packets carry transport-wide sequence numbers.
+    pub(super) const fn takes_transport_seq(&self) -> bool {
+        self.ids.takes_transport_seq()
+    }
+
     /// Another rate of the RTP clock, when the codec turned out to be another.
     pub(super) fn set_clock_rate_hz(&mut self, clock_rate_hz: u32) {
         self.clock_rate_hz = clock_rate_hz;
     }
 
-    fn hop(&self, send_time: u32) -> Hop {
-        Hop { mid: (!self.is_known).then_some(self.mid), send_time }
+    /// Appends one packet to `out`, encrypted under its extended sequence number.
+    fn put(
+        &self,
+        stamp: Stamp,
+        session: &SrtpSession,
+        out: &mut Vec<u8>,
+        parts: &Parts<'_>,
+    ) -> Result<(), SrtpError> {
+        let start = out.len();
+        let hop = Hop {
+            mid: (!self.is_known).then_some(self.mid),
+            send_time: stamp.send_time,
+            transport_seq: stamp.transport_seq,
+        };
+        let header_bytes = write_header(out, parts.numbers, hop, self.ids, parts.elements);
+        if let Some(original_seq) = parts.original_seq {
+            out.extend_from_slice(&original_seq.to_be_bytes()[8 - OSN_BYTES..]);
+        }
+        let payload_start = out.len();
+        out.extend_from_slice(parts.payload);
+        parts.patch.apply(&mut out[payload_start..]);
+        let Numbers { ssrc, seq, .. } = parts.numbers;
+        session.protect_rtp(out, start, header_bytes, ssrc, seq).inspect_err(|_| out.truncate(start))
+    }
+
+    /// The extensions of a packet as this subscriber gets it.
+    fn lay_out(&mut self, packet: &OutgoingPacket<'_>) -> Elements {
+        let playout_delay = self.playout.as_mut().and_then(|delay| delay.value_for(packet.seq));
+        self.ids.elements(packet.values, playout_delay, packet.descriptor)
     }
 
     /// Appends a packet to `out`.
@@ -138,14 +225,12 @@ impl SendStream {
     /// [`SrtpError`]: `out` is as it was.
     pub(super) fn write(
         &mut self,
-        now: Instant,
-        send_time: u32,
+        stamp: Stamp,
         session: &SrtpSession,
         out: &mut Vec<u8>,
         packet: &OutgoingPacket<'_>,
     ) -> Result<(), SrtpError> {
-        let playout_delay = self.playout.as_mut().and_then(|delay| delay.value_for(packet.seq));
-        let elements = self.ids.elements(packet.values, playout_delay, packet.descriptor);
+        let elements = self.lay_out(packet);
         let numbers = Numbers {
             payload_type: packet.payload_type,
             marker: packet.marker,
@@ -153,15 +238,14 @@ impl SendStream {
             timestamp: packet.timestamp,
             ssrc: self.ssrcs.media,
         };
-        let start = out.len();
-        let header_bytes = write_header(out, numbers, self.hop(send_time), self.ids, &elements);
-        out.extend_from_slice(packet.payload);
-        packet.patch.apply(&mut out[start + header_bytes..]);
-        if let Err(error) = session.protect_rtp(out, start, header_bytes, self.ssrcs.media, packet.seq) {
-            out.truncate(start);
-            return Err(error);
-        }
-        self.count(now, packet);
+        let (payload, patch) = (&**packet.payload, packet.patch);
+        self.put(
+            stamp,
+            session,
+            out,
+            &Parts { numbers, elements: &elements, original_seq: None, payload, patch },
+        )?;
+        self.count(stamp.now, numbers, packet.payload.len(), packet.captured_at);
         if let Some(resend_type) = packet.resend_type {
             self.history.keep(SentPacket {
                 seq: packet.seq,
@@ -171,51 +255,165 @@ impl SendStream {
                 payload: Arc::clone(packet.payload),
                 patch: packet.patch,
                 elements,
-                sent_at: now,
+                sent_at: stamp.now,
             });
         }
         Ok(())
     }
 
+    /// Keeps a packet that is to leave later, by [`Self::write_held`].
+    pub(super) fn hold(&mut self, now: Instant, packet: &OutgoingPacket<'_>) -> HeldPacket {
+        HeldPacket {
+            payload_type: packet.payload_type,
+            resend_type: packet.resend_type,
+            captured_at: packet.captured_at,
+            packet: SentPacket {
+                seq: packet.seq,
+                timestamp: packet.timestamp,
+                resend_type: packet.resend_type.unwrap_or_default(),
+                marker: packet.marker,
+                payload: Arc::clone(packet.payload),
+                patch: packet.patch,
+                elements: self.lay_out(packet),
+                sent_at: now,
+            },
+        }
+    }
+
+    /// Appends a packet to `out` that was held back.
+    ///
+    /// # Errors
+    /// [`SrtpError`]: `out` is as it was.
+    pub(super) fn write_held(
+        &mut self,
+        stamp: Stamp,
+        session: &SrtpSession,
+        out: &mut Vec<u8>,
+        held: HeldPacket,
+    ) -> Result<(), SrtpError> {
+        let HeldPacket { payload_type, resend_type, captured_at, mut packet } = held;
+        let numbers = Numbers {
+            payload_type,
+            marker: packet.marker,
+            seq: packet.seq,
+            timestamp: packet.timestamp,
+            ssrc: self.ssrcs.media,
+        };
+        let (payload, patch) = (&*packet.payload, packet.patch);
+        let parts = Parts { numbers, elements: &packet.elements, original_seq: None, payload, patch };
+        self.put(stamp, session, out, &parts)?;
+        self.count(stamp.now, numbers, packet.payload.len(), captured_at);
+        if resend_type.is_some() {
+            packet.sent_at = stamp.now;
+            self.history.keep(packet);
+        }
+        Ok(())
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "both counts wrap at 32 bits (RFC 3550 §6.4.1)")]
-    fn count(&mut self, now: Instant, packet: &OutgoingPacket<'_>) {
-        self.reception.note_sent(packet.seq);
+    fn count(&mut self, now: Instant, numbers: Numbers, payload_bytes: usize, captured_at: Instant) {
+        self.reception.note_sent(numbers.seq);
         self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
-        self.last = Some((packet.timestamp, packet.captured_at));
+        self.octets = self.octets.wrapping_add(payload_bytes as u32);
+        self.last = Some((numbers.timestamp, captured_at));
         self.report_due.get_or_insert(now);
+    }
+
+    /// Payload bytes of a packet that the peer misses; `None`: it is gone, or cannot be sent again.
+    pub(super) fn resend_bytes(&self, seq: u16) -> Option<usize> {
+        self.ssrcs.resend?;
+        self.history.bytes_of(seq)
     }
 
     /// Appends a packet again that the peer misses. False: it is gone, or may not be sent again now.
     pub(super) fn write_again(
         &mut self,
-        now: Instant,
+        stamp: Stamp,
         session: &SrtpSession,
         out: &mut Vec<u8>,
         seq: u16,
     ) -> bool {
-        let Some(ssrc) = self.ssrcs.resend else { return false };
-        let hop = self.hop(self.time_of_day.send_time(now));
-        let Some(packet) = self.history.take_for_resend(now, seq) else { return false };
-        let resend_seq = self.resend_seq;
+        if self.ssrcs.resend.is_none() {
+            return false;
+        }
+        let Some(packet) = self.history.take_for_resend(stamp.now, seq).cloned() else { return false };
+        self.write_resend(stamp, session, out, &packet).is_ok()
+    }
+
+    /// Appends a packet that only fills the path: one of the last ones again, which the peer ignores when it has it, or
+    /// nothing but padding. False: this stream has no retransmissions, or has sent nothing yet.
+    pub(super) fn write_padding(
+        &mut self,
+        stamp: Stamp,
+        session: &SrtpSession,
+        out: &mut Vec<u8>,
+        (nth, bytes): (u64, usize),
+    ) -> bool {
+        let (Some(ssrc), Some(payload_type)) = (self.ssrcs.resend, self.padding_type) else { return false };
+        let Some((timestamp, _)) = self.last else { return false };
+        // A probe is measured by its packets: rather many small ones than one that is larger than what is due.
+        if let Some(packet) = self.history.recent(nth % PADDING_PACKETS)
+            && (WORTHWHILE_BYTES..=bytes).contains(&packet.payload.len())
+        {
+            let packet = packet.clone();
+            return self.write_resend(stamp, session, out, &packet).is_ok();
+        }
+        let start = out.len();
+        let mut padding = [0; MAX_PADDING_BYTES];
+        let length = bytes.clamp(1, MAX_PADDING_BYTES);
+        #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
+        let last = length as u8;
+        padding[length - 1] = last;
+        let seq = self.resend_seq;
+        let hop = Hop {
+            mid: (!self.is_known).then_some(self.mid),
+            send_time: stamp.send_time,
+            transport_seq: stamp.transport_seq,
+        };
+        let numbers = Numbers { payload_type, marker: false, seq, timestamp, ssrc };
+        let header_bytes = write_header(out, numbers, hop, self.ids, &Elements::NONE);
+        out[start] |= HAS_PADDING;
+        out.extend_from_slice(&padding[..length]);
+        self.resend_seq += 1;
+        session.protect_rtp(out, start, header_bytes, ssrc, seq).inspect_err(|_| out.truncate(start)).is_ok()
+    }
+
+    fn write_resend(
+        &mut self,
+        stamp: Stamp,
+        session: &SrtpSession,
+        out: &mut Vec<u8>,
+        packet: &SentPacket,
+    ) -> Result<(), SrtpError> {
+        let ssrc = self.ssrcs.resend.ok_or(SrtpError)?;
         let numbers = Numbers {
             payload_type: packet.resend_type,
             marker: packet.marker,
-            seq: resend_seq,
+            seq: self.resend_seq,
             timestamp: packet.timestamp,
             ssrc,
         };
-        let start = out.len();
-        let header_bytes = write_header(out, numbers, hop, self.ids, &packet.elements);
-        out.extend_from_slice(&packet.seq.to_be_bytes()[8 - OSN_BYTES..]);
-        out.extend_from_slice(&packet.payload);
-        packet.patch.apply(&mut out[start + header_bytes + OSN_BYTES..]);
         self.resend_seq += 1;
-        let written = session.protect_rtp(out, start, header_bytes, ssrc, resend_seq);
-        if written.is_err() {
-            out.truncate(start);
+        let (payload, patch) = (&*packet.payload, packet.patch);
+        let original_seq = Some(packet.seq);
+        self.put(
+            stamp,
+            session,
+            out,
+            &Parts { numbers, elements: &packet.elements, original_seq, payload, patch },
+        )
+    }
+
+    /// What the peer's report says was lost since its last one. Of the retransmissions it says nothing that counts.
+    pub(super) fn losses(&mut self, block: ReportBlock) -> Losses {
+        if block.ssrc != self.ssrcs.media {
+            return Losses::default();
         }
-        written.is_ok()
+        let (packets, octets) = std::mem::replace(&mut self.at_peer_report, (self.packets, self.octets));
+        let total = f64::from(self.packets.wrapping_sub(packets));
+        let part = f64::from(block.fraction_lost) / 256.0;
+        let bits = f64::from(self.octets.wrapping_sub(octets)) * 8.0;
+        Losses { lost: part * total, total, delivered_bits: (1.0 - part) * bits }
     }
 
     /// The peer says how the stream arrives. Gives the round-trip time when it can be told.

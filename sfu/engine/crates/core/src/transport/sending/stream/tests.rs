@@ -78,6 +78,8 @@ impl Bench {
         let keying = Keying { profile: SrtpProfile::AEAD_AES_128_GCM, material, is_active: true };
         let config = StreamConfig {
             ssrcs: Ssrcs { media: MEDIA, resend },
+            kind: MediaKind::Video,
+            padding_type: Some(97),
             mid: Mid::from("0"),
             cname: "PA_x".into(),
             ids: ExtensionIds::default(),
@@ -106,14 +108,26 @@ impl Bench {
             descriptor: None,
         };
         let mut out = vec![1, 2, 3];
-        self.stream.write(self.now, 0, &self.session, &mut out, &packet).unwrap();
+        self.stream.write(self.stamp(), &self.session, &mut out, &packet).unwrap();
         assert_eq!(out[..3], [1, 2, 3]);
         out.split_off(3)
     }
 
+    fn stamp(&self) -> Stamp {
+        Stamp { now: self.now, send_time: 0, transport_seq: 0 }
+    }
+
+    fn pad(&mut self, nth: u64, bytes: usize) -> Option<Vec<u8>> {
+        let mut out = vec![1, 2, 3];
+        let stamp = self.stamp();
+        let is_written = self.stream.write_padding(stamp, &self.session, &mut out, (nth, bytes));
+        assert_eq!(out.len() > 3, is_written);
+        is_written.then(|| out.split_off(3))
+    }
+
     fn resend(&mut self, seq: u16) -> Option<Vec<u8>> {
         let mut out = vec![1, 2, 3];
-        let is_written = self.stream.write_again(self.now, &self.session, &mut out, seq);
+        let is_written = self.stream.write_again(self.stamp(), &self.session, &mut out, seq);
         assert_eq!(out.len() > 3, is_written);
         is_written.then(|| out.split_off(3))
     }
@@ -156,6 +170,79 @@ fn a_packet_that_is_sent_again_is_the_one_that_was_lost() {
         assert_eq!(sent.payload[2..], [0x90, 0x80, 0xc3, 0x21, 1, 2, 3], "with this subscriber's ids");
     }
     assert_eq!(bench.resend(110), None);
+}
+
+#[test]
+fn a_packet_that_was_held_back_is_the_one_that_came_and_can_be_sent_again() {
+    let mut bench = Bench::new(Some(RESEND));
+    let payload: Arc<[u8]> = Arc::from(&[5_u8; 20][..]);
+    let packet = OutgoingPacket {
+        payload_type: 96,
+        resend_type: Some(97),
+        marker: true,
+        seq: 65_600,
+        timestamp: 77,
+        captured_at: bench.now,
+        payload: &payload,
+        patch: Patch::NONE,
+        values: &ExtensionValues::default(),
+        descriptor: None,
+    };
+    let held = bench.stream.hold(bench.now, &packet);
+    assert_eq!((held.payload_bytes(), bench.stream.resend_bytes(64)), (20, None), "it has not left yet");
+    bench.now += Duration::from_millis(30);
+    let mut out = Vec::new();
+    bench.stream.write_held(bench.stamp(), &bench.session, &mut out, held).unwrap();
+    let sent = bench.peer.open(&out, 1);
+    assert_eq!((sent.payload_type, sent.ssrc, sent.seq, sent.timestamp), (96, MEDIA, 64, 77));
+    assert!(sent.marker && sent.payload == [5; 20]);
+    assert_eq!(bench.stream.resend_bytes(64), Some(20));
+    assert!(bench.resend(64).is_none(), "it has only just left");
+    bench.now += Duration::from_millis(30);
+    assert!(bench.resend(64).is_some());
+}
+
+#[test]
+fn padding_is_a_packet_again_or_nothing_and_never_under_a_number_twice() {
+    let mut bench = Bench::new(Some(RESEND));
+    assert!(bench.pad(0, 1_000).is_none(), "before any media");
+    for seq in 1..30_u8 {
+        bench.send(u64::from(seq), &[seq; 600], Patch::NONE);
+    }
+    let again = bench.pad(1, 1_000).unwrap();
+    let sent = bench.peer.open(&again, 0);
+    assert_eq!((sent.payload_type, sent.ssrc, sent.seq), (97, RESEND, 500));
+    assert_eq!(sent.payload[..3], [0, 28, 28], "the last but one, with its number");
+    for (nth, bytes, expected) in [(1, 300, 255_u8), (2, 255, 255), (3, 80, 80), (4, 0, 1)] {
+        let padding = bench.pad(nth, bytes).unwrap();
+        assert_eq!(padding[0] & HAS_PADDING, HAS_PADDING);
+        let sent = bench.peer.open(&padding, 0);
+        assert_eq!((sent.ssrc, u64::from(sent.seq)), (RESEND, 500 + nth));
+        assert_eq!((sent.payload.len(), sent.payload.last()), (usize::from(expected), Some(&expected)));
+    }
+    assert!(Bench::new(None).pad(0, 500).is_none());
+}
+
+#[test]
+fn losses_are_those_since_the_report_before() {
+    let mut bench = Bench::new(Some(RESEND));
+    let block = |ssrc, fraction_lost| ReportBlock {
+        ssrc,
+        fraction_lost,
+        lost: 0,
+        last_report: 0,
+        highest_seq: 0,
+        jitter: 0,
+        delay: Duration::ZERO,
+    };
+    for seq in 1..=100 {
+        bench.send(seq, &[0; 100], Patch::NONE);
+    }
+    let mut told = |block| format!("{:?}", bench.stream.losses(block));
+    assert_eq!(told(block(MEDIA, 64)), "Losses { lost: 25.0, total: 100.0, delivered_bits: 60000.0 }");
+    let nothing = format!("{:?}", Losses::default());
+    assert_eq!(told(block(RESEND, 64)), nothing);
+    assert_eq!(told(block(MEDIA, 255)), nothing, "nothing was sent meanwhile");
 }
 
 #[test]
@@ -207,6 +294,7 @@ fn the_round_trip_time_is_told_from_the_peer_s_report() {
     let report = bench.stream.take_report(bench.now).unwrap();
     let block = |last_report| ReportBlock {
         ssrc: MEDIA,
+        fraction_lost: 0,
         lost: 0,
         last_report,
         highest_seq: 7,

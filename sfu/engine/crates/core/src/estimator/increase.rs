@@ -1,0 +1,223 @@
+//! How the rate follows the delays: more while no queue grows, less at once when one does (AIMD, draft-ietf-rmcat-gcc-02
+//! §5.5).
+//!
+//! Told what the delays say; never looks at packets.
+
+use std::time::{Duration, Instant};
+
+use super::trendline::PathUse;
+
+/// What is left of the throughput when a queue grows. (The draft has 0.85: with it a steady link is used by less than four
+/// fifths after each time.)
+const BACK_OFF: f64 = 0.88;
+/// Growth per second while nothing is known of the path's capacity.
+const GROWTH: f64 = 1.08;
+/// The rate grows no further beyond what arrives: more has never been tried.
+const UNTRIED: f64 = 1.5;
+const UNTRIED_BPS: f64 = 10_000.0;
+/// Least growth per second near the capacity.
+const LEAST_GROWTH_BPS: f64 = 4_000.0;
+const PACKET_BITS: f64 = 1_200.0 * 8.0;
+const FRAMES_PER_S: f64 = 30.0;
+/// What the path needs to answer, beyond the round trip.
+const RESPONSE: Duration = Duration::from_millis(100);
+/// Deviations from the capacity at which it is taken for another one.
+const CAPACITY_DEVIATIONS: f64 = 3.0;
+/// Weight of a new measurement of the capacity.
+const CAPACITY_WEIGHT: f64 = 0.05;
+const CAPACITY_VARIANCE: (f64, f64) = (0.4, 2.5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Hold,
+    Increase,
+}
+
+/// The capacity of the path, as often as a queue has grown at it.
+#[derive(Debug, Default)]
+struct Capacity {
+    kbps: Option<f64>,
+    /// Relative to the capacity.
+    variance: f64,
+}
+
+impl Capacity {
+    fn note(&mut self, throughput_bps: f64) {
+        let sample = throughput_bps / 1_000.0;
+        let Some(known) = self.kbps else {
+            (self.kbps, self.variance) = (Some(sample), CAPACITY_VARIANCE.0);
+            return;
+        };
+        let error = known - sample;
+        let updated = known - CAPACITY_WEIGHT * error;
+        self.kbps = Some(updated);
+        let variance =
+            (1.0 - CAPACITY_WEIGHT) * self.variance + CAPACITY_WEIGHT * error * error / updated.max(1.0);
+        self.variance = variance.clamp(CAPACITY_VARIANCE.0, CAPACITY_VARIANCE.1);
+    }
+
+    /// The range in which a throughput fits what is known.
+    fn range_bps(&self) -> Option<(f64, f64)> {
+        let kbps = self.kbps?;
+        let deviation = CAPACITY_DEVIATIONS * (self.variance * kbps).sqrt();
+        Some(((kbps - deviation).max(0.0) * 1_000.0, (kbps + deviation) * 1_000.0))
+    }
+}
+
+/// The rate by delays.
+#[derive(Debug)]
+pub(super) struct DelayRate {
+    rate_bps: Option<f64>,
+    state: State,
+    changed_at: Option<Instant>,
+    reduced_at: Option<Instant>,
+    capacity: Capacity,
+    rtt: Duration,
+}
+
+impl Default for DelayRate {
+    fn default() -> Self {
+        Self {
+            rate_bps: None,
+            state: State::Increase,
+            changed_at: None,
+            reduced_at: None,
+            capacity: Capacity::default(),
+            rtt: Duration::from_millis(200),
+        }
+    }
+}
+
+impl DelayRate {
+    /// Bits per second; `None` while nothing is known.
+    #[must_use]
+    pub(super) const fn rate_bps(&self) -> Option<f64> {
+        self.rate_bps
+    }
+
+    /// Another round-trip time.
+    pub(super) fn set_round_trip(&mut self, rtt: Duration) {
+        self.rtt = rtt;
+    }
+
+    /// It was measured that the path bears this.
+    pub(super) fn set_rate(&mut self, now: Instant, rate_bps: f64) {
+        if self.capacity.range_bps().is_some_and(|(_, highest)| rate_bps > highest) {
+            self.capacity = Capacity::default();
+        }
+        self.rate_bps = Some(rate_bps);
+        self.changed_at = Some(now);
+    }
+
+    /// Follows what the delays say. `throughput_bps` is what arrives. True: the rate was lowered.
+    pub(super) fn follow(&mut self, now: Instant, path_use: PathUse, throughput_bps: f64) -> bool {
+        match path_use {
+            PathUse::Over => return self.decrease(now, throughput_bps),
+            PathUse::Under => self.state = State::Hold,
+            PathUse::Normal if self.state == State::Hold => {
+                self.state = State::Increase;
+                self.changed_at = Some(now);
+            }
+            PathUse::Normal => self.increase(now, throughput_bps),
+        }
+        false
+    }
+
+    fn increase(&mut self, now: Instant, throughput_bps: f64) {
+        let Some(rate) = self.rate_bps else { return };
+        let elapsed = self.changed_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let elapsed_s = elapsed.as_secs_f64().min(1.0);
+        if self.capacity.range_bps().is_some_and(|(_, highest)| throughput_bps > highest) {
+            self.capacity = Capacity::default();
+        }
+        let more = if self.capacity.kbps.is_some() {
+            self.growth_near_capacity(rate) * elapsed_s
+        } else {
+            rate * (GROWTH.powf(elapsed_s) - 1.0)
+        };
+        let untried = UNTRIED * throughput_bps + UNTRIED_BPS;
+        self.rate_bps = Some((rate + more).min(untried).max(rate));
+        self.changed_at = Some(now);
+    }
+
+    /// One packet per response time.
+    fn growth_near_capacity(&self, rate_bps: f64) -> f64 {
+        let frame = rate_bps / FRAMES_PER_S;
+        let packet = frame / (frame / PACKET_BITS).ceil().max(1.0);
+        (packet / (self.rtt + RESPONSE).as_secs_f64()).max(LEAST_GROWTH_BPS)
+    }
+
+    fn decrease(&mut self, now: Instant, throughput_bps: f64) -> bool {
+        let rate = self.rate_bps.unwrap_or(f64::INFINITY);
+        let pause = self.rtt.clamp(Duration::from_millis(10), Duration::from_millis(200));
+        let is_too_early = self.reduced_at.is_some_and(|at| now < at + pause);
+        if is_too_early && throughput_bps >= rate / 2.0 {
+            return false;
+        }
+        if self.capacity.range_bps().is_some_and(|(lowest, _)| throughput_bps < lowest) {
+            self.capacity = Capacity::default();
+        }
+        let mut lowered = BACK_OFF * throughput_bps;
+        if lowered > rate
+            && let Some(kbps) = self.capacity.kbps
+        {
+            lowered = BACK_OFF * kbps * 1_000.0;
+        }
+        self.capacity.note(throughput_bps);
+        self.rate_bps = Some(lowered.min(rate));
+        self.state = State::Hold;
+        self.changed_at = Some(now);
+        self.reduced_at = Some(now);
+        lowered < rate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grown(rate: &mut DelayRate, start: Instant, seconds: u32, throughput_bps: f64) -> f64 {
+        for step in 0..seconds * 10 {
+            rate.follow(start + Duration::from_millis(100) * step, PathUse::Normal, throughput_bps);
+        }
+        rate.rate_bps().unwrap()
+    }
+
+    #[test]
+    fn it_grows_by_a_share_until_the_capacity_is_known_and_by_packets_then() {
+        let start = Instant::now();
+        let mut rate = DelayRate::default();
+        rate.set_rate(start, 1_000_000.0);
+        let free = grown(&mut rate, start, 10, 2_000_000.0);
+        assert!((2_000_000.0..2_200_000.0).contains(&free), "{free}");
+        let later = start + Duration::from_secs(20);
+        assert!(rate.follow(later, PathUse::Over, 1_000_000.0));
+        assert_eq!(rate.rate_bps(), Some(880_000.0));
+        let near = grown(&mut rate, later, 5, 900_000.0);
+        assert!((900_000.0..1_100_000.0).contains(&near), "{near}");
+    }
+
+    #[test]
+    fn it_grows_no_further_than_was_tried_but_is_not_lowered_for_that() {
+        let start = Instant::now();
+        let mut rate = DelayRate::default();
+        rate.set_rate(start, 1_000_000.0);
+        let kept = grown(&mut rate, start, 30, 100_000.0);
+        assert!((1_000_000.0..1_000_001.0).contains(&kept), "{kept}");
+        rate.set_rate(start, 100_000.0);
+        let high = grown(&mut rate, start + Duration::from_secs(30), 30, 100_000.0);
+        assert!((150_000.0..=160_000.0).contains(&high), "{high}");
+    }
+
+    #[test]
+    fn one_queue_lowers_it_once_per_round_trip() {
+        let start = Instant::now();
+        let mut rate = DelayRate::default();
+        rate.set_rate(start, 3_000_000.0);
+        rate.set_round_trip(Duration::from_millis(100));
+        assert!(rate.follow(start, PathUse::Over, 2_000_000.0));
+        assert!(!rate.follow(start + Duration::from_millis(50), PathUse::Over, 1_500_000.0));
+        assert!(rate.follow(start + Duration::from_millis(150), PathUse::Over, 1_000_000.0));
+        assert_eq!(rate.rate_bps(), Some(880_000.0));
+    }
+}

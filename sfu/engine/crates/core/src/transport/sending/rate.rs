@@ -1,0 +1,306 @@
+//! The rate at which a transport sends: what is known of the path, what may leave now, what waits, and what is tried.
+//!
+//! Ties estimator, pacer and prober to the packets. Never writes one; `mod` does.
+
+use std::time::{Duration, Instant};
+
+use super::SendIndex;
+use super::stream::HeldPacket;
+use crate::estimator::{Departure, Estimator, Losses, ProbeTag, estimator_for};
+use crate::pacer::{LeakyBucket, Pacer, Unpaced, Urgency, Waiting};
+use crate::prober::{Plan, Prober, TICK, prober_for};
+use crate::rate::{RateEstimate, RateFeedback, RateGoal};
+use crate::rtcp::Arrivals;
+
+/// Requests for lost packets that may wait; a peer that asks for more asks again.
+const MAX_LOST: usize = 256;
+/// Estimates are reported when they differ by this part …
+const CHANGE_PERCENT: u64 = 3;
+/// … and no more often than this.
+const REPORT_INTERVAL: Duration = Duration::from_millis(50);
+/// Part of a burst that must have arrived for it to show anything: that much of its time.
+const PROBE_MEASURED: Duration = Duration::from_millis(15);
+/// A load that is borne for a while is measured out over this time.
+const LOAD_WINDOW: Duration = Duration::from_millis(500);
+
+/// Something that waits to leave.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// A packet.
+    Fresh { stream: SendIndex, ssrc: u32, packet: HeldPacket },
+    /// A packet that a peer has lost, by its number; it is in the stream's history.
+    Lost { stream: SendIndex, ssrc: u32, seq: u16 },
+}
+
+/// A probe that is being sent.
+#[derive(Debug)]
+struct Probe {
+    plan: Plan,
+    began: Instant,
+    sent_bytes: u64,
+    /// Packets of padding.
+    packets: u64,
+}
+
+/// The rate of one transport.
+#[derive(Debug)]
+pub(super) struct RateControl {
+    estimator: Box<dyn Estimator>,
+    pacer: Box<dyn Pacer>,
+    prober: Box<dyn Prober>,
+    waiting: Waiting<Held>,
+    next_seq: u64,
+    probe: Option<Probe>,
+    has_media: bool,
+    /// The prober knows that there are media.
+    has_told_prober: bool,
+    /// Bytes sent that the estimator has not been told of yet.
+    untold_bytes: usize,
+    reported: Option<(Instant, Option<RateEstimate>)>,
+    due: Option<Instant>,
+}
+
+impl RateControl {
+    pub(super) fn new(feedback: RateFeedback) -> Self {
+        let pacer: Box<dyn Pacer> = match feedback {
+            RateFeedback::Off => Box::<Unpaced>::default(),
+            RateFeedback::Receiver => Box::new(LeakyBucket::free_until_known()),
+            RateFeedback::TransportWide => Box::<LeakyBucket>::default(),
+        };
+        Self {
+            estimator: estimator_for(feedback),
+            pacer,
+            prober: prober_for(feedback),
+            waiting: Waiting::default(),
+            next_seq: 0,
+            probe: None,
+            has_media: false,
+            has_told_prober: false,
+            untold_bytes: 0,
+            reported: None,
+            due: None,
+        }
+    }
+
+    /// When time is to pass at the latest.
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// What is known of the path.
+    pub(super) fn estimate(&self) -> Option<RateEstimate> {
+        self.estimator.estimate()
+    }
+
+    /// Members of a JSON object for diagnosis.
+    pub(super) fn snapshot(&self) -> String {
+        let or_null =
+            |value: Option<u128>| value.map_or_else(|| "null".to_owned(), |value| value.to_string());
+        let estimate = self.estimator.estimate();
+        format!(
+            "\"estimate_bps\":{},\"congested\":{},\"feedback_rtt_ms\":{},\"paced_packets\":{},\"probing\":{}",
+            or_null(estimate.map(|estimate| estimate.total_bps.into())),
+            estimate.is_some_and(|estimate| estimate.is_congested),
+            or_null(self.estimator.round_trip().map(|rtt| rtt.as_millis())),
+            self.waiting.len(),
+            self.probe.is_some(),
+        )
+    }
+
+    pub(super) fn set_goal(&mut self, now: Instant, goal: RateGoal) {
+        self.prober.set_goal(now, goal);
+        self.settle(now);
+    }
+
+    /// Number of the next packet that carries one.
+    #[expect(clippy::cast_possible_truncation, reason = "16 bits are sent")]
+    pub(super) const fn next_seq(&self) -> u16 {
+        self.next_seq as u16
+    }
+
+    /// Whether a packet that would like to leave now has to wait.
+    pub(super) fn must_wait(&mut self, now: Instant) -> bool {
+        !self.waiting.is_empty() || !self.pacer.admits(now)
+    }
+
+    /// Lets a new packet wait.
+    pub(super) fn hold(&mut self, now: Instant, (stream, ssrc): (SendIndex, u32), packet: HeldPacket) {
+        let bytes = packet.payload_bytes();
+        self.waiting.push(now, Urgency::Fresh, bytes, Held::Fresh { stream, ssrc, packet });
+    }
+
+    /// Lets the request for a lost packet wait. False: too many do.
+    pub(super) fn hold_lost(
+        &mut self,
+        now: Instant,
+        (stream, ssrc): (SendIndex, u32),
+        seq: u16,
+        bytes: usize,
+    ) -> bool {
+        if self.waiting.count(Urgency::Lost) >= MAX_LOST {
+            return false;
+        }
+        self.waiting.push(now, Urgency::Lost, bytes, Held::Lost { stream, ssrc, seq });
+        true
+    }
+
+    /// What may leave now of what waits.
+    pub(super) fn release(&mut self, now: Instant) -> Option<Held> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        self.pacer.set_backlog(now, self.waiting.backlog());
+        let released = if self.pacer.admits(now) { self.waiting.pop() } else { None };
+        if self.waiting.is_empty() {
+            self.pacer.set_backlog(now, None);
+        }
+        released
+    }
+
+    /// A packet has left. `is_paced`: it may have to wait. `has_seq`: it carries [`Self::next_seq`].
+    pub(super) fn note_sent(&mut self, now: Instant, bytes: usize, is_paced: bool, has_seq: bool) {
+        if is_paced {
+            self.pacer.note_sent(now, bytes);
+            self.has_media = true;
+        }
+        if let Some(probe) = &mut self.probe {
+            probe.sent_bytes += bytes as u64;
+        }
+        if has_seq {
+            let departure = Departure { at: now, seq: Some(self.next_seq), bytes, probe: self.tag() };
+            self.next_seq += 1;
+            self.estimator.note_sent(departure);
+        } else {
+            self.untold_bytes += bytes;
+        }
+    }
+
+    fn tag(&self) -> Option<ProbeTag> {
+        let plan = self.probe.as_ref().map(|probe| probe.plan).filter(|plan| plan.is_cluster)?;
+        Some(ProbeTag { id: plan.id, least_bytes: bytes_in(plan.rate_bps, PROBE_MEASURED) })
+    }
+
+    /// Ends a flush: what left with it is told. True: time is to pass earlier than was known.
+    pub(super) fn finish(&mut self, now: Instant) -> bool {
+        self.tell(now);
+        if !self.has_media || self.has_told_prober && self.waiting.is_empty() {
+            return false;
+        }
+        let before = self.due;
+        self.has_told_prober = true;
+        self.prober.note_media(now);
+        self.settle(now);
+        self.due.is_some_and(|due| before.is_none_or(|before| due < before))
+    }
+
+    fn tell(&mut self, now: Instant) {
+        let bytes = std::mem::take(&mut self.untold_bytes);
+        if bytes > 0 {
+            self.estimator.note_sent(Departure { at: now, seq: None, bytes, probe: None });
+        }
+    }
+
+    pub(super) fn take_arrivals(&mut self, now: Instant, feedback: &Arrivals) {
+        self.tell(now);
+        self.estimator.take_arrivals(now, feedback);
+        self.follow_estimate(now);
+    }
+
+    pub(super) fn take_maximum(&mut self, now: Instant, rate_bps: u64) {
+        self.tell(now);
+        self.estimator.take_maximum(now, rate_bps);
+        self.follow_estimate(now);
+    }
+
+    pub(super) fn take_losses(&mut self, now: Instant, losses: Losses) {
+        self.tell(now);
+        self.estimator.take_losses(now, losses);
+        self.follow_estimate(now);
+    }
+
+    /// Lets time pass.
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.tell(now);
+        self.estimator.handle_timeout(now);
+        self.follow_estimate(now);
+    }
+
+    fn follow_estimate(&mut self, now: Instant) {
+        let estimate = self.estimator.estimate();
+        self.pacer.set_estimate(now, estimate.map(|estimate| estimate.total_bps));
+        self.prober.set_estimate(now, estimate);
+    }
+
+    /// Goes on with the probe that is under way, or begins one. True: one has begun.
+    pub(super) fn advance_probe(&mut self, now: Instant) -> bool {
+        let Some(plan) = self.prober.poll(now) else {
+            if self.probe.take().is_some() {
+                self.pacer.set_probe_rate(now, None);
+            }
+            return false;
+        };
+        let begins = self.probe.as_ref().is_none_or(|probe| probe.plan.id != plan.id);
+        if begins {
+            self.probe = Some(Probe { plan, began: now, sent_bytes: 0, packets: 0 });
+        } else if let Some(probe) = &mut self.probe {
+            probe.plan = plan;
+            if !plan.is_cluster && now >= probe.began + LOAD_WINDOW {
+                (probe.began, probe.sent_bytes) = (now, 0);
+            }
+        }
+        self.pacer.set_probe_rate(now, plan.is_cluster.then_some(plan.rate_bps));
+        begins
+    }
+
+    /// Padding that is to leave now: its number within the probe, and bytes.
+    pub(super) fn padding(&mut self, now: Instant) -> Option<(u64, usize)> {
+        let probe = self.probe.as_mut()?;
+        let elapsed = now.saturating_duration_since(probe.began);
+        // A burst begins with what is due by the next tick; a load follows the media, which come as they like.
+        let due = bytes_in(probe.plan.rate_bps, if probe.plan.is_cluster { elapsed + TICK } else { elapsed });
+        let missing = due.checked_sub(probe.sent_bytes).filter(|missing| *missing > 0)?;
+        probe.packets += 1;
+        Some((probe.packets, usize::try_from(missing).unwrap_or(usize::MAX)))
+    }
+
+    /// A change of what is known that is worth being told.
+    pub(super) fn poll_change(&mut self, now: Instant) -> Option<RateEstimate> {
+        let estimate = self.estimator.estimate();
+        let Some((at, before)) = self.reported else {
+            let known = estimate?;
+            self.reported = Some((now, estimate));
+            return Some(known);
+        };
+        if before == estimate || !has_changed(before, estimate) || now < at + REPORT_INTERVAL {
+            return None;
+        }
+        self.reported = Some((now, estimate));
+        Some(estimate.unwrap_or(RateEstimate { total_bps: u64::MAX, is_congested: false }))
+    }
+
+    /// When time is to pass next.
+    pub(super) fn settle(&mut self, now: Instant) {
+        let release = (!self.waiting.is_empty()).then(|| self.pacer.next_admission(now));
+        let padding = self.probe.is_some().then_some(now + TICK);
+        let known = self.reported.and_then(|(_, estimate)| estimate);
+        let report = self
+            .reported
+            .filter(|_| has_changed(known, self.estimator.estimate()))
+            .map(|(at, _)| at + REPORT_INTERVAL);
+        let times = [self.estimator.next_timeout(), self.prober.next_timeout(), release, padding, report];
+        self.due = times.into_iter().flatten().min();
+    }
+}
+
+fn has_changed(before: Option<RateEstimate>, after: Option<RateEstimate>) -> bool {
+    let (Some(before), Some(after)) = (before, after) else { return before != after };
+    let difference = before.total_bps.abs_diff(after.total_bps);
+    after.is_congested && !before.is_congested
+        || difference.saturating_mul(100) > before.total_bps.saturating_mul(CHANGE_PERCENT)
+}
+
+/// Bytes that a rate sends in some time.
+fn bytes_in(rate_bps: u64, time: Duration) -> u64 {
+    let bits = u128::from(rate_bps) * time.as_nanos() / 1_000_000_000;
+    u64::try_from(bits / 8).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,157 @@
+"""Redundancy, silence, loss and codecs of audio, by what clients hear and count."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from aiortc import RTCRtpSender
+
+from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.peer_client import peer
+from tests.e2e.support.peer_media import Ear, ToneTrack, listening
+from tests.e2e.support.server import ServerSpec
+
+if TYPE_CHECKING:
+    from aiortc import RTCRtpCodecCapability
+    from livekit.protocol import models
+
+    from tests.e2e.support.browser import Browser
+    from tests.e2e.support.peer_client import PeerClient
+
+SERVER = ServerSpec(config={"audio": {"active_red_encoding": True}})
+
+_ATTACH = """const track = await e2e.until(() => e2e.remoteTrack(who, 'audio'), `audio of ${who}`);
+    const element = track.attach();
+    element.muted = true;
+    document.body.append(element);"""
+# Chromium's statistics name Opus where RED is sent or received; the size of packets tells.
+_BYTES_PER_PACKET = """return e2e.until(async () => {
+        const [s] = await e2e.stats(type, (s) => s.kind === 'audio' && (s.packetsSent ?? s.packetsReceived) > 150);
+        return s && (s.bytesSent ?? s.bytesReceived) / (s.packetsSent ?? s.packetsReceived);
+    }, '150 packets')"""
+_INBOUND = """const s = (await e2e.stats('inbound-rtp', (s) => s.kind === 'audio' && s.packetsReceived > 0))[0];
+    return s && { packets: s.packetsReceived, lost: s.packetsLost,
+        madeUp: s.concealedSamples - s.silentConcealedSamples };"""
+
+
+def _steps(ear: Ear) -> list[int]:
+    """Timestamps from packet to packet, in the order of their sequence numbers."""
+    packets = sorted({p.sequence_number: p for p in ear.packets}.values(), key=lambda p: p.sequence_number)
+    return [(b.timestamp - a.timestamp) % 2**32 for a, b in pairwise(packets)]
+
+
+def _lasts(ear: Ear, *, seconds: int) -> bool:
+    """Whether so much has come after the first five packets, by its timestamps."""
+    return sum(_steps(ear)[5:]) > seconds * 48_000
+
+
+def _only(mime_type: str) -> list[RTCRtpCodecCapability]:
+    return [c for c in RTCRtpSender.getCapabilities("audio").codecs if c.mimeType == mime_type]
+
+
+def _participant(client: PeerClient, identity: str) -> models.ParticipantInfo:
+    seen = client.participant(identity)
+    assert seen is not None
+    return seen
+
+
+async def test_red_is_published_and_heard_without_red(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """AUD02, PUB13, AUD07: a browser sends RED, who knows only Opus hears it, and its losses reach the browser.
+
+    Chromium's statistics name Opus where it sends RED; TrackInfo names the payload type of the first packet that came.
+    """
+    room = unique("red")
+    async with peer(endpoint, "old", room, path) as old, chromium.client(endpoint, "web", room, path) as web:
+        await web.publish_tone(440)
+        async with listening(old) as ear:
+            await ear.hear(440)
+            assert ear.codec == "audio/opus"
+            assert set(_steps(ear)) == {960}
+            assert [t.mime_type for t in _participant(old, "web").tracks] == ["audio/red"]
+            ear.lose = lambda packet: packet.sequence_number % 4 == 0
+            lost = """const told = () => e2e.stats('remote-inbound-rtp', (s) => s.kind === 'audio');
+                return e2e.until(async () => (await told()).find((s) => s.fractionLost > 0.1)?.fractionLost, 'loss')"""
+            assert 0.1 < await web.run(lost) < 0.5
+
+
+async def test_opus_becomes_red_for_who_takes_it(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """AUD03: with `audio.active_red_encoding` a browser gets redundancy that the publisher did not send."""
+    room = unique("made")
+    async with peer(endpoint, "old", room, path) as old, chromium.client(endpoint, "web", room, path) as web:
+        await old.publish_audio(ToneTrack(550), codecs=_only("audio/opus"))
+        await web.hear("old", 550)
+        received = await web.run(_BYTES_PER_PACKET, type="inbound-rtp")
+        stats = [s for s in (await old.publisher.getStats()).values() if s.type == "outbound-rtp"]
+        sent = next(s.bytesSent / s.packetsSent for s in stats if s.packetsSent > 50)
+        assert received > 2.5 * sent, "each arrives with the two before it"
+
+
+async def test_a_mute_is_silence_and_no_hole(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """AUD04: fifty packets of silence after a mute; nothing is made up for the ear to stumble over."""
+    room = unique("hush")
+    async with (
+        chromium.client(endpoint, "web", room, path) as web,
+        peer(endpoint, "old", room, path) as old,
+        chromium.client(endpoint, "far", room, path) as far,
+    ):
+        await web.publish_tone(440)
+        await far.hear("web", 440)
+        await far.run(_ATTACH, who="web")
+        async with listening(old) as ear:
+            await ear.hear(440)
+            before = await far.run(_INBOUND)
+            await web.run("await e2e.room.localParticipant.setMicrophoneEnabled(false)")
+
+            def silent() -> list[bytes]:
+                return [p.payload for p in ear.packets if p.payload.startswith(b"\xf8\xff\xfe")]
+
+            await ear.until(lambda: len(silent()) == 50, "fifty packets of silence")
+            after = await far.run(_INBOUND)
+            assert ear.packets[-1].payload == silent()[-1], "silence comes last"
+            assert after["lost"] == before["lost"]
+            assert after["madeUp"] - before["madeUp"] < 4_800, "less than a tenth of a second is made up"
+            await web.run("await e2e.room.localParticipant.setMicrophoneEnabled(true)")
+            await ear.hear(440)
+            assert min(_steps(ear)) == 960, "time goes on where silence ended"
+        await far.hear("web", 440)
+
+
+async def test_dtx_is_as_the_publisher_asks(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """PUB12: silence costs nearly no packets, unless the track is published without DTX."""
+    room = unique("dtx")
+    publish = """await e2e.room.localParticipant.publishTrack(e2e.toneTrack(440, 0), { source: 'microphone', dtx });
+        return e2e.connections.map((c) => c.remoteDescription?.sdp ?? '')
+            .flatMap((sdp) => sdp.split('m=')).filter((m) => m.startsWith('audio') && m.includes('a=recvonly'));"""
+    for dtx in (False, True):
+        async with peer(endpoint, "old", room, path) as old, chromium.client(endpoint, "web", room, path) as web:
+            sections = await web.run(publish, dtx=dtx)
+            assert sections
+            assert all(("usedtx=1" in section) is dtx for section in sections)
+            async with listening(old) as ear:
+                await ear.until(partial(_lasts, ear, seconds=2), "two seconds of silence")
+                per_s = 48_000 * len(_steps(ear)[5:]) / sum(_steps(ear)[5:])
+                assert (per_s > 45) is not dtx, f"{per_s:.1f} packets a second"
+                assert per_s < 20 or not dtx
+
+
+async def test_g711_is_published_and_heard(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """PCMU and PCMA pass as they are, are named as such, and whoever talks in them is a speaker."""
+    for codec in ("audio/PCMU", "audio/PCMA"):
+        room = unique("g711")
+        async with (
+            peer(endpoint, "phone", room, path) as phone,
+            peer(endpoint, "other", room, path) as other,
+            chromium.client(endpoint, "web", room, path) as web,
+        ):
+            await phone.publish_audio(ToneTrack(660), codecs=_only(codec))
+            await web.hear("phone", 660)
+            ((mime, _),) = await web.run("return e2e.codecs('inbound-rtp', 'audio')")
+            assert mime == codec
+            async with listening(other) as ear:
+                await ear.hear(660)
+                assert ear.codec == codec
+            await web.journal.wait("activeSpeakersChanged", lambda speakers: "phone" in str(speakers))
+
+            assert [t.mime_type for t in _participant(other, "phone").tracks] == [codec]

@@ -1,0 +1,118 @@
+"""The rate towards a subscriber behind a narrow link: what its description promises, and what comes of it.
+
+The server, its publisher and the emulated link's far end share a namespace; the subscriber is at the near end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.e2e.support.browser import Browser, launched
+from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.netem import EmulatedLink, emulated_link
+from tests.e2e.support.netns import namespace
+from tests.e2e.support.server import ServerSpec, started
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+pytestmark = pytest.mark.netns
+
+METRICS_PORT = 6789
+"""In a namespace of its own a server has all ports to itself."""
+TRANSPORT_WIDE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A server for each kind of estimation, and the browsers at both ends of one link."""
+
+    link: EmulatedLink
+    endpoints: dict[str, Endpoint]
+    publishing: Browser
+    watching: Browser
+
+    async def engine(self, kind: str) -> dict[str, float]:
+        """The engine's own totals, as the server exports them."""
+        url = f"http://{self.endpoints[kind].host}:{METRICS_PORT + (kind == 'transport')}/metrics"
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            text = await answer.text()
+        found = re.findall(r'^plenum_engine\{[^}]*value="(\w+)"[^}]*\} (\S+)$', text, re.MULTILINE)
+        return {name: float(value) for name, value in found}
+
+    async def engine_until(self, kind: str, reached: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        """The first totals that are as wanted."""
+        last: dict[str, float] = {}
+        try:
+            async with asyncio.timeout(60):
+                while not reached(last := await self.engine(kind)):
+                    await self.link.counters_until(lambda _: True)
+        except TimeoutError as error:
+            raise AssertionError(f"last {last}") from error
+        return last
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stage() -> AsyncIterator[Stage]:
+    with namespace() as far:
+        async with emulated_link(far_space=far) as link:
+            link.near.run("ip", "route", "add", "default", "dev", link.near_device)
+
+            def spec(wide: bool) -> ServerSpec:
+                config = {
+                    "rtc": {"congestion_control": {"use_send_side_bwe": wide}},
+                    "prometheus": {"port": METRICS_PORT + wide},
+                }
+                return ServerSpec(config=config, host=far.there, enter_command=far.enter_command)
+
+            async with (
+                started(spec(False)) as receiver,
+                started(spec(True)) as transport,
+                launched("chromium", enter_command=far.enter_command) as publishing,
+                launched("chromium", enter_command=link.near.enter_command) as watching,
+            ):
+                endpoints = {"receiver": receiver.endpoint, "transport": transport.endpoint}
+                yield Stage(link, endpoints, publishing, watching)
+
+
+@pytest.mark.parametrize("kind", ["transport", "receiver"])
+async def test_a_subscriber_is_asked_for_what_its_rate_is_estimated_by(stage: Stage, path: JoinPath, kind: str) -> None:
+    """ADA09, ADA10: by option transport-cc or REMB; of either comes an estimate, and on a narrow link bursts wait."""
+    endpoint, room = stage.endpoints[kind], unique("rate")
+    before = await stage.engine(kind)
+
+    def grown(name: str) -> Callable[[dict[str, float]], bool]:
+        return lambda now: now.get(name, 0) > before.get(name, 0)
+
+    async with (
+        stage.publishing.client(endpoint, "alice", room, path) as alice,
+        stage.watching.client(endpoint, "bob", room, path) as bob,
+    ):
+        await alice.publish_bars(width=1280, height=720, fps=20, videoCodec="vp8", simulcast=True)
+        await bob.see("alice")
+        sections = await bob.run(
+            """const all = e2e.connections.map((c) => c.remoteDescription?.sdp ?? '').join('');
+            return all.split('\\r\\nm=').filter((s) => s.startsWith('video') && s.includes('TR_'));"""
+        )
+        assert sections
+        for section in sections:
+            assert (TRANSPORT_WIDE in section) == (kind == "transport"), section
+            assert bool(re.search(r"rtcp-fb:\d+ transport-cc", section)) == (kind == "transport"), section
+            assert bool(re.search(r"rtcp-fb:\d+ goog-remb", section)) == (kind == "receiver"), section
+        await stage.engine_until(kind, grown("rate_changes"))
+        if kind == "transport":
+            await stage.engine_until(kind, grown("probes"))
+        # Less than the pictures take, even of these plain bars.
+        await stage.link.tell(down={"rate_bps": 100_000, "queue_ms": 300})
+        try:
+            await stage.engine_until(kind, grown("congestions"))
+            await stage.engine_until(kind, grown("paced"))
+        finally:
+            await stage.link.tell(down={"rate_bps": 0})
