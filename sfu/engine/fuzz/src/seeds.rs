@@ -72,7 +72,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         .map(unhex)
         .into_iter()
         // A long one, since most of a run's time is what connecting takes.
-        .chain([(0..800_u32).map(|at| (at * 37 ^ at >> 8).to_le_bytes()[0]).collect()])
+        .chain([(0..800_u32).map(|at| ((at * 37) ^ (at >> 8)).to_le_bytes()[0]).collect()])
         .collect(),
         "payload" => {
             ["0490e092340780010203", "05780002674200026865", "06a8010000ff", "07180a", "08400142014401"]
