@@ -37,10 +37,10 @@ def room_settings(config: Config) -> RoomSettings:
         answer_timeout_s=config.plenum.answer_timeout,
         token_refresh_s=config.plenum.token_refresh_interval,
         update_batch_bytes=room.update_batch_target_size,
-        quality_interval_s=config.plenum.connection_quality_interval,
         max_video_subscriptions=limit.subscription_limit_video,
         max_audio_subscriptions=limit.subscription_limit_audio,
         allow_pause=config.rtc.congestion_control.allow_pause,
+        quality_interval_s=config.plenum.connection_quality_interval,
         dynacast_pause_delay_s=config.video.dynacast_pause_delay,
         codec_regression_threshold=config.video.codec_regression_threshold,
         data=DataSettings(

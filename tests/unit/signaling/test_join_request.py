@@ -49,9 +49,9 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
         connection_settings=rtc.ConnectionSettings(
             auto_subscribe=True,
             adaptive_stream=True,
+            subscriber_allow_pause=True,
             disable_ice_lite=True,
             auto_subscribe_data_track=True,
-            subscriber_allow_pause=True,
         ),
         metadata="m",
         participant_attributes={"a": "1"},
@@ -61,9 +61,9 @@ def test_every_field_of_a_join_request_arrives(*, packed: bool, padded: bool) ->
     wish = read(wrap(request, packed=packed, padded=padded))
     assert wish.single_peer_connection
     assert (wish.auto_subscribe, wish.adaptive_stream, wish.reconnect) == (True, True, False)
+    assert wish.allow_pause is True
     assert wish.disable_ice_lite
     assert wish.auto_subscribe_data
-    assert wish.allow_pause is True
     assert (wish.metadata, dict(wish.attributes)) == ("m", {"a": "1"})
     assert [track.cid for track in wish.add_tracks] == ["c"]
     assert wish.offer is not None

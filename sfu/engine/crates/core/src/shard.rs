@@ -193,9 +193,9 @@ impl Shard {
         while let Some((at, key)) = self.timers.pop_due(now) {
             self.handle_timer(now, at, key);
         }
-        let (transports, ups, rates) = (&self.transports, &self.tables.ups, &self.rates);
+        let (transports, ups) = (&self.transports, &self.tables.ups);
         let (audio, blanks) = (self.audio_scheduled, self.blanks_scheduled);
-        let (participants, rooms) = (&self.tables.participants, &self.tables.rooms);
+        let (participants, rooms, rates) = (&self.tables.participants, &self.tables.rooms, &self.rates);
         let owners = 2 * transports.len() + ups.len() + participants.len() + rooms.len() + 2;
         self.timers.compact(owners, |key| match key {
             TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),

@@ -35,6 +35,7 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "stale_commands",
     "candidates_ignored",
     "inconsistent_tables",
+    "allocations",
     "ratings.lost",
     "ratings.poor",
     "ratings.good",
@@ -50,7 +51,6 @@ const TOTAL_NAMES: [&str; TOTALS] = [
     "scores.4.25",
     "scores.4.5",
     "score_sum_milli",
-    "allocations",
 ];
 
 fn core_totals(counters: &Counters) -> [u64; TOTALS] {
@@ -80,6 +80,7 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         counters.stale_commands,
         counters.candidates_ignored,
         counters.inconsistent_tables,
+        counters.allocations,
         lost,
         poor,
         good,
@@ -95,7 +96,6 @@ fn core_totals(counters: &Counters) -> [u64; TOTALS] {
         s8,
         s9,
         counters.ratings.score_sum_milli,
-        counters.allocations,
     ]
 }
 

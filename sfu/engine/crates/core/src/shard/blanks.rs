@@ -46,6 +46,7 @@ impl Shard {
         for down in downs {
             self.silence_down_track(now, down, is_muted);
         }
+        self.want_allocations_for(index);
     }
 
     /// Forwarding to a down track has stopped, or goes on.
