@@ -25,7 +25,7 @@ for target in ${*:-$known}; do
   log=$corpus/$target.log
   # An input that takes longer than 10 s, or 2 GB, is a finding too.
   if FUZZ_TARGET=$target "$bin/fuzz" "$corpus/$target" "$corpus/seeds/$target" "regressions/$target" \
-    -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="regressions/$target/" \
+    -max_total_time="$seconds" -len_control=0 -timeout=10 -rss_limit_mb=2048 -artifact_prefix="regressions/$target/" \
     -print_final_stats=1 >"$log" 2>&1; then
     printf '%-24s %s runs, %s inputs kept\n' "$target" \
       "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" "$(find "$corpus/$target" -type f | wc -l)"

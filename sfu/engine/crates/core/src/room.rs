@@ -243,7 +243,7 @@ pub(crate) struct DownEntry {
     pub(crate) max_layer: Layer,
     /// Most that can be sent to its subscriber; `None`: no limit is known.
     pub(crate) granted: Option<Layer>,
-    /// Not even the lowest layer can be sent.
+    /// Nothing is sent for want of bandwidth: not even the lowest layer fits.
     pub(crate) is_paused: bool,
     /// Which is served first when not everything can be sent: lower.
     pub(crate) priority: u16,

@@ -112,6 +112,7 @@ impl Shard {
             Command::MuteUpTrack { up_track, muted } => match self.tables.up_index.get(&up_track).copied() {
                 Some(index) => {
                     self.mute_up_track(now, index, muted);
+                    self.want_allocations_for(index);
                     true
                 }
                 None => false,
