@@ -31,7 +31,7 @@ use crate::ids::{RoomId, TransportId};
 use crate::input::{Carrier, Datagram};
 use crate::output::Transmits;
 use crate::random::Random;
-use crate::rate::{RateEstimate, RateGoal};
+use crate::rate::RateEstimate;
 use crate::room::{ParticipantIndex, RoomIndex, Tables};
 use crate::stats::Counters;
 use crate::timer::{Scheduled, Timers};
@@ -302,16 +302,6 @@ impl Shard {
     #[must_use]
     pub fn rate_estimate(&self, transport: TransportId) -> Option<RateEstimate> {
         self.transports.get(*self.transport_index.get(&transport)?)?.rate_estimate()
-    }
-
-    /// What is wanted of a transport's rate, until something else is.
-    pub fn set_rate_goal(&mut self, now: Instant, transport: TransportId, goal: RateGoal) {
-        self.now = now;
-        let Some(&index) = self.transport_index.get(&transport) else { return };
-        if let Some(transport) = self.transports.get_mut(index) {
-            transport.set_rate_goal(now, goal);
-            self.schedule_transport(index);
-        }
     }
 
     /// Earliest timer, gathering included.

@@ -6,29 +6,33 @@ mod common;
 
 use std::time::Duration;
 
-use common::vp8;
-use plenum_core::{MediaKind, RateFeedback, RateGoal, TransportId};
+use common::{TAG, vp8};
+use plenum_core::{MediaKind, RateFeedback, TransportId};
 use plenum_netem::{ClientId, LinkConfig, Mode, QueueLimit, World, WorldConfig};
 
 /// Rates of the layers that the publisher has.
 const LAYERS_BPS: [u64; 3] = [150_000, 500_000, 1_700_000];
+const RIDS: [&str; 3] = ["q", "h", "f"];
 const FRAME: Duration = Duration::from_millis(33);
 const PACKET_BYTES: usize = 1_100;
-/// How long an estimate must allow more before more is sent.
-const HESITATION: u32 = 30;
+/// One stream of the camera.
+#[derive(Default)]
+struct Stream {
+    packets: u32,
+    owed_bytes: f64,
+    asked: usize,
+}
 
-/// A camera, one subscriber, and the simplest allocator there could be.
+/// A camera and one subscriber.
 struct Show {
     world: World,
     alice: ClientId,
     bob: ClientId,
     transport: TransportId,
+    streams: [Stream; 3],
+    /// Which of them arrived last.
     layer: usize,
-    hesitation: u32,
-    packets: u32,
-    owed_bytes: f64,
     changes: usize,
-    asked: usize,
 }
 
 /// A link with 20 ms each way and a queue of 300 ms.
@@ -47,7 +51,7 @@ impl Show {
         let mut world = World::new(WorldConfig { seed, rate_feedback: feedback, ..WorldConfig::default() });
         let alice = world.join_connected(mode);
         let bob = world.join_connected(mode);
-        let camera = world.publish(alice, MediaKind::Video, &[]);
+        let camera = world.publish(alice, MediaKind::Video, &RIDS);
         world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
         world.run_for(Duration::from_secs(1));
         world.uplinks[bob.0].config.delay = Duration::from_millis(20);
@@ -58,12 +62,9 @@ impl Show {
             alice,
             bob,
             transport,
+            streams: Default::default(),
             layer: LAYERS_BPS.len() - 1,
-            hesitation: 0,
-            packets: 0,
-            owed_bytes: 0.0,
             changes: 0,
-            asked: 0,
         }
     }
 
@@ -71,35 +72,21 @@ impl Show {
         self.world.shard.rate_estimate(self.transport).map(|estimate| estimate.total_bps)
     }
 
-    /// Goes down at once, up after a while.
-    fn choose_layer(&mut self) {
-        let Some(bps) = self.estimate_bps() else { return };
-        let fits = LAYERS_BPS.iter().rposition(|rate| *rate <= bps).unwrap_or(0);
-        self.hesitation = if fits > self.layer { self.hesitation + 1 } else { 0 };
-        let next = if fits < self.layer || self.hesitation > HESITATION { fits } else { self.layer };
-        self.changes += usize::from(next != self.layer);
-        self.layer = next;
-        let top = LAYERS_BPS.len() - 1;
-        let goal = RateGoal {
-            allocated_bps: LAYERS_BPS[next],
-            wanted_bps: LAYERS_BPS[top],
-            next_bps: LAYERS_BPS[(next + 1).min(top)],
-        };
-        self.world.shard.set_rate_goal(self.world.now, self.transport, goal);
-    }
-
-    /// One picture's packets.
-    fn shoot(&mut self, bytes: f64) {
-        self.owed_bytes += bytes;
-        while self.owed_bytes >= PACKET_BYTES as f64 {
-            self.owed_bytes -= PACKET_BYTES as f64;
-            let asked = self.world.clients[self.alice.0].key_frame_requests.len();
-            let is_key = self.packets == 0 || asked > self.asked;
-            self.asked = asked;
-            let mut payload = vp8((self.packets & 0x7fff) as u16, is_key);
+    /// One picture's packets of one stream.
+    fn shoot(&mut self, layer: usize, bytes: f64) {
+        let (rid, stream) = (RIDS[layer], &mut self.streams[layer]);
+        stream.owed_bytes += bytes;
+        while stream.owed_bytes >= PACKET_BYTES as f64 {
+            stream.owed_bytes -= PACKET_BYTES as f64;
+            let requests = &self.world.clients[self.alice.0].key_frame_requests;
+            let asked = requests.iter().filter(|(_, _, of)| of.as_deref() == Some(rid)).count();
+            let is_key = stream.packets == 0 || asked > stream.asked;
+            stream.asked = asked;
+            let mut payload = vp8((stream.packets & 0x7fff) as u16, is_key);
+            payload[TAG] = layer as u8;
             payload.resize(PACKET_BYTES, 7);
-            self.world.send_video(self.alice, 0, None, self.packets * 90, &payload);
-            self.packets += 1;
+            self.world.send_video(self.alice, 0, Some(rid), stream.packets * 90, &payload);
+            stream.packets += 1;
         }
     }
 
@@ -107,9 +94,15 @@ impl Show {
     fn film(&mut self, length: Duration, mut watch: impl FnMut(&Self)) {
         let end = self.world.now + length;
         while self.world.now < end {
-            self.choose_layer();
-            self.shoot(LAYERS_BPS[self.layer] as f64 / 8.0 * FRAME.as_secs_f64());
+            for (layer, rate_bps) in LAYERS_BPS.iter().enumerate() {
+                self.shoot(layer, *rate_bps as f64 / 8.0 * FRAME.as_secs_f64());
+            }
             self.world.run_for(FRAME);
+            let packets = self.world.clients[self.bob.0].packets_of("TR_cam");
+            let last = packets.iter().rev().find(|packet| !packet.payload.is_empty());
+            let layer = last.map_or(self.layer, |packet| usize::from(packet.payload[TAG]));
+            self.changes += usize::from(layer != self.layer);
+            self.layer = layer;
             watch(self);
         }
     }
@@ -195,7 +188,7 @@ fn a_drop_is_followed_within_two_seconds_and_a_wider_link_found_again() {
 /// How many packets enter the link within any 5 ms, at most, and the longest queue, while a key frame of `bytes` passes.
 fn key_frame_burst(show: &mut Show, bytes: f64) -> (u64, Duration) {
     let before = show.world.downlinks[show.bob.0].counters().entered;
-    show.shoot(bytes);
+    show.shoot(show.layer, bytes);
     let (mut last, mut most, mut queue) = (before, 0, Duration::ZERO);
     for _ in 0..200 {
         show.world.run_for(Duration::from_millis(5));
@@ -221,7 +214,7 @@ fn key_frames_and_retransmissions_come_in_no_burst_on_a_narrow_link() {
         assert_eq!(full(&show), before, "{mode:?}");
         // Half of the next one is lost; what is asked for again comes spread, too.
         show.world.downlinks[show.bob.0].config.loss = 0.5;
-        show.shoot(20_000.0);
+        show.shoot(show.layer, 20_000.0);
         show.world.run_for(Duration::from_millis(100));
         show.world.downlinks[show.bob.0].config.loss = 0.0;
         let resent = show.world.shard.counters().retransmitted;

@@ -36,6 +36,10 @@ const MIN_PAUSED: Duration = Duration::from_secs(5);
 const VOICE_BPS: u64 = 40_000;
 /// Share of the estimate that what is new may fill, in percent; the rest is for what varies.
 const RAISE_PERCENT: u64 = 90;
+/// Without congestion, an estimate of this part of what is sent is as good as all of it, percent.
+const NEAR_PERCENT: u64 = 60;
+/// For how long congestion speaks against what is being sent.
+const CONGESTION_LASTS: Duration = Duration::from_secs(2);
 /// How soon to look again while something is missing, and while nothing is.
 const SOON: Duration = Duration::from_millis(250);
 const LATER: Duration = Duration::from_secs(1);
@@ -101,6 +105,9 @@ pub struct Allocator {
     last_resort: LastResort,
     /// What was allocated last.
     allocated_bps: u64,
+    congested_at: Option<Instant>,
+    /// Since congestion not everything that is wanted could be given.
+    is_limited: bool,
     has_begun: bool,
 }
 
@@ -110,6 +117,7 @@ impl Allocator {
         self.steady.observe(now, estimate.total_bps);
         self.probation.note_estimate(now, estimate.total_bps);
         if estimate.is_congested {
+            self.congested_at = Some(now);
             self.probation.note_congestion(now);
             self.last_resort.note_congestion(now);
         }
@@ -133,11 +141,9 @@ impl Allocator {
             self.probation.begin(now); // all that was sent until now, without an estimate
             self.allocated_bps = kept_bps(&claims, reserved_bps);
         }
-        let budget = Budget {
-            keep_bps: self.probation.bearable_bps(now, estimate.total_bps, self.allocated_bps),
-            raise_bps: steady_bps.saturating_mul(RAISE_PERCENT) / 100,
-            allows_pause: demands.allows_pause && self.last_resort.must_pause(now),
-        };
+        let kept_bps = kept_bps(&claims, reserved_bps);
+        let mut budget = self.budget(now, (estimate.total_bps, steady_bps), kept_bps);
+        budget.allows_pause &= demands.allows_pause;
         let division = divide(&claims, budget, reserved_bps);
         self.note_moves(now, &video, &claims, &division);
         self.allocated_bps = division.spent_bps;
@@ -145,8 +151,26 @@ impl Allocator {
         self.last_resort.note_least(now, is_least);
         let grants = self.hold(now, &video, &division);
         let goal = goal(&claims, &division, reserved_bps);
+        self.is_limited = budget.raise_bps < u64::MAX && goal.wanted_bps > goal.allocated_bps;
         let again_after = if goal.wanted_bps > goal.allocated_bps { SOON } else { LATER };
         Allocation { grants, goal, again_after }
+    }
+
+    /// What may be spent, where leaving all as it is costs `kept_bps`. An estimate knows little more than what was sent,
+    /// and rates vary: one that is a bit low is no reason to lower anything, nor to withhold what was never tried.
+    /// Congestion is, and so is an estimate that is far from what is sent.
+    fn budget(&self, now: Instant, (estimate_bps, steady_bps): (u64, u64), kept_bps: u64) -> Budget {
+        let is_congested = self.congested_at.is_some_and(|at| now < at + CONGESTION_LASTS);
+        let bearable_bps = self.probation.bearable_bps(now, estimate_bps, self.allocated_bps);
+        let is_near = bearable_bps.saturating_mul(100) >= kept_bps.saturating_mul(NEAR_PERCENT);
+        if !is_congested && is_near && !self.is_limited {
+            return Budget { keep_bps: u64::MAX, raise_bps: u64::MAX, allows_pause: false };
+        }
+        Budget {
+            keep_bps: if is_congested || !is_near { bearable_bps } else { bearable_bps.max(kept_bps) },
+            raise_bps: steady_bps.saturating_mul(RAISE_PERCENT) / 100,
+            allows_pause: self.last_resort.must_pause(now),
+        }
     }
 
     /// What a track may get this time, given what it has.

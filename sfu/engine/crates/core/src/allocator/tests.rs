@@ -24,6 +24,7 @@ struct Bench {
     allocator: Allocator,
     demands: Demands,
     is_congested: bool,
+    last_kbps: u64,
 }
 
 impl Bench {
@@ -37,11 +38,20 @@ impl Bench {
     /// Before the first estimate.
     fn beginning(video: Vec<Demand>) -> Self {
         let demands = Demands { video, ..Demands::default() };
-        Self { now: Instant::now(), allocator: Allocator::default(), demands, is_congested: false }
+        Self {
+            now: Instant::now(),
+            allocator: Allocator::default(),
+            demands,
+            is_congested: false,
+            last_kbps: 0,
+        }
     }
 
     fn at(&mut self, kbps: u64) -> Allocation {
-        let estimate = RateEstimate { total_bps: kbps * KBPS, is_congested: self.is_congested };
+        // Estimators fall where there is congestion, and then only.
+        let has_fallen = kbps < std::mem::replace(&mut self.last_kbps, kbps);
+        let is_congested = self.is_congested || has_fallen;
+        let estimate = RateEstimate { total_bps: kbps * KBPS, is_congested };
         self.allocator.note_estimate(self.now, estimate);
         self.allocator.allocate(self.now, estimate, &self.demands)
     }
@@ -129,12 +139,28 @@ fn layers_go_before_tracks_and_only_with_leave() {
 }
 
 #[test]
-fn a_small_estimate_alone_pauses_nothing() {
-    let mut bench = Bench::new(vec![demand(1, 1, CAMERA)]);
+fn a_small_estimate_alone_takes_nothing_away() {
+    let mut bench = Bench::beginning(vec![demand(1, 1, CAMERA)]);
     bench.demands.allows_pause = true;
-    assert_eq!(bench.after(60_000, 70), [0]);
+    assert_eq!(bench.after(60_000, 1_021), [2], "it knows little more than what was sent");
+    assert_eq!(bench.after(60_000, 1_019), [1], "this is too far from it");
+    let mut bench = Bench::beginning(vec![demand(1, 1, CAMERA)]);
+    bench.demands.allows_pause = true;
+    assert_eq!(bench.after(60_000, 70), [0], "but pauses nothing");
     bench.is_congested = true;
     assert_eq!(bench.after(0, 70), [255], "with the least of all it is still too much");
+}
+
+#[test]
+fn a_new_wish_needs_no_proof_while_nothing_is_missing() {
+    let mut bench = Bench::beginning(vec![demand(1, 1, &[150])]);
+    assert_eq!(bench.after(30_000, 200), [0]);
+    bench.demands.video[0] = demand(1, 1, CAMERA);
+    assert_eq!(bench.after(0, 200), [2], "at once");
+    assert_eq!(bench.after(1_500, 220), [2]);
+    assert_eq!(bench.after(0, 150), [0], "unless the path says no");
+    assert_eq!(bench.after(10_000, 400), [0], "and then there must be proof");
+    assert_eq!(bench.after(3_000, 600), [1]);
 }
 
 #[test]

@@ -271,7 +271,7 @@ impl RateControl {
             self.reported = Some((now, estimate));
             return Some(known);
         };
-        if before == estimate || !has_changed(before, estimate) || now < at + REPORT_INTERVAL {
+        if !has_changed(before, estimate) || now < at + REPORT_INTERVAL {
             return None;
         }
         self.reported = Some((now, estimate));
@@ -295,8 +295,8 @@ impl RateControl {
 fn has_changed(before: Option<RateEstimate>, after: Option<RateEstimate>) -> bool {
     let (Some(before), Some(after)) = (before, after) else { return before != after };
     let difference = before.total_bps.abs_diff(after.total_bps);
-    after.is_congested && !before.is_congested
-        || difference.saturating_mul(100) > before.total_bps.saturating_mul(CHANGE_PERCENT)
+    // Congestion that lasts is news as long as it lasts.
+    after.is_congested || difference.saturating_mul(100) > before.total_bps.saturating_mul(CHANGE_PERCENT)
 }
 
 /// Bytes that a rate sends in some time.
