@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["NOT_YET", "unknown_names", "without_effect"]
 
 _ONE_NODE = "one node only: rooms are not shared with other servers"
-_NO_ESTIMATION = (
-    "no congestion control yet: a slow link gets no lower layer by itself; to choose less is the client's part"
-)
 NOT_YET: Mapping[str, str] = {
     "redis.address": _ONE_NODE,
     "redis.sentinel_addresses": _ONE_NODE,
@@ -39,17 +36,12 @@ def without_effect(given: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
     sentences: dict[str, list[str]] = {}
     rest: list[str] = []
     for name in names:
-        if name.startswith("rtc.congestion_control."):
-            continue
         # Negative means "no limit", and there is none.
         unlimited = name.startswith("limit.") and _at(given, name) < 0
         if name in NOT_YET and not unlimited:
             sentences.setdefault(NOT_YET[name], []).append(name)
         elif not unlimited:
             rest.append(name)
-    rtc = given.rtc
-    if "congestion_control" in rtc.model_fields_set and rtc.congestion_control.enabled:
-        sentences[_NO_ESTIMATION] = ["rtc.congestion_control"]
     return tuple(f"{', '.join(keys)}: {text}" for text, keys in sentences.items()), tuple(rest)
 
 

@@ -130,7 +130,9 @@ class CongestionControl(Section):
     allow_pause: bool = key(
         False, "Pause video when not even the lowest layers fit; clients can say otherwise for themselves."
     )
-    use_send_side_bwe: bool = key(False, "Estimate by transport-wide feedback instead of REMB and loss.")
+    use_send_side_bwe: bool = key(
+        True, "Estimate by transport-wide feedback instead of REMB and loss. The reference's default is false."
+    )
     use_send_side_bwe_interceptor: bool = key(False, "The reference's older sender-side estimator.", effect=False)
     send_side_bwe_pacer: str = key("no-queue", "Pacer used with the sender-side estimator.", effect=False)
     stream_allocator: StreamAllocator = key(StreamAllocator(), "")

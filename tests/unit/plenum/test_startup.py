@@ -141,7 +141,6 @@ def test_keys_without_effect_are_carried() -> None:
         ("redis: {address: 'r:1'}", "redis.address: one node only: rooms are not shared with other servers"),
         ("turn: {enabled: true}", "turn.enabled: no TURN server is started"),
         ("webhook: {urls: ['https://example.com']}", "webhook.urls: no webhooks are sent yet"),
-        ("rtc: {congestion_control: {allow_pause: true}}", "rtc.congestion_control: no congestion control yet"),
     ],
 )
 def test_what_is_missing_is_said_by_its_consequence(body: str, note: str) -> None:
@@ -152,7 +151,7 @@ def test_what_is_missing_is_said_by_its_consequence(body: str, note: str) -> Non
 
 
 def test_what_was_switched_off_anyway_is_not_missed() -> None:
-    body = "rtc: {congestion_control: {enabled: false}}\nlimit: {num_tracks: -1, bytes_per_sec: -1}"
+    body = "limit: {num_tracks: -1, bytes_per_sec: -1}"
     startup = started(body, dev=True)
     assert (startup.notes, startup.ineffective) == ((), ())
 

@@ -67,6 +67,6 @@ def test_how_the_rate_is_estimated() -> None:
     def feedback(text: str) -> str:
         return rate_feedback(load(f"rtc: {{congestion_control: {{{text}}}}}").rtc.congestion_control)
 
-    assert rate_feedback(Config().rtc.congestion_control) == "receiver"
-    assert feedback("use_send_side_bwe: true") == "transport"
+    assert rate_feedback(Config().rtc.congestion_control) == "transport"
+    assert feedback("use_send_side_bwe: false") == "receiver"
     assert feedback("enabled: false, use_send_side_bwe: true") == "off"
