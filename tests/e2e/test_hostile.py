@@ -31,6 +31,8 @@ from tests.e2e.support.witness import HZ, Witnesses, witnesses
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+# What the witnesses hear and see is timed.
+pytestmark = pytest.mark.alone
 
 STALL_S = 0.3
 """A longer gap in sound or pictures is a stall, in this house."""
