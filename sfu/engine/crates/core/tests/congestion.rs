@@ -65,6 +65,7 @@ struct Scene {
     encoders: Vec<Encoder>,
     elapsed_ms: u64,
     voice: u32,
+    is_silent: bool,
 }
 
 impl Scene {
@@ -79,8 +80,16 @@ impl Scene {
         let (alice, bob) = (world.join_connected(Mode::Single), world.join_connected(mode));
         let mic = world.publish(alice, MediaKind::Audio, &[]);
         world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
-        let mut scene =
-            Self { world, alice, bob, downs: Vec::new(), encoders: Vec::new(), elapsed_ms: 0, voice: 0 };
+        let mut scene = Self {
+            world,
+            alice,
+            bob,
+            downs: Vec::new(),
+            encoders: Vec::new(),
+            elapsed_ms: 0,
+            voice: 0,
+            is_silent: false,
+        };
         for camera in 0..cameras {
             let up = scene.world.publish(alice, MediaKind::Video, &["q", "h", "f"]);
             scene.downs.push(scene.world.subscribe(bob, up, MediaKind::Video, &track(camera)));
@@ -102,7 +111,7 @@ impl Scene {
 
     fn play(&mut self, seconds: u64) {
         for _ in 0..seconds * 1_000 / STEP_MS {
-            if self.elapsed_ms.is_multiple_of(20) {
+            if !self.is_silent && self.elapsed_ms.is_multiple_of(20) {
                 self.world.send_audio(self.alice, 0, self.voice * 960, &[1; 80]);
                 self.voice += 1;
             }
@@ -236,4 +245,28 @@ fn what_its_subscriber_switches_off_is_not_paused() {
     let count = scene.pauses().len();
     scene.play(10);
     assert_eq!(scene.pauses().len(), count);
+}
+
+#[test]
+fn what_was_paused_comes_again_although_nothing_is_sent_that_could_be_answered() {
+    for seed in 1..=5 {
+        let mut scene = Scene::new(seed, Mode::Single, 1);
+        let transport = *scene.world.transports(scene.bob).last().unwrap();
+        scene.world.command(Command::AllowPause { transport, allowed: true });
+        scene.set_link(90);
+        let mut spent_s = 0;
+        while scene.pauses().last() != Some(&(scene.downs[0], true)) {
+            assert!(spent_s < 60, "seed {seed}: never paused");
+            scene.play(1);
+            spent_s += 1;
+        }
+        scene.is_silent = true;
+        let allocations = scene.world.shard.counters().allocations;
+        scene.set_link(0);
+        scene.play(30);
+        assert_eq!(scene.pauses().last(), Some(&(scene.downs[0], false)), "seed {seed}");
+        assert_eq!(scene.layers(0, 3), [2], "seed {seed}");
+        let more = scene.world.shard.counters().allocations - allocations;
+        assert!(more < 200, "seed {seed}: {more} allocations in half a minute");
+    }
 }

@@ -56,6 +56,8 @@ pub(super) struct RateControl {
     has_told_prober: bool,
     /// Bytes sent that the estimator has not been told of yet.
     untold_bytes: usize,
+    /// The peer has spoken of congestion since the last report.
+    has_new_congestion: bool,
     reported: Option<(Instant, Option<RateEstimate>)>,
     due: Option<Instant>,
 }
@@ -77,6 +79,7 @@ impl RateControl {
             has_media: false,
             has_told_prober: false,
             untold_bytes: 0,
+            has_new_congestion: false,
             reported: None,
             due: None,
         }
@@ -203,30 +206,37 @@ impl RateControl {
     pub(super) fn take_arrivals(&mut self, now: Instant, feedback: &Arrivals) {
         self.tell(now);
         self.estimator.take_arrivals(now, feedback);
-        self.follow_estimate(now);
+        self.follow_feedback(now);
     }
 
     pub(super) fn take_maximum(&mut self, now: Instant, rate_bps: u64) {
         self.tell(now);
         self.estimator.take_maximum(now, rate_bps);
-        self.follow_estimate(now);
+        self.follow_feedback(now);
     }
 
     pub(super) fn take_losses(&mut self, now: Instant, losses: Losses) {
         self.tell(now);
         self.estimator.take_losses(now, losses);
-        self.follow_estimate(now);
+        self.follow_feedback(now);
     }
 
     /// Lets time pass.
     pub(super) fn advance(&mut self, now: Instant) {
         self.tell(now);
         self.estimator.handle_timeout(now);
-        self.follow_estimate(now);
+        self.follow_estimate(now, false);
     }
 
-    fn follow_estimate(&mut self, now: Instant) {
-        let estimate = self.estimator.estimate();
+    /// The peer has spoken: what it says of congestion is news, once.
+    fn follow_feedback(&mut self, now: Instant) {
+        let is_congested = self.estimator.estimate().is_some_and(|estimate| estimate.is_congested);
+        self.has_new_congestion |= is_congested;
+        self.follow_estimate(now, is_congested);
+    }
+
+    fn follow_estimate(&mut self, now: Instant, is_congested: bool) {
+        let estimate = self.estimator.estimate().map(|estimate| RateEstimate { is_congested, ..estimate });
         self.pacer.set_estimate(now, estimate.map(|estimate| estimate.total_bps));
         self.prober.set_estimate(now, estimate);
     }
@@ -263,9 +273,15 @@ impl RateControl {
         Some((probe.packets, usize::try_from(missing).unwrap_or(usize::MAX)))
     }
 
+    /// What is known; congestion only as long as it was not told since the peer spoke of it.
+    fn told_estimate(&self) -> Option<RateEstimate> {
+        let is_congested = self.has_new_congestion;
+        self.estimator.estimate().map(|estimate| RateEstimate { is_congested, ..estimate })
+    }
+
     /// A change of what is known that is worth being told.
     pub(super) fn poll_change(&mut self, now: Instant) -> Option<RateEstimate> {
-        let estimate = self.estimator.estimate();
+        let estimate = self.told_estimate();
         let Some((at, before)) = self.reported else {
             let known = estimate?;
             self.reported = Some((now, estimate));
@@ -275,6 +291,7 @@ impl RateControl {
             return None;
         }
         self.reported = Some((now, estimate));
+        self.has_new_congestion = false;
         Some(estimate.unwrap_or(RateEstimate { total_bps: u64::MAX, is_congested: false }))
     }
 
@@ -285,7 +302,7 @@ impl RateControl {
         let known = self.reported.and_then(|(_, estimate)| estimate);
         let report = self
             .reported
-            .filter(|_| has_changed(known, self.estimator.estimate()))
+            .filter(|_| has_changed(known, self.told_estimate()))
             .map(|(at, _)| at + REPORT_INTERVAL);
         let times = [self.estimator.next_timeout(), self.prober.next_timeout(), release, padding, report];
         self.due = times.into_iter().flatten().min();
@@ -303,4 +320,30 @@ fn has_changed(before: Option<RateEstimate>, after: Option<RateEstimate>) -> boo
 fn bytes_in(rate_bps: u64, time: Duration) -> u64 {
     let bits = u128::from(rate_bps) * time.as_nanos() / 1_000_000_000;
     u64::try_from(bits / 8).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn congestion_is_told_again_only_when_the_peer_has_spoken_again() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut rate = RateControl::new(RateFeedback::Receiver);
+        rate.take_maximum(start, 1_000_000);
+        assert!(!rate.poll_change(start).unwrap().is_congested);
+        for ms in 0..1_000 {
+            rate.note_sent(at(ms), 150, false, false); // 1.2 Mbit/s
+            rate.finish(at(ms));
+        }
+        rate.take_maximum(at(1_000), 300_000);
+        assert!(rate.poll_change(at(1_000)).unwrap().is_congested);
+        for ms in [1_100, 2_000, 10_000] {
+            rate.advance(at(ms));
+            assert_eq!(rate.poll_change(at(ms)), None, "nobody has said anything");
+            rate.settle(at(ms));
+            assert!(rate.deadline().is_none_or(|due| due >= at(11_000)), "nothing comes again and again");
+        }
+    }
 }
