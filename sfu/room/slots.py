@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sfu.room.subscription import Subscription
     from sfu.room.views import TrackView
 
-__all__ = ["LAST_PRIORITY", "has_slot", "priority_of", "waiting_for_slot"]
+__all__ = ["LAST_PRIORITY", "has_limit", "has_slot", "priority_of", "waiting_for_slot"]
 
 LAST_PRIORITY = 65_535
 """What the engine assumes until it hears otherwise."""
@@ -35,9 +35,18 @@ def priority_of(track: TrackView, asked: int) -> int:
     return _SCREEN_PRIORITY if track.source is TrackSource.SCREEN_SHARE else LAST_PRIORITY
 
 
+def _limit(kind: TrackType, settings: RoomSettings) -> int:
+    return settings.max_video_subscriptions if kind is TrackType.VIDEO else settings.max_audio_subscriptions
+
+
+def has_limit(kind: TrackType, settings: RoomSettings) -> bool:
+    """Whether anybody could have to wait for a slot of this kind."""
+    return _limit(kind, settings) > 0
+
+
 def has_slot(subscriber: Participant, kind: TrackType, settings: RoomSettings) -> bool:
     """Whether one more subscription of this kind may be bound."""
-    limit = settings.max_video_subscriptions if kind is TrackType.VIDEO else settings.max_audio_subscriptions
+    limit = _limit(kind, settings)
     if limit <= 0:
         return True
     bound = (s.publication for s in subscriber.subscriptions.values() if s.down_track is not None)

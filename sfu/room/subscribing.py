@@ -28,7 +28,7 @@ from sfu.room.messages import (
     SubscriptionResponse,
     TrackSubscribed,
 )
-from sfu.room.slots import LAST_PRIORITY, has_slot, priority_of, waiting_for_slot
+from sfu.room.slots import LAST_PRIORITY, has_limit, has_slot, priority_of, waiting_for_slot
 from sfu.room.subscription import Subscription
 from sfu.room.timers import TimerKind
 
@@ -311,6 +311,10 @@ class Subscribing:
         publication.subscriptions[subscription.subscriber.id] = subscription
 
     def _reconcile_all(self, subscriptions: Iterable[Subscription]) -> None:
+        self._reconcile_each(subscriptions)
+        self._fill_slots()
+
+    def _reconcile_each(self, subscriptions: Iterable[Subscription]) -> None:
         told: dict[SubscriptionPermissionUpdate, list[SessionId]] = {}
         for subscription in subscriptions:
             update = self._reconcile(subscription)
@@ -319,13 +323,12 @@ class Subscribing:
         for update, sessions in told.items():
             if sessions:
                 self._state.emit(Send(tuple(sessions), update))
-        self._fill_slots()
 
     def _fill_slots(self) -> None:
         """Subscriptions that waited get the slots that have become free."""
         while self._vacated:
             (subscriber, kind), _ = self._vacated.popitem()
-            self._reconcile_all(waiting_for_slot(subscriber, kind))
+            self._reconcile_each(waiting_for_slot(subscriber, kind))
 
     def _reconcile(self, subscription: Subscription) -> SubscriptionPermissionUpdate | None:
         """Binds or unbinds; returns what the subscriber must hear of its permission, if that is news."""
@@ -387,8 +390,9 @@ class Subscribing:
             subscription.bound = False
             subscription.paused = subscription.was_paused = False
             self._dynacast.changed(subscription)
-            if subscription.publication is not None:
-                self._vacated[subscription.subscriber, subscription.publication.type] = None
+            kind = None if subscription.publication is None else subscription.publication.type
+            if kind is not None and has_limit(kind, self._state.settings):
+                self._vacated[subscription.subscriber, kind] = None
 
     def _limit(self, subscription: Subscription) -> None:
         """Tells the engine what the subscriber is to get, when that is news."""

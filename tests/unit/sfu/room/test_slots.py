@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +72,21 @@ def test_audio_is_limited_alike_and_each_subscriber_for_itself() -> None:
     assert _bound_to(stage, alice) == [other.sid]
     alice.leave()
     assert _bound_to(stage, carol) == [other.sid], "the end of a publication frees a slot, too"
+
+
+def test_the_end_of_a_track_needs_no_more_stack_the_more_watch_it() -> None:
+    stage = _stage(max_video_subscriptions=1)
+    alice = stage.active("alice")
+    _cameras(alice, 2)
+    for number in range(150):
+        stage.active(f"viewer{number}")
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 150)
+    try:
+        alice.leave()
+    finally:
+        sys.setrecursionlimit(before)
+    assert stage.room._state.down_tracks == {}
 
 
 def test_slots_go_to_the_most_important_who_waits() -> None:
