@@ -187,6 +187,8 @@ def _attributes(text: str, *, strict: bool) -> dict[str, str]:
     try:
         decoded = json.loads(base64.urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)))
         if isinstance(decoded, dict) and all(isinstance(value, str) for value in decoded.values()):
+            # An escape such as \ud800 may stand alone: no message could carry that text on.
+            "".join((*decoded, *decoded.values())).encode()
             return decoded
     except (ValueError, RecursionError):
         pass

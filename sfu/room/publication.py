@@ -248,7 +248,7 @@ def _codecs_of(request: AddTrack, enabled: Sequence[str]) -> Iterable[CodecView]
         yield CodecView(
             mime_type=mime,
             cid=offered.cid,
-            layers=offered.layers or request.layers,
+            layers=(offered.layers or request.layers) if request.type is TrackType.VIDEO else (),
             video_layer_mode=offered.video_layer_mode,
         )
 

@@ -41,6 +41,8 @@ _SOURCES = {source.value: source for source in TrackSource}
 _TYPES = {kind.value: kind for kind in TrackType}
 _MAX_LAYERS = 8
 """Of one track; encoders make three."""
+_MAX_CODECS = 8
+"""Of one track; clients offer two."""
 _QUALITIES = {quality.value: quality for quality in VideoQuality}
 
 
@@ -98,7 +100,7 @@ def to_add_track(session: SessionId, request: rtc.AddTrackRequest) -> inputs.Add
         layers=_layers(request.layers),
         codecs=tuple(
             inputs.CodecOffered(codec.codec, codec.cid, _layers(codec.layers), codec.video_layer_mode)
-            for codec in request.simulcast_codecs
+            for codec in islice(request.simulcast_codecs, _MAX_CODECS)
         ),
         sid=request.sid,
         stereo=request.stereo,

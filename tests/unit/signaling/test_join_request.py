@@ -152,7 +152,10 @@ def test_defaults_of_the_older_path() -> None:
     assert (wish.client.protocol, wish.client.sdk) == (0, "unknown")
 
 
-@pytest.mark.parametrize("text", ["###", base64.urlsafe_b64encode(b"[1]").decode(), "e30"[:2]])
+_HALF_A_CHARACTER = base64.urlsafe_b64encode(b'{"a": "\\ud800"}').decode()
+
+
+@pytest.mark.parametrize("text", ["###", base64.urlsafe_b64encode(b"[1]").decode(), "e30"[:2], _HALF_A_CHARACTER])
 def test_attributes_that_cannot_be_read(text: str) -> None:
     assert ask({"attributes": text}).attributes == {}
     with pytest.raises(WishRefused, match="cannot decode attributes"):

@@ -477,6 +477,13 @@ def test_what_a_client_believes_after_a_resume() -> None:
     )
 
 
+def test_codecs_without_end_are_cut() -> None:
+    offered = [rtc.SimulcastCodec(codec=f"c{number}") for number in range(1000)]
+    added = ask(add_track=rtc.AddTrackRequest(simulcast_codecs=offered))
+    assert isinstance(added, inputs.AddTrack)
+    assert [codec.codec for codec in added.codecs] == [f"c{number}" for number in range(8)]
+
+
 def test_repetitions_in_one_request_are_not_work() -> None:
     settings = ask(track_setting=rtc.UpdateTrackSettings(track_sids=["TR_1", "TR_2", "TR_1"] * 1000))
     assert isinstance(settings, inputs.UpdateTrackSettings)
