@@ -196,12 +196,12 @@ impl<W: Write> Router<W> {
 
     /// Takes what waits at a device, at most a batch; the poller tells again of the rest.
     fn take_packets(&mut self, side: usize) -> Result<(), RouterError> {
-        let now = Instant::now();
         for _ in 0..BATCH {
             let received = self.tuns[side].receive(&mut self.buffer);
             let received = received.map_err(|source| RouterError::Gone { side: SIDES[side], source })?;
             let Some(count) = received else { break };
-            self.lanes[side].link.push(now, self.buffer[..count].to_vec());
+            // The time of each, not of the batch: what came while others were read would leave too early.
+            self.lanes[side].link.push(Instant::now(), self.buffer[..count].to_vec());
         }
         Ok(())
     }

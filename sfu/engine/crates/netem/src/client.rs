@@ -3,19 +3,24 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use plenum_core::{MediaKind, TransportId};
+use plenum_core::{MediaKind, RateFeedback, TransportId};
+use str0m::bwe::Bitrate;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::DtlsCert;
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequestKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive, TcpType, Transmit};
-use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpWrite};
+use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionValues, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use crate::raw::{RawExtensions, replace_extensions, to_client, to_server};
+use crate::receiving::ReceiverEstimate;
+
+/// How often receivers that tell what they can receive report.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Which signalling path a client joins by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +79,8 @@ pub(crate) struct PeerConnection {
     sends: BTreeMap<(String, Option<String>), u64>,
     /// Values of its packets' extensions, when it chooses them.
     pub(crate) raw: Option<RawExtensions>,
+    /// What it believes that it can receive, where it tells that.
+    estimate: Option<ReceiverEstimate>,
 }
 
 /// How a connection differs from the usual.
@@ -85,6 +92,8 @@ pub(crate) struct Ways {
     pub(crate) raw_extensions: bool,
     /// It knows RED.
     pub(crate) takes_red: bool,
+    /// What it says of the rate at which it can receive.
+    pub(crate) feedback: RateFeedback,
 }
 
 struct PendingOffer(SdpPendingOffer);
@@ -139,7 +148,7 @@ impl PeerConnection {
         certificate: &DtlsCert,
         ways: Ways,
     ) -> Self {
-        let Ways { tcp, raw_extensions, takes_red } = ways;
+        let Ways { tcp, raw_extensions, takes_red, feedback } = ways;
         let mut builder = Rtc::builder()
             .set_rtp_mode(true)
             .set_dtls_cert(certificate.clone())
@@ -150,10 +159,19 @@ impl PeerConnection {
             .enable_vp8(true)
             .enable_h264(true)
             .enable_h265(true)
-            .set_stats_interval(Some(std::time::Duration::from_secs(1)));
+            .set_stats_interval(Some(Duration::from_secs(1)));
+        if feedback == RateFeedback::Receiver {
+            // What it can receive goes out with its reports; browsers tell it at once.
+            builder = builder
+                .set_rtcp_report_interval_audio(REPORT_INTERVAL)
+                .set_rtcp_report_interval_video(REPORT_INTERVAL);
+        }
         let extensions = builder.extension_map();
-        extensions.set(5, str0m::rtp::Extension::PlayoutDelay);
-        extensions.set(6, str0m::rtp::Extension::AbsoluteCaptureTime);
+        if feedback != RateFeedback::TransportWide {
+            *extensions = without_transport_cc(extensions);
+        }
+        extensions.set(5, Extension::PlayoutDelay);
+        extensions.set(6, Extension::AbsoluteCaptureTime);
         if raw_extensions {
             replace_extensions(extensions);
         }
@@ -175,6 +193,7 @@ impl PeerConnection {
             channels: BTreeMap::new(),
             sends: BTreeMap::new(),
             raw: raw_extensions.then(RawExtensions::default),
+            estimate: (feedback == RateFeedback::Receiver).then(ReceiverEstimate::default),
         }
     }
 
@@ -237,8 +256,21 @@ impl PeerConnection {
     }
 
     pub(crate) fn receive(&mut self, now: Instant, source: SocketAddr, payload: &[u8]) {
+        if let Some(estimate) = self.estimate.as_mut().filter(|_| is_rtp(payload)) {
+            estimate.note(now, payload.len());
+        }
         let Ok(receive) = Receive::new(self.protocol, source, self.address, payload) else { return };
         let _ = self.rtc.handle_input(Input::Receive(now, receive));
+    }
+
+    /// Tells what can be received, where that is due.
+    fn note_sent_at(&mut self, now: Instant, ssrc: Ssrc, sent_at: Option<Instant>) {
+        let (Some(estimate), Some(sent_at)) = (&mut self.estimate, sent_at) else { return };
+        estimate.note_sent_at(now, sent_at);
+        let Some(rate_bps) = estimate.poll(now) else { return };
+        if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc) {
+            stream.request_remb(Bitrate::from(rate_bps));
+        }
     }
 
     /// Writes a packet on a sending line.
@@ -406,7 +438,7 @@ impl Client {
                 Ok(Output::Transmit(transmit)) => transmits.push(transmit),
                 Ok(Output::Event(event)) => self.note(now, index, event),
                 Err(_) => {
-                    self.connections[index].timeout = now + std::time::Duration::from_secs(3_600);
+                    self.connections[index].timeout = now + Duration::from_secs(3_600);
                     return transmits;
                 }
             }
@@ -416,6 +448,8 @@ impl Client {
     fn note(&mut self, now: Instant, index: usize, event: Event) {
         match event {
             Event::RtpPacket(packet) => {
+                let header = &packet.header;
+                self.connections[index].note_sent_at(now, header.ssrc, header.ext_vals.abs_send_time);
                 let mut api = self.connections[index].rtc.direct_api();
                 let mid = api.stream_rx(&packet.header.ssrc).map(|stream| stream.mid().to_string());
                 self.received.push(Received {
@@ -456,6 +490,19 @@ impl Client {
             _ => {}
         }
     }
+}
+
+/// RFC 5761 §4, RFC 7983 §7.
+const fn is_rtp(payload: &[u8]) -> bool {
+    matches!(payload, [128..=191, 0..=191 | 224..=255, ..])
+}
+
+fn without_transport_cc(extensions: &ExtensionMap) -> ExtensionMap {
+    let mut others = ExtensionMap::empty();
+    for (id, extension) in extensions.iter().filter(|(_, it)| **it != Extension::TransportSequenceNumber) {
+        others.set(id, extension.clone());
+    }
+    others
 }
 
 fn channel(label: &str, reliable: bool) -> ChannelConfig {

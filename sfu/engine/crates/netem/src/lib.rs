@@ -10,6 +10,7 @@
 mod client;
 mod link;
 mod raw;
+mod receiving;
 mod world;
 
 pub use client::{Client, MediaLine, Mode, Received};

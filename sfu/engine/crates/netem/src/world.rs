@@ -117,6 +117,8 @@ pub struct World {
     pub downlinks: Vec<Link<Carried>>,
     /// Whether clients that join from now on know RED.
     pub clients_take_red: bool,
+    /// What clients that join from now on say of the rate at which they can receive.
+    pub clients_feedback: RateFeedback,
     /// Ends the server's own frames of tracks that are published from now on, which are encrypted then.
     pub trailer: Option<Arc<[u8]>>,
     /// Which time of day publishers give their packets as that of their capture.
@@ -157,6 +159,7 @@ impl World {
             uplinks: Vec::new(),
             downlinks: Vec::new(),
             clients_take_red: true,
+            clients_feedback: RateFeedback::TransportWide,
             trailer: None,
             config,
             options,
@@ -216,6 +219,7 @@ impl World {
                 tcp: self.config.tcp,
                 raw_extensions: self.config.raw_extensions,
                 takes_red: self.clients_take_red,
+                feedback: self.clients_feedback,
             };
             let connection =
                 PeerConnection::new(self.now, transport, address, &self.client_certificate, ways);
@@ -320,6 +324,14 @@ impl World {
                 };
                 self.ups.insert((id, line.mid.clone()), publish);
             }
+        }
+    }
+
+    /// Sends a feedback message of the client's own kind (RTCP APP-specific, of which the server knows nothing) on each
+    /// of its connections.
+    pub fn send_feedback(&mut self, client: ClientId, payload: &[u8]) {
+        for connection in &mut self.clients[client.0].connections {
+            connection.rtc.direct_api().send_app_specific_feedback(7.into(), 7.into(), payload);
         }
     }
 
