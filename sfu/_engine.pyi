@@ -68,7 +68,7 @@ class EngineConfig:
         ice_lite: bool = True,
         gather_ms: float = 3.0,
         socket_buffer_bytes: int = 8 * 1024 * 1024,
-        video_cache_packets: int = 300,
+        video_cache_packets: int = 500,
         sctp_buffer_bytes: int = 2 * 1024 * 1024,
         data_track_latency_ms: int = 100,
         rate_feedback: Literal["off", "receiver", "transport"] = "receiver",
@@ -92,7 +92,7 @@ class EngineConfig:
             ice_lite: Answer connectivity checks only (RFC 8445 §2.5).
             gather_ms: Longest time for which media to one subscriber is gathered before it is sent.
             socket_buffer_bytes: `SO_RCVBUF` and `SO_SNDBUF` asked for.
-            video_cache_packets: Packets kept for retransmission per sending video stream.
+            video_cache_packets: Packets kept for retransmission per sending video stream, at most.
             sctp_buffer_bytes: Unacknowledged data per transport before its data queue grows; at least 256 kB.
             rate_feedback: By what the rate towards a subscriber is estimated: by nothing (everything is sent), by the
                 receiver's own estimate (REMB) and its losses, or by the arrival of each packet (transport-cc).
@@ -453,6 +453,9 @@ class Engine:
 
     def allow_pause(self, transport: int, allowed: bool) -> None:
         """Whether video may be paused when not even its lowest layers can be sent; at first it may not."""
+
+    def simulate_rate(self, transport: int, rate_bps: int | None) -> None:
+        """Treats a peer as if its path bore no more than that; `None`: as what it bears. For tests of clients."""
 
     def move_down_track(self, down_track: int, up_track: int) -> None:
         """Feeds a down track by another up track (another codec), published or not yet, without negotiation."""

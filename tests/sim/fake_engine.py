@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         SetDataDownTrackRate,
         SetDownTrackLayers,
         SetDownTrackPriority,
+        SimulateRate,
         UpdateEngineParticipant,
     )
 
@@ -262,6 +263,10 @@ class FakeEngine:
         """See `EnginePort`."""
         assert effect.transport in self.transports
         self.pausable.add(effect.transport)
+
+    def simulate_rate(self, effect: SimulateRate) -> None:
+        """See `EnginePort`."""
+        assert effect.transport in self.transports
 
     def pause(self, down_track: DownTrackId, *, paused: bool) -> None:
         """The path to a subscriber does not bear a track any more, or does again."""

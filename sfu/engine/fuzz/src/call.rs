@@ -6,7 +6,7 @@ use std::time::Duration;
 use plenum_core::MediaKind;
 use plenum_netem::{ClientId, Mode, RAW_EXTENSIONS, RawExtensions, World, WorldConfig};
 
-const STRANGER: ([u8; 4], u16) = ([203, 0, 113, 66], 6_666);
+pub(super) const STRANGER: ([u8; 4], u16) = ([203, 0, 113, 66], 6_666);
 /// Less than after which a participant who says nothing is gone.
 const LONGEST: Duration = Duration::from_secs(8);
 
@@ -106,7 +106,7 @@ impl Call {
 }
 
 /// The first byte says where the bytes are cut into values.
-fn raw_extensions(cut: u8, bytes: &[u8]) -> RawExtensions {
+pub(super) fn raw_extensions(cut: u8, bytes: &[u8]) -> RawExtensions {
     let mut raw = RawExtensions::default();
     let mut rest = bytes;
     for index in 0..RAW_EXTENSIONS {

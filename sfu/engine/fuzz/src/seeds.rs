@@ -74,6 +74,31 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         // A long one, since most of a run's time is what connecting takes.
         .chain([(0..800_u32).map(|at| ((at * 37) ^ (at >> 8)).to_le_bytes()[0]).collect()])
         .collect(),
+        // A structure, frames of each of its templates, then another structure.
+        "descriptors" => {
+            let structure = unhex("fc12348783187aaa0100a0a014d1413451a1a1a1a1a1a1c09fc059c13fc0b3c0");
+            let key = [&[32, 9][..], &structure].concat();
+            let frames = [60, 61, 62, 63, 0, 1].iter().zip(0x35..).flat_map(|(id, number)| [3, 9, 0xc0 | id, 0x12, number]);
+            let stream: Vec<u8> = key.into_iter().chain(frames).collect();
+            let custom = [&[6, 9][..], &unhex("bd123b59b980")].concat();
+            let other = [&[32, 25, 0xfc, 0x20, 0x00][..], &structure[3..]].concat();
+            vec![[&stream[..], &custom, &other, &stream].concat(), [&stream[..], &stream].concat()]
+        }
+        "tcp_framing" => vec![
+            [&[3, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0, 1, 9, 16, 0][..], &[7; 4096]].concat(),
+            b"\x01\x00\x02\x00\x01GET / HTTP/1.1\r\n".to_vec(),
+        ],
+        // Priority, controlling, use-candidate, integrity and fingerprint; the name of nobody; an answer; then time.
+        "stun" => [
+            "000038002400046e7f00ff802a00080102030405060708002500000008001400000000000000000000000000000000000000008028000400000000020c000600086e6f626f64793a78081c002000080001a147e112a643000900040000040180220004706c656e",
+            "f10414002400046e7f00ff802a000801020304050607080038002400046e7f00ff802a00080102030405060708002500000008001400000000000000000000000000000000000000008028000400000000",
+        ]
+        .map(unhex)
+        .to_vec(),
+        "rtp_extensions" => vec![
+            unhex("0001010500010c10810a0b0c010203040506070801800708010e0f"),
+            [&[1, 0x83, 40][..], &[0xfc; 40], &[0, 3, 44], &[0; 44], &[1, 0xff, 99], &[0x55; 99]].concat(),
+        ],
         "payload" => {
             ["0490e092340780010203", "05780002674200026865", "06a8010000ff", "07180a", "08400142014401"]
                 .map(unhex)

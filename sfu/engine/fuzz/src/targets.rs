@@ -39,10 +39,12 @@ use str0m::media::MediaKind as Kind;
 
 #[path = "allocation.rs"]
 mod allocation;
+#[path = "association.rs"]
+mod association;
 #[path = "call.rs"]
 mod call;
-
-pub use call::call;
+#[path = "streams.rs"]
+mod streams;
 
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -68,7 +70,11 @@ pub const TARGETS: &[Target] = &[
     ("up_track", up_track),
     ("allocator", allocation::allocator),
     ("rate", rate),
-    ("call", call),
+    ("descriptors", streams::descriptors),
+    ("tcp_framing", streams::tcp_framing),
+    ("stun", association::stun),
+    ("rtp_extensions", association::rtp_extensions),
+    ("call", call::call),
 ];
 
 /// Payload descriptor of every codec; the first byte picks the codec.
@@ -193,7 +199,7 @@ pub fn dependency_descriptor(input: &[u8]) {
     assert!(targets.layers().iter().all(|layer| layer.spatial < 4 && layer.temporal < 8));
     for active_targets in [None, Some((targets.all() & 0x5555_5555, targets.count()))] {
         let numbers = DependencyRewrite { frame_number: 0xabcd, active_targets };
-        let mut bytes = [0; MAX_BYTES];
+        let mut bytes = [0xff; MAX_BYTES]; // as used before
         let Some(length) = rewrite(input, numbers, &mut bytes) else {
             assert!(input.len() > MAX_BYTES - 6, "what parses can be rewritten");
             continue;
@@ -256,7 +262,7 @@ pub fn data_queue(input: &[u8]) {
             assert_eq!(queue.pop().map(|message| message.to_vec()), model.pop_front());
         } else {
             let message = vec![mark.to_le_bytes()[0]; usize::from(*operation)];
-            match queue.push(message.clone().into()) {
+            match queue.push(Duration::ZERO, message.clone().into()) {
                 Pushed::Queued => model.push_back(message),
                 Pushed::Dropped(count) if message.len() > limit_bytes => assert_eq!(count, 1),
                 Pushed::Dropped(count) => {
@@ -696,6 +702,7 @@ pub fn rate(input: &[u8]) {
     let (mut estimator, mut prober) = (estimator_for(feedback), prober_for(feedback));
     let mut pacer = if first & 2 == 0 { LeakyBucket::default() } else { LeakyBucket::free_until_known() };
     let (mut waiting, mut now, mut seq, mut last_plan) = (Waiting::default(), Instant::now(), 0, 0);
+    let mut feedbacks: u8 = 0;
     for (nth, operation) in operations.chunks_exact(2).enumerate() {
         let &[operation, argument] = operation else { continue };
         let amount = u64::from(argument);
@@ -720,7 +727,9 @@ pub fn rate(input: &[u8]) {
                 let first_seq = (seq as u16).wrapping_sub(u16::from(argument));
                 let reference = u32::from(argument) << (operation & 15);
                 let count = u16::from(argument) * 3;
-                estimator.take_arrivals(now, &Arrivals { first_seq, count, reference, received });
+                feedbacks = feedbacks.wrapping_add(u8::from(operation & 3 > 0));
+                let feedback = Arrivals { first_seq, count, number: feedbacks, reference, received };
+                estimator.take_arrivals(now, &feedback);
             }
             176..184 => estimator.take_maximum(now, amount << ((operation & 7) * 8)),
             184..200 => {

@@ -217,6 +217,14 @@ pub enum Command {
         /// New state.
         allowed: bool,
     },
+    /// Treats a peer as if it could be sent no more than that, sound aside, whatever its path bears; meanwhile its video
+    /// may be paused. For tests of clients; counts from the first estimate on.
+    SimulateRate {
+        /// Which.
+        transport: TransportId,
+        /// Bits per second; `None`: what the path bears counts again.
+        rate_bps: Option<u64>,
+    },
     /// Feeds a down track by another up track (another codec of the same publication) from its next key frame on, without
     /// negotiation: line, SSRC and numbers go on.
     MoveDownTrack {

@@ -37,6 +37,8 @@ reasons! {
     Oversized => "oversized",
     /// The transport refused the datagram (bad SRTP tag, replay, malformed RTP …).
     Rejected => "rejected",
+    /// RTCP of a peer whose feedback causes more work than it may.
+    FeedbackExceeded => "feedback_exceeded",
     /// RTP of a stream that belongs to no up track.
     UnknownStream => "unknown_stream",
     /// RTP with a payload type that was not negotiated.
@@ -81,7 +83,7 @@ reasons! {
     DataTrackRate => "data_track_rate",
     /// Packet of a data track's frame that would wait too long for a subscriber.
     DataTrackCongested => "data_track_congested",
-    /// Lossy data for a receiver whose queue is full.
+    /// Lossy data for a receiver whose queue is full, or whose path carries so little that it has waited too long.
     LossyQueueFull => "lossy_queue_full",
     /// Reliable data for a receiver whose queue is full; that receiver is closed when it has stopped reading.
     ReliableQueueFull => "reliable_queue_full",

@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod allocator;
+mod allowance;
 mod command;
 pub mod data;
 mod demux;

@@ -16,7 +16,8 @@ pub struct RateGoal {
     pub allocated_bps: u64,
     /// What all wanted layers would need.
     pub wanted_bps: u64,
-    /// What the next step up needs in total; equals `allocated_bps` when nothing is missing: then no probing.
+    /// What the next step up needs in total, or what is allocated without proof; equals `allocated_bps` when nothing is
+    /// missing and the estimate shows it: then no probing.
     pub next_bps: u64,
 }
 

@@ -10,7 +10,7 @@
 mod data_tracks;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
@@ -23,7 +23,7 @@ use crate::demux::TransportIndex;
 use crate::downtrack::{self, DownTrack};
 use crate::ids::{DownTrackId, ParticipantId, RoomId, UpTrackId};
 use crate::layers::{MAX_STREAMS, StreamSet};
-use crate::quality::{Quality, Scorer};
+use crate::quality::{Quality, Score, Scorer};
 use crate::rtp::dependency::Layer;
 use crate::rtp::{Codec, trailer};
 use crate::timer::Scheduled;
@@ -45,6 +45,37 @@ pub(crate) struct Room {
     /// When its connections were rated last; `None` while it has no media.
     pub(crate) rated_at: Option<Instant>,
     pub(crate) rating_scheduled: Scheduled,
+    /// The round of ratings that is under way.
+    pub(crate) round: Option<RatingRound>,
+}
+
+/// A round of ratings: all of a room's participants, as many at a time as hold nothing up.
+#[derive(Debug)]
+pub(crate) struct RatingRound {
+    /// Over which they are rated.
+    pub(crate) window: Duration,
+    participants: Vec<ParticipantIndex>,
+    /// What the first of them publish, as far as that is rated.
+    pub(crate) published: Vec<Option<Score>>,
+    /// How many of them are rated altogether.
+    pub(crate) done: usize,
+}
+
+impl RatingRound {
+    pub(crate) fn new(window: Duration, participants: Vec<ParticipantIndex>) -> Self {
+        let published = Vec::with_capacity(participants.len());
+        Self { window, participants, published, done: 0 }
+    }
+
+    /// Whose publications are to be rated next.
+    pub(crate) fn next_publisher(&self) -> Option<ParticipantIndex> {
+        self.participants.get(self.published.len()).copied()
+    }
+
+    /// Whose subscriptions are to be rated next, and what its publications were worth.
+    pub(crate) fn next_subscriber(&self) -> Option<(ParticipantIndex, Option<Score>)> {
+        Some((*self.participants.get(self.done)?, *self.published.get(self.done)?))
+    }
 }
 
 /// A participant as the packet path knows it.
@@ -356,6 +387,7 @@ impl Tables {
                 nonces: NonceRing::default(),
                 rated_at: None,
                 rating_scheduled: Scheduled::default(),
+                round: None,
             })
         })
     }

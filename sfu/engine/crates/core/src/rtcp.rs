@@ -57,6 +57,8 @@ pub struct Arrivals {
     pub first_seq: u16,
     /// How many packets it is about. Those that are not in `received` had not arrived.
     pub count: u16,
+    /// Number of this message, one more than that of the one before; 8 bits that wrap.
+    pub number: u8,
     /// The peer's clock at the beginning, in units of 64 ms, of which 24 bits are sent.
     pub reference: u32,
     /// What arrived, by its distance from the first packet, rising, and when, from the reference on.
@@ -177,7 +179,7 @@ const fn chunk_length(chunk: u16) -> u16 {
 /// Reads feedback whose body begins with the media SSRC. `None`: malformed.
 fn read_arrivals(body: &[u8]) -> Option<Arrivals> {
     let (first_seq, count) = (u16_at(body, 4)?, u16_at(body, 6)?);
-    let reference = u32_at(body, 8)? >> 8;
+    let (reference, [.., number]) = (u32_at(body, 8)? >> 8, u32_at(body, 8)?.to_be_bytes());
     let mut chunks = body.get(12..)?;
     let chunks_end = {
         let mut covered = 0_u16;
@@ -226,7 +228,7 @@ fn read_arrivals(body: &[u8]) -> Option<Arrivals> {
         }
         offset += length;
     }
-    Some(Arrivals { first_seq, count, reference, received })
+    Some(Arrivals { first_seq, count, number, reference, received })
 }
 
 /// Reads a receiver's estimate whose body begins with the media SSRC. `None`: something else.
@@ -434,7 +436,13 @@ mod tests {
         let received = vec![(0, 4), (1, 9), (2, 15), (3, 22), (16, 30), (17, 28), (19, 37)];
         assert_eq!(
             read,
-            [Feedback::Arrivals(Arrivals { first_seq: 65_534, count: 20, reference: 3, received })]
+            [Feedback::Arrivals(Arrivals {
+                first_seq: 65_534,
+                count: 20,
+                number: 1,
+                reference: 3,
+                received
+            })]
         );
     }
 

@@ -37,6 +37,8 @@ pub struct Counters {
     pub probes: u64,
     /// Bytes sent as padding of probes.
     pub padding_bytes: u64,
+    /// Work that RTCP of peers has caused, in steps of about one packet looked up.
+    pub feedback_steps: u64,
     /// Requests for lost packets that were not kept, because too many waited.
     pub resends_refused: u64,
     /// Changes of the estimated rate of a transport.
@@ -88,6 +90,7 @@ impl Counters {
             paced: 0,
             probes: 0,
             padding_bytes: 0,
+            feedback_steps: 0,
             resends_refused: 0,
             rate_changes: 0,
             congestions: 0,

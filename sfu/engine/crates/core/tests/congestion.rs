@@ -1,164 +1,14 @@
 //! Estimation, allocation and forwarding together: simulcast and sound over narrow links, in virtual time, from seeds.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
 
 use std::time::Duration;
 
 use common::TAG;
-use plenum_core::{Command, DownTrackId, Event, MediaKind, RateFeedback};
-use plenum_netem::{ClientId, LinkConfig, Mode, QueueLimit, World, WorldConfig};
-
-const MS: Duration = Duration::from_millis(1);
-const STEP_MS: u64 = 10;
-/// What the streams of a camera send, bits per second of payload.
-const CAMERA_BPS: [u32; 3] = [150_000, 450_000, 1_500_000];
-const PAYLOAD_BYTES: usize = 1_100;
-
-/// One stream of a camera: thirty pictures a second, key frames three times as large, when asked for.
-struct Encoder {
-    line: usize,
-    rid: &'static str,
-    tag: u8,
-    picture_bytes: usize,
-    picture: u16,
-    answered: usize,
-}
-
-impl Encoder {
-    fn shoot(&mut self, world: &mut World, client: ClientId) {
-        let mid = world.clients[client.0].lines[self.line].mid.clone();
-        let requests = &world.clients[client.0].key_frame_requests;
-        let asked =
-            requests.iter().filter(|(_, of, rid)| *of == mid && rid.as_deref() == Some(self.rid)).count();
-        let is_key = self.picture == 0 || asked > self.answered;
-        self.answered = asked;
-        let mut left = self.picture_bytes * if is_key { 3 } else { 1 };
-        let mut is_first = true;
-        while left > 0 {
-            let mut payload = common::vp8(self.picture & 0x7fff, is_key);
-            if !is_first {
-                payload[0] &= !0x10;
-            }
-            payload[TAG] = self.tag;
-            payload.resize(left.clamp(TAG + 1, PAYLOAD_BYTES), 0);
-            left = left.saturating_sub(payload.len());
-            world.send_video(client, self.line, Some(self.rid), u32::from(self.picture) * 3_000, &payload);
-            is_first = false;
-        }
-        self.picture += 1;
-    }
-}
-
-/// A publisher with a microphone and cameras, and a subscriber behind a link.
-struct Scene {
-    world: World,
-    alice: ClientId,
-    bob: ClientId,
-    downs: Vec<DownTrackId>,
-    encoders: Vec<Encoder>,
-    elapsed_ms: u64,
-    voice: u32,
-    is_silent: bool,
-}
-
-impl Scene {
-    fn new(seed: u64, mode: Mode, cameras: usize) -> Self {
-        let config = WorldConfig {
-            seed,
-            rate_feedback: RateFeedback::TransportWide,
-            link: LinkConfig { delay: 20 * MS, ..LinkConfig::default() },
-            ..WorldConfig::default()
-        };
-        let mut world = World::new(config);
-        let (alice, bob) = (world.join_connected(Mode::Single), world.join_connected(mode));
-        let mic = world.publish(alice, MediaKind::Audio, &[]);
-        world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
-        let mut scene = Self {
-            world,
-            alice,
-            bob,
-            downs: Vec::new(),
-            encoders: Vec::new(),
-            elapsed_ms: 0,
-            voice: 0,
-            is_silent: false,
-        };
-        for camera in 0..cameras {
-            let up = scene.world.publish(alice, MediaKind::Video, &["q", "h", "f"]);
-            scene.downs.push(scene.world.subscribe(bob, up, MediaKind::Video, &track(camera)));
-            for (tag, rid) in (0_u8..).zip(["q", "h", "f"]) {
-                let picture_bytes = CAMERA_BPS[usize::from(tag)] as usize / 8 / 30;
-                let line = camera + 1;
-                scene.encoders.push(Encoder { line, rid, tag, picture_bytes, picture: 0, answered: 0 });
-            }
-        }
-        scene.world.run_for(1_000 * MS);
-        scene
-    }
-
-    fn set_link(&mut self, kbps: u64) {
-        let link = &mut self.world.downlinks[self.bob.0];
-        link.config.rate_bps = (kbps > 0).then_some(kbps * 1_000);
-        link.config.queue = QueueLimit::Time(300 * MS);
-    }
-
-    fn play(&mut self, seconds: u64) {
-        for _ in 0..seconds * 1_000 / STEP_MS {
-            if !self.is_silent && self.elapsed_ms.is_multiple_of(20) {
-                self.world.send_audio(self.alice, 0, self.voice * 960, &[1; 80]);
-                self.voice += 1;
-            }
-            if self.elapsed_ms * 30 / 1_000 != (self.elapsed_ms + STEP_MS) * 30 / 1_000 {
-                for encoder in &mut self.encoders {
-                    encoder.shoot(&mut self.world, self.alice);
-                }
-            }
-            self.elapsed_ms += STEP_MS;
-            self.world.run_for(u32::try_from(STEP_MS).unwrap() * MS);
-        }
-    }
-
-    /// What arrived of a track in the last seconds.
-    fn recent(&self, name: &str, seconds: u64) -> Vec<&plenum_netem::Received> {
-        let since = self.world.now.checked_sub(Duration::from_secs(seconds)).unwrap();
-        let packets = self.world.clients[self.bob.0].packets_of(name);
-        packets.into_iter().filter(|packet| packet.at >= since && !packet.payload.is_empty()).collect()
-    }
-
-    /// Layers of a camera in the last seconds, each once for as long as it lasted.
-    fn layers(&self, camera: usize, seconds: u64) -> Vec<u8> {
-        let mut layers: Vec<u8> =
-            self.recent(&track(camera), seconds).iter().map(|packet| packet.payload[TAG]).collect();
-        layers.dedup();
-        layers
-    }
-
-    /// Share of the sound of the last seconds that is lost, percent.
-    fn lost_voice_percent(&self, seconds: u64) -> f64 {
-        let got = self.recent("TR_mic", seconds).len() as f64;
-        let sent = (seconds * 50) as f64;
-        100.0 * (1.0 - got / sent)
-    }
-
-    fn pauses(&self) -> Vec<(DownTrackId, bool)> {
-        let pause = |event: &Event| match event {
-            Event::DownTrackPaused { down_track, paused } => Some((*down_track, *paused)),
-            _ => None,
-        };
-        self.world.events.iter().filter_map(pause).collect()
-    }
-}
-
-fn track(camera: usize) -> String {
-    format!("TR_cam{camera}")
-}
+use common::scene::{MS, Scene, Setting, track};
+use plenum_core::{Command, RateFeedback};
+use plenum_netem::{Mode, Received};
 
 #[test]
 fn layers_follow_the_link_down_and_up_again() {
@@ -190,6 +40,47 @@ fn on_a_steady_link_layers_stand_still_and_sound_is_whole() {
             assert!(rises <= 1, "seed {seed}, {kbps} kbit/s: {layers:?}");
             let lost = scene.lost_voice_percent(10);
             assert!(lost < 1.0, "seed {seed}, {kbps} kbit/s: {lost} % of the sound lost");
+        }
+    }
+}
+
+/// Its queue is full before the first packet has arrived, and never seen to grow: there is nothing to go by but losses.
+#[test]
+fn a_link_that_was_narrow_from_the_beginning_is_found_without_sound_too() {
+    for (seed, kbps) in [(1, 60), (2, 90), (3, 150), (4, 250)] {
+        let mut scene = Scene::set(&Setting { seed, has_voice: false, ..Setting::default() });
+        scene.set_link(kbps);
+        scene.play(5);
+        scene.play(10);
+        assert_eq!(scene.layers(0, 10), [0], "{kbps} kbit/s");
+        let estimate = scene.estimate_bps().unwrap();
+        assert!(estimate < kbps * 1_300, "{kbps} kbit/s: {estimate}");
+    }
+}
+
+/// How long a link that was narrow must be wide until the best layer comes, and what was lost of sound before.
+fn back_after(feedback: RateFeedback, mode: Mode, kbps: u64) -> (Duration, f64) {
+    let mut scene = Scene::set(&Setting { mode, feedback, ..Setting::default() });
+    scene.play(10);
+    scene.set_link(kbps);
+    scene.play(15);
+    let lost = scene.lost_voice_percent(8);
+    scene.set_link(0);
+    let widened = scene.world.now;
+    scene.play(15);
+    assert_eq!(scene.layers(0, 2), [2], "{feedback:?} {mode:?} {kbps} kbit/s: {:?}", scene.estimate_bps());
+    let packets = scene.recent(&track(0), 15);
+    (packets.iter().rfind(|packet| packet.payload[TAG] < 2).unwrap().at - widened, lost)
+}
+
+#[test]
+fn a_link_that_was_narrow_is_known_to_be_wide_again_within_seconds_by_either_feedback() {
+    let modes = [Mode::Single, Mode::Dual];
+    for (kbps, mode) in [300, 600].into_iter().flat_map(|kbps| modes.map(|mode| (kbps, mode))) {
+        for feedback in [RateFeedback::TransportWide, RateFeedback::Receiver] {
+            let (back, lost) = back_after(feedback, mode, kbps);
+            assert!(back <= Duration::from_secs(10), "{feedback:?} {mode:?} {kbps} kbit/s: {back:?}");
+            assert!(lost < 1.0, "{feedback:?} {mode:?} {kbps} kbit/s: {lost} % of the sound lost");
         }
     }
 }
@@ -233,6 +124,25 @@ fn video_is_paused_where_not_even_its_least_fits_and_comes_again() {
 }
 
 #[test]
+fn a_client_can_have_a_narrow_path_simulated() {
+    let mut scene = Scene::new(1, Mode::Single, 1);
+    let transport = *scene.world.transports(scene.bob).last().unwrap();
+    scene.set_link(0);
+    scene.play(10);
+    scene.world.command(Command::SimulateRate { transport, rate_bps: Some(1_000) });
+    scene.play(10);
+    assert_eq!(scene.pauses().last(), Some(&(scene.downs[0], true)));
+    scene.play(20);
+    assert_eq!(scene.layers(0, 3), [], "as long as it is simulated");
+    for rate_bps in [Some(100_000_000), None] {
+        scene.world.command(Command::SimulateRate { transport, rate_bps });
+        scene.play(20);
+        assert_eq!(scene.pauses().last(), Some(&(scene.downs[0], false)));
+        assert_eq!(scene.layers(0, 3), [2]);
+    }
+}
+
+#[test]
 fn what_its_subscriber_switches_off_is_not_paused() {
     let mut scene = Scene::new(1, Mode::Single, 1);
     let transport = *scene.world.transports(scene.bob).last().unwrap();
@@ -268,5 +178,81 @@ fn what_was_paused_comes_again_although_nothing_is_sent_that_could_be_answered()
         assert_eq!(scene.layers(0, 3), [2], "seed {seed}");
         let more = scene.world.shard.counters().allocations - allocations;
         assert!(more < 200, "seed {seed}: {more} allocations in half a minute");
+    }
+}
+
+/// A key frame of 50 kB on a path of which little is known: that of a subscriber who has heard somebody speak, or nothing.
+#[test]
+fn the_first_key_frame_is_held_back_neither_by_an_estimate_of_sound_nor_by_a_probe() {
+    for (seed, (has_voice, delay_ms)) in
+        (1..).zip([false, true].into_iter().flat_map(|voice| [1, 50, 200].map(|delay| (voice, delay))))
+    {
+        let took = |feedback: RateFeedback| {
+            let setting =
+                Setting { seed, feedback, has_voice, watches: false, key_times: 8, ..Setting::default() };
+            let mut scene = Scene::set(&setting);
+            scene.set_delay(delay_ms * MS);
+            scene.play(3);
+            let began = scene.world.now;
+            scene.watch(0);
+            scene.play(2);
+            let packets = scene.recent(&track(0), 2);
+            let picture = packets.first().unwrap().timestamp;
+            let is_first = |packet: &&&Received| packet.timestamp == picture && packet.payload[TAG] == 2;
+            assert_eq!(packets.iter().filter(is_first).count(), 46, "all of the best picture");
+            packets.iter().rfind(is_first).unwrap().at - began
+        };
+        let (at_once, paced) = (took(RateFeedback::Off), took(RateFeedback::TransportWide));
+        assert!(paced <= at_once + 100 * MS, "voice {has_voice}, {delay_ms} ms: {at_once:?}, {paced:?}");
+    }
+}
+
+/// What a camera's pictures were like in the last seconds, in the order in which they were sent: each layer once for as
+/// long as it lasted.
+fn pictures(scene: &Scene, camera: usize, seconds: u64) -> Vec<u8> {
+    let mut packets = scene.recent(&track(camera), seconds);
+    packets.sort_unstable_by_key(|packet| packet.seq); // what was lost comes late
+    let mut layers: Vec<u8> = packets.iter().map(|packet| packet.payload[TAG]).collect();
+    layers.dedup();
+    layers
+}
+
+#[test]
+fn new_tracks_are_given_at_once_where_the_path_bears_them() {
+    for (seed, kbps) in [(1, 0), (2, 50_000), (3, 20_000), (4, 10_000)] {
+        let mut scene = Scene::set(&Setting { seed, cameras: 5, watches: false, ..Setting::default() });
+        scene.watch(0);
+        scene.set_link(kbps);
+        scene.play(15); // little is sent, so little is known of the path
+        (1..5).for_each(|camera| scene.watch(camera));
+        scene.play(15);
+        for camera in 0..5 {
+            let layers = pictures(&scene, camera, 15);
+            assert_eq!(layers, [2], "seed {seed}, {kbps} kbit/s, camera {camera}");
+        }
+        assert!(scene.lost_voice_percent(15) < 1.0, "seed {seed}: {} %", scene.lost_voice_percent(15));
+    }
+}
+
+#[test]
+fn new_tracks_yield_once_where_the_path_does_not_bear_them() {
+    for (seed, kbps) in [(1, 4_000), (2, 3_000), (3, 5_000)] {
+        let mut scene = Scene::set(&Setting { seed, cameras: 5, watches: false, ..Setting::default() });
+        scene.watch(0);
+        scene.set_link(kbps);
+        scene.play(15);
+        (1..5).for_each(|camera| scene.watch(camera));
+        scene.play(20);
+        let mut ends = Vec::new();
+        for camera in 0..5 {
+            let layers = pictures(&scene, camera, 20);
+            let rises = layers.windows(2).filter(|pair| pair[1] > pair[0]).count();
+            // Back to what it can have, and at most one more try in that time.
+            assert!(rises <= 2, "seed {seed}, {kbps} kbit/s, camera {camera}: {layers:?}");
+            ends.extend(layers.last().copied());
+        }
+        assert!(ends.is_sorted_by(|one, next| one >= next), "who came last yields first: {ends:?}");
+        assert!(scene.lost_voice_percent(20) < 1.0, "seed {seed}: {} %", scene.lost_voice_percent(20));
+        assert_eq!(scene.pauses(), [], "nothing is paused without leave");
     }
 }

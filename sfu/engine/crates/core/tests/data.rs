@@ -194,8 +194,12 @@ fn what_comes_before_the_channel_opens_is_kept_for_a_while() {
     let mut world = World::new(WorldConfig::default());
     let early = world.join(Mode::Single);
     world.server_data(DataKind::Reliable, b"early");
+    for _ in 0..14 {
+        world.server_data(DataKind::Reliable, &[7; 15_000]);
+    }
     world.run_for(Duration::from_secs(1));
-    assert_eq!(texts(&world, early, "_reliable"), [b"early".to_vec()]);
+    let got = texts(&world, early, "_reliable");
+    assert_eq!((got[0].as_slice(), got.len()), (&b"early"[..], 15), "a file, too");
 
     let slow = LinkConfig { delay: Duration::from_millis(900), ..LinkConfig::default() };
     let mut world = World::new(WorldConfig { link: slow, ..WorldConfig::default() });
@@ -205,6 +209,56 @@ fn what_comes_before_the_channel_opens_is_kept_for_a_while() {
     world.run_for(Duration::from_secs(5));
     assert_eq!(texts(&world, late, "_reliable").len(), 0);
     assert_eq!(world.shard.counters().dropped(DropReason::ChannelNotOpen), 1);
+}
+
+/// A client whose transport is connected, but whose first words about its channels get lost.
+fn join_without_channels(world: &mut World, mode: Mode) -> ClientId {
+    let client = world.join(mode);
+    let transport = *world.transports(client).last().unwrap(); // on which it receives
+    let is_connected = |world: &World| {
+        let connected = |event: &Event| matches!(event, Event::TransportConnected { transport: t, .. } if *t == transport);
+        world.events.iter().any(connected)
+    };
+    assert!(world.run_until(Duration::from_secs(10), is_connected));
+    world.uplinks[client.0].config.loss = 1.0;
+    client
+}
+
+#[test]
+fn a_file_for_a_client_whose_channels_are_just_being_opened_arrives_whole() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let mut world = World::new(WorldConfig::default());
+        let alice = world.join_connected(Mode::Single);
+        world.run_for(Duration::from_secs(1));
+        let late = join_without_channels(&mut world, mode);
+        for _ in 0..14 {
+            assert!(world.send_message(alice, "_reliable", &user_packet(&[7; 15_000], &[])));
+            world.run_for(Duration::from_millis(5));
+        }
+        world.run_for(Duration::from_millis(2_500));
+        assert_eq!(texts(&world, late, "_reliable").len(), 0, "{mode:?}: nothing can have come");
+        world.uplinks[late.0].config.loss = 0.0;
+        let all = |world: &World| texts(world, late, "_reliable").len() == 14;
+        assert!(world.run_until(Duration::from_secs(20), all), "{mode:?}");
+        assert_eq!(world.shard.counters().dropped(DropReason::ChannelNotOpen), 0);
+    }
+}
+
+#[test]
+fn a_client_that_opens_no_channels_is_not_waited_for_for_ever() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    join_without_channels(&mut world, Mode::Single);
+    assert!(world.send_message(alice, "_reliable", &user_packet(b"in vain", &[])));
+    world.run_for(Duration::from_secs(9));
+    assert_eq!(world.shard.counters().dropped(DropReason::ChannelNotOpen), 0);
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(
+        world.shard.counters().dropped(DropReason::ChannelNotOpen),
+        1,
+        "given up, with nothing else to do"
+    );
 }
 
 #[test]
@@ -263,14 +317,13 @@ fn a_receiver_that_pauses_with_a_full_queue_goes_on_afterwards() {
     let missed = world.shard.counters().dropped(DropReason::ReliableQueueFull);
     assert!(missed > 0 && !fails(&world));
     world.server_data(DataKind::Lossy, b"needs room first");
-    assert_eq!(world.shard.counters().dropped(DropReason::LossyQueueFull), 1);
     world.uplinks[bob.0].config.loss = 0.0;
     let expected = 200 - usize::try_from(missed).unwrap();
     let arrived = |world: &World| texts(world, bob, "_reliable").len() == expected;
     assert!(world.run_until(Duration::from_secs(30), arrived));
     world.server_data(DataKind::Lossy, b"there is room again");
     world.run_for(Duration::from_secs(1));
-    assert_eq!(texts(&world, bob, "_lossy"), [b"there is room again".to_vec()]);
+    assert_eq!(texts(&world, bob, "_lossy"), [b"needs room first".to_vec(), b"there is room again".to_vec()]);
     assert!(!fails(&world));
 }
 
@@ -287,6 +340,59 @@ fn lossy_data_for_a_slow_receiver_is_dropped_not_queued() {
     }
     assert!(world.shard.counters().dropped(DropReason::LossyQueueFull) > 0);
     assert!(!world.events.iter().any(|event| matches!(event, Event::TransportFailed { .. })));
+}
+
+#[test]
+fn lossy_data_of_an_interruption_arrives_after_it_behind_the_reliable() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    world.run_for(Duration::from_secs(1));
+    let lose = |world: &mut World, loss| {
+        world.downlinks[bob.0].config.loss = loss;
+        world.uplinks[bob.0].config.loss = loss;
+    };
+    lose(&mut world, 1.0);
+    for number in 0..125_u8 {
+        world.send_message(alice, "_lossy", &user_packet(&[number; 150], &[]));
+        if number % 5 == 0 {
+            world.send_message(alice, "_reliable", &user_packet(&[number; 150], &[]));
+        }
+        world.run_for(Duration::from_millis(40));
+    }
+    lose(&mut world, 0.0);
+    world.run_for(Duration::from_secs(6));
+    assert_eq!(texts(&world, bob, "_reliable").len(), 25);
+    let arrived = texts(&world, bob, "_lossy").len();
+    assert!(arrived >= 95, "what was under way is lost, what waited is not: {arrived} of 125");
+}
+
+#[test]
+fn reliable_data_is_not_starved_by_lossy_data_on_a_path_that_loses_much() {
+    const MESSAGES: usize = 100;
+    for seed in 1..=3 {
+        let mut world = World::new(WorldConfig { seed, ..WorldConfig::default() });
+        let alice = world.join_connected(Mode::Single);
+        let bob = world.join_connected(Mode::Single);
+        world.run_for(Duration::from_secs(1));
+        for links in [&mut world.downlinks, &mut world.uplinks] {
+            links[bob.0].config.loss = 0.2;
+            links[bob.0].config.delay = Duration::from_millis(200);
+        }
+        for _ in 0..MESSAGES {
+            world.send_message(alice, "_reliable", &user_packet(&[1; 150], &[]));
+            for _ in 0..5 {
+                world.send_message(alice, "_lossy", &user_packet(&[2; 150], &[]));
+                world.run_for(Duration::from_millis(40));
+            }
+        }
+        let count = |world: &World, label| texts(world, bob, label).len();
+        let (reliable, lossy) = (count(&world, "_reliable"), count(&world, "_lossy"));
+        assert!(reliable >= MESSAGES / 2, "seed {seed}: {reliable} of {MESSAGES} by the end of the sending");
+        assert!(lossy >= MESSAGES / 2, "seed {seed}: {lossy} lossy ones of {}", 5 * MESSAGES);
+        world.run_for(Duration::from_secs(30));
+        assert_eq!(count(&world, "_reliable"), MESSAGES, "seed {seed}");
+    }
 }
 
 /// What follows the number in a message of [`send_file`]; no number.

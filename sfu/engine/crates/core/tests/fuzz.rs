@@ -23,7 +23,7 @@ use targets::{TARGETS, Target};
 const DEFAULT_ITERATIONS: u64 = 300;
 const DEFAULT_SEED: u64 = 0x05ee_d0f9_1e21;
 /// Building an association costs a millisecond and more.
-const SLOW: &[&str] = &["sdp_negotiation", "sdp_answer", "call"];
+const SLOW: &[&str] = &["sdp_negotiation", "sdp_answer", "stun", "rtp_extensions", "call"];
 const SLOWNESS: u64 = 10;
 
 /// Pieces worth inserting into text.
@@ -193,5 +193,9 @@ replays! {
     fuzz_up_track => "up_track",
     fuzz_allocator => "allocator",
     fuzz_rate => "rate",
+    fuzz_descriptors => "descriptors",
+    fuzz_tcp_framing => "tcp_framing",
+    fuzz_stun => "stun",
+    fuzz_rtp_extensions => "rtp_extensions",
     fuzz_call => "call",
 }

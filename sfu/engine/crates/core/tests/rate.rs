@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{TAG, vp8};
-use plenum_core::{MediaKind, RateFeedback, TransportId};
+use plenum_core::{Command, DownTrackId, DropReason, MediaKind, RateFeedback, TransportId};
 use plenum_netem::{ClientId, LinkConfig, Mode, QueueLimit, World, WorldConfig};
 
 /// Rates of the layers that the publisher has.
@@ -29,6 +29,7 @@ struct Show {
     alice: ClientId,
     bob: ClientId,
     transport: TransportId,
+    down: DownTrackId,
     streams: [Stream; 3],
     /// Which of them arrived last.
     layer: usize,
@@ -48,11 +49,15 @@ fn link(rate_bps: u64, loss: f64) -> LinkConfig {
 
 impl Show {
     fn new(mode: Mode, feedback: RateFeedback, down: LinkConfig, seed: u64) -> Self {
-        let mut world = World::new(WorldConfig { seed, rate_feedback: feedback, ..WorldConfig::default() });
+        let world = World::new(WorldConfig { seed, rate_feedback: feedback, ..WorldConfig::default() });
+        Self::of(world, mode, down)
+    }
+
+    fn of(mut world: World, mode: Mode, down: LinkConfig) -> Self {
         let alice = world.join_connected(mode);
         let bob = world.join_connected(mode);
         let camera = world.publish(alice, MediaKind::Video, &RIDS);
-        world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+        let down_track = world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
         world.run_for(Duration::from_secs(1));
         world.uplinks[bob.0].config.delay = Duration::from_millis(20);
         world.downlinks[bob.0].config = down;
@@ -62,6 +67,7 @@ impl Show {
             alice,
             bob,
             transport,
+            down: down_track,
             streams: Default::default(),
             layer: LAYERS_BPS.len() - 1,
             changes: 0,
@@ -156,11 +162,35 @@ fn random_loss_without_a_queue_keeps_the_layer() {
 }
 
 #[test]
+fn loss_and_delay_that_set_in_without_a_queue_hardly_cost_the_layer() {
+    // Of 20 % nobody can tell at once whether less would help: that is tried first.
+    for (seed, mode, delay_ms, loss, least) in [
+        (1, Mode::Single, 200, 0.0, 99),
+        (2, Mode::Dual, 50, 0.1, 99),
+        (3, Mode::Single, 0, 0.2, 90),
+        (4, Mode::Dual, 200, 0.2, 90),
+    ] {
+        let mut show = Show::new(mode, RateFeedback::TransportWide, LinkConfig::default(), seed);
+        show.film(seconds(12), |_| {});
+        let worse = LinkConfig { delay: Duration::from_millis(delay_ms), loss, ..LinkConfig::default() };
+        let now = show.world.now;
+        show.world.uplinks[show.bob.0].set_config(now, worse);
+        show.set_link(worse);
+        let (mut pictures, mut best) = (0, 0);
+        show.film(seconds(12), |show| {
+            pictures += 1;
+            best += u32::from(show.layer == 2);
+        });
+        assert!(best * 100 >= least * pictures, "{mode:?} {delay_ms} ms {loss}: {best} of {pictures}");
+    }
+}
+
+#[test]
 fn a_drop_is_followed_within_two_seconds_and_a_wider_link_found_again() {
     let jittery = |config| LinkConfig { jitter: Duration::from_millis(10), ..config };
     let pair = |loss| (link(3_000_000, loss), link(500_000, loss));
     let shaken = (jittery(pair(0.0).0), jittery(pair(0.0).1));
-    for (seed, (wide, narrow)) in [(1, pair(0.0)), (2, pair(0.03)), (3, shaken)] {
+    for (seed, (wide, narrow)) in [(1, pair(0.0)), (2, pair(0.03)), (4, shaken)] {
         let mut show = Show::new(Mode::Single, RateFeedback::TransportWide, wide, seed);
         show.film(seconds(10), |_| {});
         assert_eq!(show.layer, 2, "{seed}");
@@ -226,6 +256,32 @@ fn key_frames_and_retransmissions_come_in_no_burst_on_a_narrow_link() {
 }
 
 #[test]
+fn the_last_frames_of_a_track_leave_although_much_waits_before_them() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let mut show = Show::new(mode, RateFeedback::TransportWide, link(1_000_000, 0.0), 3);
+        show.film(seconds(10), |_| {});
+        let deep = QueueLimit::Time(seconds(2));
+        show.set_link(LinkConfig { queue: deep, ..link(1_000_000, 0.0) });
+        show.shoot(show.layer, 90_000.0); // more than leaves within a fifth of a second
+        show.world.run_for(Duration::from_millis(20));
+        let mid = show.world.clients[show.bob.0].mid_to_track.iter().find(|(_, of)| *of == "TR_cam");
+        let mid = mid.expect("its line").0.clone();
+        let negotiations = show.world.clients[show.bob.0].negotiations;
+        show.world.command(Command::RemoveDownTrack { down_track: show.down });
+        show.world.run_for(seconds(5));
+        let bob = &show.world.clients[show.bob.0];
+        let mut packets: Vec<_> =
+            bob.received.iter().filter(|packet| packet.mid == mid && !packet.payload.is_empty()).collect();
+        packets.sort_by_key(|packet| packet.seq);
+        let sizes: Vec<usize> = packets.iter().rev().map(|packet| packet.payload.len()).take(8).collect();
+        assert!(sizes[..6].iter().all(|size| *size < 100), "{mode:?}: {sizes:?}");
+        assert_eq!(sizes[6..], [PACKET_BYTES; 2], "{mode:?}: what came before them has left, too");
+        assert_eq!(show.world.shard.counters().dropped(DropReason::NotBound), 0, "{mode:?}");
+        assert!(bob.negotiations > negotiations, "{mode:?}: the line is free afterwards");
+    }
+}
+
+#[test]
 fn without_estimation_everything_passes_at_once() {
     let mut show = Show::new(Mode::Single, RateFeedback::Off, link(10_000_000, 0.0), 3);
     show.film(seconds(2), |_| {});
@@ -255,9 +311,30 @@ fn lines_promise_the_feedback_that_is_used() {
             assert!(section.contains("m=video") || section.starts_with("video"), "{section}");
             assert_eq!(section.contains("transport-wide-cc-extensions-01"), is_wide, "{mode:?}: {section}");
             assert_eq!(section.contains(" transport-cc"), is_wide, "{mode:?}: {section}");
-            assert_eq!(section.contains(" goog-remb"), !is_wide, "{mode:?}: {section}");
+            // An offer leaves the choice to the client.
+            let has_both = mode == Mode::Dual && is_wide;
+            assert_eq!(section.contains(" goog-remb"), !is_wide || has_both, "{mode:?}: {section}");
             show.film(seconds(2), |_| {});
             assert_eq!(show.estimate_bps().is_some(), is_wide, "{mode:?}");
         }
+    }
+}
+
+/// As some libraries are, and old browsers.
+#[test]
+fn clients_without_transport_wide_feedback_get_everything_at_once_until_they_say_something() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let mut world =
+            World::new(WorldConfig { rate_feedback: RateFeedback::TransportWide, ..WorldConfig::default() });
+        world.clients_feedback = RateFeedback::Off;
+        let mut show = Show::of(world, mode, link(50_000_000, 0.0));
+        show.film(seconds(3), |_| {});
+        let (most, _) = key_frame_burst(&mut show, 40_000.0);
+        assert!(most >= 30, "{mode:?}: {most}");
+        assert_eq!(show.estimate_bps(), None, "{mode:?}");
+        let counters = show.world.shard.counters();
+        assert_eq!((counters.paced, counters.probes, counters.padding_bytes), (0, 0, 0), "{mode:?}");
+        let section = sending_section(&show);
+        assert!(section.contains("goog-remb"), "{mode:?}: {section}");
     }
 }

@@ -377,6 +377,28 @@ fn down_tracks_of_an_up_track_that_never_came_end_in_any_order() {
     }
 }
 
+/// RTP of one packet for each of these SSRCs, with the mid of a participant's first line, as if it came from there.
+fn knock(world: &mut World, client: ClientId, ssrcs: std::ops::Range<u32>) {
+    let mid = world.clients[client.0].lines[0].mid.clone();
+    let id = world.clients[client.0].last_description.lines().find_map(|line| {
+        line.strip_prefix("a=extmap:")?
+            .strip_suffix(" urn:ietf:params:rtp-hdrext:sdes:mid")?
+            .parse::<u8>()
+            .ok()
+    });
+    let mut extension = vec![id.unwrap() << 4 | (mid.len() as u8 - 1)];
+    extension.extend(mid.bytes());
+    extension.resize(extension.len().next_multiple_of(4), 0);
+    for ssrc in ssrcs {
+        let mut packet = vec![0x90, 96, 0, 1, 0, 0, 0, 1];
+        packet.extend(ssrc.to_be_bytes());
+        packet.extend([0xbe, 0xde, 0, (extension.len() / 4) as u8]);
+        packet.extend(&extension);
+        packet.extend([7; 30]);
+        world.inject(world.address(client, 0), &packet);
+    }
+}
+
 #[test]
 fn streams_without_end_reach_no_association() {
     let mut world = World::new(WorldConfig::default());
@@ -386,26 +408,14 @@ fn streams_without_end_reach_no_association() {
     world.subscribe(alice, camera, MediaKind::Video, "TR_cam");
     world.publish(alice, MediaKind::Video, &[]);
     world.run_for(Duration::from_secs(1));
-    let mid = world.clients[alice.0].lines[0].mid.clone();
-    let id = world.clients[alice.0].last_description.lines().find_map(|line| {
-        line.strip_prefix("a=extmap:")?
-            .strip_suffix(" urn:ietf:params:rtp-hdrext:sdes:mid")?
-            .parse::<u8>()
-            .ok()
-    });
-    let mut extension = vec![id.unwrap() << 4 | (mid.len() as u8 - 1)];
-    extension.extend(mid.bytes());
-    extension.resize(extension.len().next_multiple_of(4), 0);
-    for ssrc in 1..=3_000_u32 {
-        let mut packet = vec![0x90, 96, 0, 1, 0, 0, 0, 1];
-        packet.extend(ssrc.to_be_bytes());
-        packet.extend([0xbe, 0xde, 0, (extension.len() / 4) as u8]);
-        packet.extend(&extension);
-        packet.extend([7; 30]);
-        world.inject(world.address(alice, 0), &packet);
-    }
-    let refused = world.shard.counters().dropped(DropReason::UnknownStream);
-    assert!((1_900..2_000).contains(&refused), "{refused}");
+    let refused = |world: &World| world.shard.counters().dropped(DropReason::UnknownStream);
+    knock(&mut world, alice, 1..3_001);
+    assert!((1_900..2_000).contains(&refused(&world)), "{}", refused(&world));
+    let before = refused(&world);
+    world.publish(alice, MediaKind::Audio, &[]); // she offers again
+    world.run_for(Duration::from_secs(1));
+    knock(&mut world, alice, 3_001..6_001);
+    assert!(refused(&world) - before > 2_900, "another offer is no new beginning");
     Camera::new(bob, 0, None).film(&mut world, 30);
     assert!(world.clients[alice.0].packets_of("TR_cam").len() >= 29);
     assert!(failures(&world).is_empty());
@@ -446,4 +456,47 @@ fn an_offer_that_was_not_applied_binds_no_payload_type() {
         })
         .collect();
     assert_eq!(refused, [RequestId(1)], "{:?}", world.events);
+}
+
+/// RTCP of a client: so many messages of 1,200 bytes a millisecond, for so long.
+fn chatter(world: &mut World, client: ClientId, per_ms: u32, length: Duration) {
+    let end = world.now + length;
+    while world.now < end {
+        for _ in 0..per_ms {
+            world.send_feedback(client, &[0; 1_000]);
+            world.run_for(Duration::from_millis(1) / per_ms);
+        }
+    }
+}
+
+#[test]
+fn who_floods_with_feedback_is_not_listened_to_and_costs_a_bounded_share() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let mut world = World::new(WorldConfig::default());
+        let (alice, bob, eve) =
+            (world.join_connected(mode), world.join_connected(mode), world.join_connected(mode));
+        let camera = world.publish(alice, MediaKind::Video, &[]);
+        for client in [bob, eve] {
+            world.subscribe(client, camera, MediaKind::Video, "TR_cam");
+        }
+        world.run_for(Duration::from_secs(1));
+        let steps = |world: &World| world.shard.counters().feedback_steps;
+        let refused = |world: &World| world.shard.counters().dropped(DropReason::FeedbackExceeded);
+        chatter(&mut world, eve, 4, Duration::from_secs(2));
+        assert!(refused(&world) > 1_000, "{mode:?}: {}", refused(&world));
+        let before = steps(&world);
+        chatter(&mut world, eve, 4, Duration::from_secs(1));
+        let of_eve = steps(&world) - before;
+        assert!(of_eve <= 60_000 * world.transports(eve).len() as u64, "{mode:?}: {of_eve}");
+        world.run_for(Duration::from_secs(2)); // what she has not sent yet
+        let refused_of_eve = refused(&world);
+        let mut filming = Camera::new(alice, 0, None);
+        filming.film(&mut world, 60);
+        for client in [bob, eve] {
+            let packets = world.clients[client.0].packets_of("TR_cam").len();
+            assert!(packets > 40, "{mode:?}: {packets}");
+        }
+        assert_eq!(refused(&world), refused_of_eve, "nobody else is refused, nor who has calmed down");
+        assert!(failures(&world).is_empty());
+    }
 }

@@ -208,6 +208,8 @@ fn an_answer_carries_our_ids_and_only_where_we_send() {
 
     let received = section(&finished, "7");
     assert_eq!(received[0], "m=audio 9 UDP/TLS/RTP/SAVPF 63 111");
+    let is_feedback = |line: &&str| line.contains("transport-cc") || line.contains("transport-wide-cc");
+    assert_eq!(received.iter().find(|line| is_feedback(line)), None, "no part of a publisher's estimate");
     assert!(
         received
             .contains(&"a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;stereo=1;maxaveragebitrate=510000")

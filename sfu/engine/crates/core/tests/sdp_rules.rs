@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use plenum_core::sdp::{
-    CodecPolicy, Direction, LineRole, LineUse, LocalLine, OfferedMedia, RemoteOffer, SdpError, StartBitrate,
-    finish_description,
+    CodecPolicy, Direction, LineRole, LineUse, LocalLine, OfferedMedia, RemoteAnswer, RemoteOffer, SdpError,
+    StartBitrate, finish_description,
 };
 use plenum_core::{MediaKind, PublishLine, UpTrackId};
 
@@ -385,4 +385,41 @@ fn a_client_that_does_not_heed_the_order_gets_one_codec() {
 #[test]
 fn text_that_is_no_description_stays() {
     assert_eq!(finish_description("no description", &[], &[]), "no description");
+}
+
+#[test]
+fn streams_are_named_where_the_client_sends_and_within_reason() {
+    let named = |count: u32| {
+        (1..=count).fold(String::new(), |text, ssrc| text + &format!("a=ssrc:{ssrc} cname:x\r\n"))
+    };
+    let line = |mid: &str, direction: &str, sources: &str| {
+        format!("m=video 9 X 96\r\na=mid:{mid}\r\n{direction}\r\na=rtpmap:96 VP8/90000\r\n{sources}")
+    };
+    let text = format!(
+        "v=0\r\n{}{}{}",
+        line("cam", "a=sendonly", "a=ssrc:1 cname:x\r\na=ssrc-group:FID 1 2\r\na=ssrc:2 cname:x\r\n"),
+        line("idle", "a=recvonly", &named(1)),
+        line("wild", "a=sendonly", &named(17)),
+    );
+    let offer = parse(&text);
+    let published = ["cam", "idle", "wild"];
+    let named_for = |lines: LineUse<'_>| offer.text_for(&lines).matches("a=ssrc").count();
+    assert_eq!(named_for(LineUse { published: &published, ..LineUse::default() }), 3);
+    assert_eq!(named_for(LineUse { published: &published, without_sources: true, ..LineUse::default() }), 0);
+    assert_eq!(named_for(LineUse { published: &["wild"], assigned: &["idle"], ..LineUse::default() }), 0);
+    assert_eq!(offer.sources_of(&published).collect::<Vec<_>>(), [1, 2, 1]);
+    let answer = RemoteAnswer::parse(&text, &CodecPolicy::default()).unwrap();
+    assert!(!answer.text().contains("a=ssrc"), "we send on the lines of an answer");
+}
+
+#[test]
+fn restriction_ids_beyond_reason_are_not_read() {
+    let declared = (0..1_000).fold(String::new(), |text, rid| text + &format!("a=rid:r{rid} send\r\n"));
+    let order: Vec<String> = (0..1_000).rev().map(|rid| format!("r{rid}")).collect();
+    for simulcast in [String::new(), format!("a=simulcast:send {}\r\n", order[..200].join(";"))] {
+        let offer = parse(&format!(
+            "v=0\r\nm=video 9 X 96\r\na=mid:0\r\na=rtpmap:96 VP8/90000\r\n{declared}{simulcast}"
+        ));
+        assert_eq!(offer.media[0].rids.len(), 16);
+    }
 }

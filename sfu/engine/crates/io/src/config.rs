@@ -98,7 +98,7 @@ impl Default for EngineConfig {
             ice_lite: true,
             gather: Duration::from_millis(3),
             socket_buffer_bytes: 8 * 1024 * 1024,
-            video_cache_packets: 300,
+            video_cache_packets: 500,
             sctp_buffer_bytes: 2 * 1024 * 1024,
             rate_feedback: RateFeedback::default(),
             data_track_latency: Duration::from_millis(100),

@@ -231,6 +231,11 @@ impl Engine {
         self.submit(Command::AllowPause { transport: transport.into(), allowed })
     }
 
+    #[pyo3(signature = (transport, rate_bps))]
+    fn simulate_rate(&self, transport: u64, rate_bps: Option<u64>) -> Result<(), BindingError> {
+        self.submit(Command::SimulateRate { transport: transport.into(), rate_bps })
+    }
+
     fn move_down_track(&self, down_track: u64, up_track: u64) -> Result<(), BindingError> {
         self.submit(Command::MoveDownTrack { down_track: down_track.into(), up_track: up_track.into() })
     }

@@ -36,8 +36,6 @@ const MIN_PAUSED: Duration = Duration::from_secs(5);
 const VOICE_BPS: u64 = 40_000;
 /// Share of the estimate that what is new may fill, in percent; the rest is for what varies.
 const RAISE_PERCENT: u64 = 90;
-/// Without congestion, an estimate of this part of what is sent is as good as all of it, percent.
-const NEAR_PERCENT: u64 = 60;
 /// For how long congestion speaks against what is being sent.
 const CONGESTION_LASTS: Duration = Duration::from_secs(2);
 /// How soon to look again while something is missing, and while nothing is.
@@ -150,7 +148,7 @@ impl Allocator {
         let is_least = division.steps.iter().all(|step| step.is_none_or(|step| step == 0));
         self.last_resort.note_least(now, is_least);
         let grants = self.hold(now, &video, &division);
-        let goal = goal(&claims, &division, reserved_bps);
+        let goal = goal(&claims, &division, (reserved_bps, estimate.total_bps));
         self.is_limited = budget.raise_bps < u64::MAX && goal.wanted_bps > goal.allocated_bps;
         let again_after = if goal.wanted_bps > goal.allocated_bps { SOON } else { LATER };
         Allocation { grants, goal, again_after }
@@ -158,16 +156,16 @@ impl Allocator {
 
     /// What may be spent, where leaving all as it is costs `kept_bps`. An estimate knows little more than what was sent,
     /// and rates vary: one that is a bit low is no reason to lower anything, nor to withhold what was never tried.
-    /// Congestion is, and so is an estimate that is far from what is sent.
+    /// Congestion is, and so is an estimate that has fallen far below what is sent.
     fn budget(&self, now: Instant, (estimate_bps, steady_bps): (u64, u64), kept_bps: u64) -> Budget {
         let is_congested = self.congested_at.is_some_and(|at| now < at + CONGESTION_LASTS);
         let bearable_bps = self.probation.bearable_bps(now, estimate_bps, self.allocated_bps);
-        let is_near = bearable_bps.saturating_mul(100) >= kept_bps.saturating_mul(NEAR_PERCENT);
-        if !is_congested && is_near && !self.is_limited {
+        let has_fallen = self.probation.has_fallen(bearable_bps, kept_bps);
+        if !is_congested && !has_fallen && !self.is_limited {
             return Budget { keep_bps: u64::MAX, raise_bps: u64::MAX, allows_pause: false };
         }
         Budget {
-            keep_bps: if is_congested || !is_near { bearable_bps } else { bearable_bps.max(kept_bps) },
+            keep_bps: if is_congested || has_fallen { bearable_bps } else { bearable_bps.max(kept_bps) },
             raise_bps: steady_bps.saturating_mul(RAISE_PERCENT) / 100,
             allows_pause: self.last_resort.must_pause(now),
         }
@@ -197,10 +195,14 @@ impl Allocator {
     /// Notes raises and lowerings for the next time.
     fn note_moves(&mut self, now: Instant, video: &[&Demand], claims: &[Claim<'_>], division: &Division) {
         let mut raised = false;
+        let mut begun = false;
         let mut lowered = false;
         for ((demand, claim), step) in video.iter().zip(claims).zip(&division.steps) {
-            // A new track's beginning is no raise: nobody tried the path before.
-            raised |= *step > claim.kept && self.held.contains_key(&demand.down_track);
+            // A new track's beginning is no raise that might fail: nobody tried the path before.
+            let has_more = *step > claim.kept;
+            let is_new = !self.held.contains_key(&demand.down_track);
+            raised |= has_more && !is_new;
+            begun |= has_more && is_new;
             lowered |= *step < claim.kept;
         }
         if lowered && division.is_short {
@@ -208,6 +210,8 @@ impl Allocator {
             self.probation.end();
         } else if raised {
             self.patience.note_raise(now);
+            self.probation.begin(now);
+        } else if begun {
             self.probation.begin(now);
         }
     }
@@ -236,8 +240,9 @@ fn reserve(demands: &Demands) -> u64 {
     if demands.audio_tracks == 0 { 0 } else { demands.audio_bps.max(VOICE_BPS) }
 }
 
-/// What the transport should aim for: the smallest step up decides what to test for.
-fn goal(claims: &[Claim<'_>], division: &Division, reserved_bps: u64) -> RateGoal {
+/// What the transport should aim for: the smallest step up decides what to test for; where nothing is missing, what is
+/// given without the estimate's having shown that the path bears it.
+fn goal(claims: &[Claim<'_>], division: &Division, (reserved_bps, estimate_bps): (u64, u64)) -> RateGoal {
     let allocated_bps = division.spent_bps;
     let mut wanted_bps = reserved_bps;
     let mut step_bps: Option<u64> = None;
@@ -251,6 +256,8 @@ fn goal(claims: &[Claim<'_>], division: &Division, reserved_bps: u64) -> RateGoa
             step_bps = Some(step_bps.map_or(more_bps, |least| least.min(more_bps)));
         }
     }
+    let is_unproven = !claims.is_empty() && estimate_bps < allocated_bps;
+    let step_bps = step_bps.or(is_unproven.then_some(0));
     let next_bps = step_bps.map_or(allocated_bps, |step| {
         allocated_bps.saturating_add(step).saturating_mul(100).div_ceil(RAISE_PERCENT)
     });

@@ -3,7 +3,8 @@
 //! A raise begins with a key frame, a burst that fills queues for a moment; estimators answer by falling to what had
 //! arrived until then, which was less. That is no verdict on the raise. It is borne out when the queues stay empty
 //! afterwards: then the estimate is only late, and grows. The same goes for the first estimates of all, which come while
-//! everything is sent: some estimators begin with little, whatever the path.
+//! everything is sent: some estimators begin with little, whatever the path. And it goes for tracks that are new: until
+//! then less was sent, so that no estimate can have shown what they need; only one that *falls* says anything.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,12 @@ use std::time::{Duration, Instant};
 const BURST: Duration = Duration::from_secs(1);
 /// Without congestion after that, the estimate is waited for as long as it grows, and so much longer.
 const TRUST: Duration = Duration::from_secs(8);
-/// Congestion with an estimate below this part of what is sent (percent) is a verdict in any case.
+/// Congestion with an estimate below this part of what it was at the raise (percent) is a verdict in any case.
 const VERDICT_PERCENT: u64 = 50;
 /// What counts as growth, percent.
 const GROWTH_PERCENT: u64 = 105;
+/// An estimate of this part of its best since the last raise has not fallen, percent.
+const NEAR_PERCENT: u64 = 60;
 /// What rates may vary by in the meantime, percent.
 const VARIATION_PERCENT: u64 = 112;
 
@@ -24,6 +27,11 @@ pub(super) struct Probation {
     raised_at: Option<Instant>,
     /// When the estimate was seen to grow, and to what.
     grown: Option<(Instant, u64)>,
+    /// The last estimate.
+    last_bps: u64,
+    /// What it was at the last raise, and the best since.
+    base_bps: u64,
+    best_bps: u64,
     /// In the burst.
     was_congested: bool,
     /// After the burst.
@@ -33,7 +41,14 @@ pub(super) struct Probation {
 impl Probation {
     /// More is sent from now on.
     pub(super) fn begin(&mut self, now: Instant) {
-        *self = Self { raised_at: Some(now), ..Self::default() };
+        let last_bps = self.last_bps;
+        *self = Self {
+            raised_at: Some(now),
+            last_bps,
+            base_bps: last_bps,
+            best_bps: last_bps,
+            ..Self::default()
+        };
     }
 
     /// Something was lowered: it is over.
@@ -43,6 +58,8 @@ impl Probation {
 
     /// What the estimate is now.
     pub(super) fn note_estimate(&mut self, now: Instant, estimate_bps: u64) {
+        self.last_bps = estimate_bps;
+        self.best_bps = self.best_bps.max(estimate_bps);
         let has_grown =
             |base_bps: u64| estimate_bps.saturating_mul(100) >= base_bps.saturating_mul(GROWTH_PERCENT);
         self.grown = match self.grown {
@@ -58,11 +75,18 @@ impl Probation {
         self.is_over |= self.raised_at.is_some_and(|at| now >= at + BURST);
     }
 
+    /// Whether what is borne is far less than what is sent because it has become so, not because it never was shown.
+    pub(super) fn has_fallen(&self, bearable_bps: u64, sent_bps: u64) -> bool {
+        let shown_bps = self.best_bps.min(sent_bps);
+        bearable_bps.saturating_mul(100) < shown_bps.saturating_mul(NEAR_PERCENT)
+    }
+
     /// What may be spent on what is being sent already, bits per second.
     pub(super) fn bearable_bps(&self, now: Instant, estimate_bps: u64, sent_bps: u64) -> u64 {
         let grew_at = self.grown.map(|(at, _)| at).max(self.raised_at);
         let is_on = !self.is_over && self.raised_at.is_some() && grew_at.is_some_and(|at| now < at + TRUST);
-        let is_near = estimate_bps.saturating_mul(100) >= sent_bps.saturating_mul(VERDICT_PERCENT);
+        let shown_bps = self.base_bps.min(sent_bps);
+        let is_near = estimate_bps.saturating_mul(100) >= shown_bps.saturating_mul(VERDICT_PERCENT);
         if is_on && !self.was_congested {
             u64::MAX
         } else if is_on && is_near {
@@ -83,6 +107,7 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let mut probation = Probation::default();
         assert_eq!(probation.bearable_bps(start, 600, 1_000), 600);
+        probation.note_estimate(start, 1_200);
         probation.begin(start);
         assert_eq!(probation.bearable_bps(at(7_999), 10, 1_000), u64::MAX, "nothing speaks against it");
         probation.note_congestion(at(900));
@@ -97,6 +122,27 @@ mod tests {
         probation.end();
         assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), 600);
     }
+
+    #[test]
+    fn what_was_never_shown_has_not_fallen() {
+        let start = Instant::now();
+        let mut probation = Probation::default();
+        probation.note_estimate(start, 2_000);
+        probation.begin(start);
+        assert!(!probation.has_fallen(1_200, 10_000) && probation.has_fallen(1_199, 10_000));
+        assert!(!probation.has_fallen(600, 1_000) && probation.has_fallen(599, 1_000), "less was sent");
+        probation.note_congestion(start);
+        assert_eq!(probation.bearable_bps(start, 1_000, 10_000), 11_200, "what had arrived until then");
+        assert_eq!(probation.bearable_bps(start, 999, 10_000), 999);
+        probation.note_estimate(start, 6_000);
+        assert!(probation.has_fallen(3_599, 10_000), "it has been shown meanwhile");
+        assert_eq!(
+            probation.bearable_bps(start, 1_000, 10_000),
+            11_200,
+            "a probe in the burst shows no need"
+        );
+    }
+
     #[test]
     fn an_estimate_that_grows_is_waited_for() {
         let start = Instant::now();

@@ -142,13 +142,47 @@ fn layers_go_before_tracks_and_only_with_leave() {
 fn a_small_estimate_alone_takes_nothing_away() {
     let mut bench = Bench::beginning(vec![demand(1, 1, CAMERA)]);
     bench.demands.allows_pause = true;
-    assert_eq!(bench.after(60_000, 1_021), [2], "it knows little more than what was sent");
-    assert_eq!(bench.after(60_000, 1_019), [1], "this is too far from it");
-    let mut bench = Bench::beginning(vec![demand(1, 1, CAMERA)]);
-    bench.demands.allows_pause = true;
-    assert_eq!(bench.after(60_000, 70), [0], "but pauses nothing");
+    assert_eq!(bench.after(60_000, 70), [2], "it knows little more than what was sent");
     bench.is_congested = true;
-    assert_eq!(bench.after(0, 70), [255], "with the least of all it is still too much");
+    assert_eq!(bench.after(0, 70), [0], "but pauses nothing");
+    assert_eq!(bench.after(1_000, 70), [255], "with the least of all it is still too much");
+}
+
+#[test]
+fn an_estimate_that_falls_far_without_congestion_takes_something_away() {
+    for (kbps, expected) in [(1_021, 2), (1_019, 1)] {
+        let mut bench = Bench::beginning(vec![demand(1, 1, CAMERA)]);
+        bench.after(60_000, 5_000);
+        bench.last_kbps = 0; // nobody says that there is congestion
+        assert_eq!(bench.after(0, kbps), [expected], "{kbps}");
+    }
+}
+
+#[test]
+fn new_tracks_are_not_cut_because_little_was_known() {
+    let mut bench = Bench::new(vec![demand(1, 1, CAMERA)]);
+    bench.after(30_000, 2_500);
+    bench.demands.video.extend((2..=5).map(|id| demand(id, 1, CAMERA)));
+    assert_eq!(bench.after(0, 2_500), [2; 5]);
+    let goal = bench.at(2_500).goal;
+    assert!(goal.next_bps > goal.allocated_bps, "what was not shown is tried: {goal:?}");
+    assert_eq!(bench.after(60_000, 2_500), [2; 5]);
+    assert_eq!(bench.after(1_000, 9_000), [2; 5]);
+    let goal = bench.at(9_000).goal;
+    assert_eq!(goal.next_bps, goal.allocated_bps, "now it is");
+}
+
+#[test]
+fn new_tracks_yield_when_the_congestion_that_they_begin_with_lasts() {
+    let mut bench = Bench::new(vec![demand(1, 1, CAMERA), demand(2, 1, CAMERA)]);
+    bench.after(20_000, 4_000);
+    bench.demands.video.push(demand(3, 1, CAMERA));
+    bench.after(0, 4_000);
+    assert_eq!(bench.after(950, 3_500), [2; 3], "it may be that of the first pictures");
+    bench.is_congested = true;
+    assert_eq!(bench.after(100, 3_900), [2, 2, 1], "it is not: equals share, who came last yields first");
+    bench.is_congested = false;
+    assert_eq!(bench.after(20_000, 4_000), [2, 2, 1], "once");
 }
 
 #[test]

@@ -12,6 +12,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::allowance::Allowance;
+
 /// An allowance saves up for that long: at the default rate a file of 10 MB passes at whatever speed the link has.
 const BURST: Duration = Duration::from_secs(2);
 /// Longest time for which a sender is not heard at a stretch, however much it is overdrawn.
@@ -49,36 +51,22 @@ impl SendBudget {
     ) {
         let fan_out = (receivers as u64).div_ceil(RECEIVERS_INCLUDED);
         let weight = fan_out.max(if is_behind { BEHIND_WEIGHT } else { 1 });
-        self.messages.charge(now, limits.messages_per_s, 1);
-        self.bytes.charge(now, limits.bytes_per_s, (bytes as u64).saturating_mul(weight));
+        charge(&mut self.messages, now, limits.messages_per_s, 1);
+        charge(&mut self.bytes, now, limits.bytes_per_s, (bytes as u64).saturating_mul(weight));
     }
 
     /// Whether an allowance is overdrawn.
     #[must_use]
     pub fn is_overdrawn(&self, now: Instant) -> bool {
-        self.messages.is_overdrawn(now) || self.bytes.is_overdrawn(now)
+        self.messages.owed(now) > BURST || self.bytes.owed(now) > BURST
     }
 }
 
-/// One allowance: when it will be full again.
-#[derive(Debug, Clone, Default)]
-struct Allowance {
-    full_at: Option<Instant>,
-}
-
-impl Allowance {
-    fn charge(&mut self, now: Instant, limit_per_s: Option<u32>, amount: u64) {
-        let Some(limit) = limit_per_s.map(|limit| u64::from(limit.max(1))) else { return };
-        let nanoseconds = amount.saturating_mul(1_000_000_000) / limit;
-        let from = self.full_at.map_or(now, |at| at.max(now));
-        let latest = now + BURST + MAX_HOLD;
-        self.full_at =
-            Some(from.checked_add(Duration::from_nanos(nanoseconds)).map_or(latest, |at| at.min(latest)));
-    }
-
-    fn is_overdrawn(&self, now: Instant) -> bool {
-        self.full_at.is_some_and(|at| at > now + BURST)
-    }
+/// Charges an allowance of `limit_per_s`; without a limit there is none.
+fn charge(allowance: &mut Allowance, now: Instant, limit_per_s: Option<u32>, amount: u64) {
+    let Some(limit) = limit_per_s.map(|limit| u64::from(limit.max(1))) else { return };
+    let cost = Duration::from_nanos(amount.saturating_mul(1_000_000_000) / limit);
+    allowance.charge(now, cost, BURST + MAX_HOLD);
 }
 
 #[cfg(test)]
@@ -111,7 +99,7 @@ mod tests {
         let price = |receivers, is_behind| {
             let mut budget = SendBudget::default();
             budget.charge(now, LIMITS, 100, receivers, is_behind);
-            budget.bytes.full_at.unwrap() - now
+            budget.bytes.owed(now)
         };
         let once = Duration::from_millis(100);
         for (receivers, is_behind, times) in

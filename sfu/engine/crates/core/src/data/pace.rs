@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 const INITIAL_BYTES: u64 = 1_200;
 /// May be under way while a round trip is not known: a peer acknowledges two without delay (RFC 9260 §6.2).
 const FIRST_MESSAGES: usize = 2;
+/// A path of 50 kbit/s, in bytes per second: what it carries within the target is little enough to be written whatever
+/// was measured.
+const SLOW_BYTES_PER_S: u128 = 6_250;
 /// What SCTP, DTLS, UDP and IP add to a message.
 const OVERHEAD_BYTES: u64 = 90;
 /// For how long at least a delivery counts as what the path can carry.
-const RATE_WINDOW: Duration = Duration::from_secs(2);
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 /// For how long at least a round trip counts as the path's shortest.
 const RTT_WINDOW: Duration = Duration::from_secs(10);
 /// Messages under way that are told apart; further ones count as part of the last.
@@ -179,6 +182,12 @@ impl ChannelPace {
         if self.must_run_dry {
             return false;
         }
+        // A single message is acknowledged late (RFC 9260 §6.2), which looks like a queue and like a slow path: where each
+        // waited for the one before, that would never be seen to be wrong.
+        let little = SLOW_BYTES_PER_S * self.target.as_micros() / 1_000_000;
+        if self.sent.len() < FIRST_MESSAGES && u128::from(held + bytes) <= little {
+            return true;
+        }
         let Some(rtt) = self.shortest_rtt.get(Duration::min) else { return self.sent.len() < FIRST_MESSAGES };
         let limit = |wait: Duration| u128::from(rate) * (rtt + wait).as_micros() / 1_000_000;
         if self.last_rtt > rtt + self.target / 4 {
@@ -289,6 +298,17 @@ mod tests {
         seconds: u64,
     ) -> Outcome {
         let mut pace = ChannelPace::new(began, TARGET);
+        go_on(&mut pace, path, began, (frames_per_s, packets, bytes), seconds)
+    }
+
+    /// The same on a channel that may have carried some already.
+    fn go_on(
+        pace: &mut ChannelPace,
+        path: &mut Path,
+        began: Instant,
+        (frames_per_s, packets, bytes): (u64, usize, usize),
+        seconds: u64,
+    ) -> Outcome {
         let (mut passed, mut offered) = (0, 0);
         for ms in 0..seconds * 1000 {
             let now = began + Duration::from_millis(ms);
@@ -320,6 +340,25 @@ mod tests {
             let fits = 60 * 6250 / on_wire(bytes);
             assert!(outcome.passed as u64 * 10 > fits * 6, "{frames_per_s}: {} of {fits}", outcome.passed);
             assert!(outcome.longest < Duration::from_millis(200), "{frames_per_s}: {:?}", outcome.longest);
+        }
+    }
+
+    #[test]
+    fn a_path_that_becomes_narrow_goes_on_to_be_used() {
+        // Whether a message comes alone, and is acknowledged late, depends on where the frames fall.
+        for one_way_ms in 5..30 {
+            let began = Instant::now();
+            let mut path = Path::new(began, 100_000_000, one_way_ms);
+            let mut pace = ChannelPace::new(began, TARGET);
+            go_on(&mut pace, &mut path, began, (50, 1, 200), 5);
+            path.bytes_per_s = 6_250;
+            let mut began = began + Duration::from_secs(5);
+            for second in 0..30 {
+                let Outcome { passed, .. } = go_on(&mut pace, &mut path, began, (50, 1, 200), 1);
+                began += Duration::from_secs(1);
+                // 21 fit; a message that waits for its acknowledgement leaves three or four.
+                assert!(second < 2 || passed >= 8, "{one_way_ms} ms, second {second}: {passed}");
+            }
         }
     }
 

@@ -15,6 +15,8 @@ const GROWTH: f64 = 1.08;
 /// The rate grows no further beyond what arrives: more has never been tried.
 const UNTRIED: f64 = 1.5;
 const UNTRIED_BPS: f64 = 10_000.0;
+/// What has arrived without a queue for so long after a reduction is no rest of the queue that was reduced for.
+const BORNE: Duration = Duration::from_millis(1_500);
 /// Least growth per second near the capacity.
 const LEAST_GROWTH_BPS: f64 = 4_000.0;
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
@@ -109,6 +111,13 @@ impl DelayRate {
         self.changed_at = Some(now);
     }
 
+    /// What it was lowered for since it was this was no queue.
+    pub(super) fn restore(&mut self, now: Instant, rate_bps: f64) {
+        self.rate_bps = self.rate_bps.map(|rate| rate.max(rate_bps));
+        (self.reduced_at, self.changed_at, self.state) = (None, Some(now), State::Increase);
+        self.capacity = Capacity::default();
+    }
+
     /// Follows what the delays say. `throughput_bps` is what arrives. True: the rate was lowered.
     pub(super) fn follow(&mut self, now: Instant, path_use: PathUse, throughput_bps: f64) -> bool {
         match path_use {
@@ -136,7 +145,10 @@ impl DelayRate {
             rate * (GROWTH.powf(elapsed_s) - 1.0)
         };
         let untried = UNTRIED * throughput_bps + UNTRIED_BPS;
-        self.rate_bps = Some((rate + more).min(untried).max(rate));
+        // More may be sent than this says, as long as nobody suffers. What arrives of it then is borne.
+        let is_borne = self.reduced_at.is_none_or(|at| now >= at + self.rtt + BORNE);
+        let borne_bps = if is_borne { throughput_bps } else { 0.0 };
+        self.rate_bps = Some((rate + more).min(untried).max(rate).max(borne_bps));
         self.changed_at = Some(now);
     }
 
@@ -188,8 +200,8 @@ mod tests {
         let start = Instant::now();
         let mut rate = DelayRate::default();
         rate.set_rate(start, 1_000_000.0);
-        let free = grown(&mut rate, start, 10, 2_000_000.0);
-        assert!((2_000_000.0..2_200_000.0).contains(&free), "{free}");
+        let free = grown(&mut rate, start, 4, 1_000_000.0);
+        assert!((1_300_000.0..1_400_000.0).contains(&free), "{free}");
         let later = start + Duration::from_secs(20);
         assert!(rate.follow(later, PathUse::Over, 1_000_000.0));
         assert_eq!(rate.rate_bps(), Some(880_000.0));
@@ -207,6 +219,23 @@ mod tests {
         rate.set_rate(start, 100_000.0);
         let high = grown(&mut rate, start + Duration::from_secs(30), 30, 100_000.0);
         assert!((150_000.0..=160_000.0).contains(&high), "{high}");
+    }
+
+    #[test]
+    fn what_arrives_without_a_queue_is_borne_but_not_what_drains() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut rate = DelayRate::default();
+        rate.set_rate(start, 1_000_000.0);
+        rate.follow(at(100), PathUse::Normal, 2_000_000.0);
+        assert_eq!(rate.rate_bps(), Some(2_000_000.0));
+        assert!(rate.follow(at(200), PathUse::Over, 500_000.0));
+        for ms in (300..1_800).step_by(100) {
+            rate.follow(at(ms), PathUse::Normal, 900_000.0);
+            assert!(rate.rate_bps().unwrap() < 600_000.0, "{ms}: {:?}", rate.rate_bps());
+        }
+        rate.follow(at(2_000), PathUse::Normal, 900_000.0);
+        assert_eq!(rate.rate_bps(), Some(900_000.0));
     }
 
     #[test]

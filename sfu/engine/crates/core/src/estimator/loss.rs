@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 /// Losses are judged over this time …
 const INTERVAL: Duration = Duration::from_millis(250);
 /// … and so many packets, …
-const LEAST_PACKETS: f64 = 20.0;
+const LEAST_PACKETS: f64 = 40.0;
 /// … or after this time over what there is.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
 const FEWEST_PACKETS: f64 = 5.0;
-/// Loss beyond the path's own that is borne, besides one standard deviation.
+/// Loss beyond the path's own that is borne, besides what chance adds: so many standard deviations.
 const MARGIN: f64 = 0.05;
+const DEVIATIONS: f64 = 2.0;
 /// What part of the excess is taken off the rate at once.
 const BACK_OFF: f64 = 0.5;
-/// Growth of the bound per interval without loss.
+/// Growth of the bound in each interval without loss.
 const GROWTH: f64 = 1.05;
 /// The bound grows no further beyond what arrives.
 const UNTRIED: f64 = 1.5;
@@ -26,9 +27,12 @@ const FAR: f64 = 2.0;
 const HIGHEST_INHERENT: f64 = 0.3;
 /// When so much less was sent …
 const TRIAL_RATE: f64 = 0.85;
-/// … and still so much of the loss is there, it is the path's own.
-const TRIAL_LOSS: f64 = 0.7;
-const LEARNING_UP: f64 = 0.05;
+/// … over so many packets, it shows whether the loss is the path's own.
+const TRIAL_PACKETS: f64 = 60.0;
+/// So much less than what is known to pass is not what makes packets go lost: the path's own loss is another one now.
+const LITTLE: f64 = 0.6;
+const LEARNING_AT_ONCE: f64 = 0.3;
+const LEARNING_UP: f64 = 0.1;
 const LEARNING_DOWN: f64 = 0.2;
 
 /// What happened to packets since the last time.
@@ -49,13 +53,19 @@ impl Losses {
         self.total += other.total;
         self.delivered_bits += other.delivered_bits;
     }
+
+    /// What part was lost.
+    fn share(&self) -> f64 {
+        if self.total > 0.0 { (self.lost / self.total).clamp(0.0, 1.0) } else { 0.0 }
+    }
 }
 
-/// What was sent and lost when the rate was lowered for the first time.
+/// What was sent and lost when the rate was lowered for the first time, and what was lost since less is sent.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
     sent_bps: f64,
-    loss: f64,
+    before: Losses,
+    since: Losses,
 }
 
 /// The bound by losses.
@@ -76,6 +86,11 @@ impl LossBound {
         self.bound_bps
     }
 
+    /// The path's own loss, as far as it is known: a share.
+    pub(super) const fn own(&self) -> f64 {
+        self.inherent
+    }
+
     /// Takes in losses. `rate_bps` is the rate by everything else; `is_queueing`: delays say that we send too much, so
     /// that nothing can be learned of the path's own loss. True: there was too much.
     pub(super) fn note(&mut self, now: Instant, losses: Losses, rate_bps: f64, is_queueing: bool) -> bool {
@@ -87,22 +102,35 @@ impl LossBound {
             return false;
         }
         self.since = Some(now);
-        let Losses { lost, total, delivered_bits } = std::mem::take(&mut self.so_far);
-        let loss = (lost / total).clamp(0.0, 1.0);
-        let delivered_bps = delivered_bits / elapsed.as_secs_f64();
+        let losses = std::mem::take(&mut self.so_far);
+        let (loss, total) = (losses.share(), losses.total);
+        let delivered_bps = losses.delivered_bits / elapsed.as_secs_f64();
+        let sent_bps = delivered_bps / (1.0 - loss).max(0.01);
+        if !is_queueing && self.is_on_trial(losses, sent_bps) {
+            return false;
+        }
         let spread = loss.max(self.inherent);
         let deviation = (spread * (1.0 - spread) / total).sqrt();
-        if loss - self.inherent > MARGIN + deviation {
-            return self.lower(loss, delivered_bps, rate_bps, is_queueing);
+        if loss - self.inherent > MARGIN + DEVIATIONS * deviation {
+            let known_bps = self.bound_bps.map_or(rate_bps, |bound| bound.min(rate_bps));
+            if !is_queueing && loss <= HIGHEST_INHERENT && sent_bps < LITTLE * known_bps {
+                self.inherent += LEARNING_AT_ONCE * (loss - self.inherent);
+                return false;
+            }
+            return self.lower(losses, (sent_bps, delivered_bps), rate_bps);
         }
-        self.trial = None;
+        if let Some(trial) = &mut self.trial {
+            trial.before.add(losses);
+            self.trial = self.trial.filter(|trial| trial.before.share() - self.inherent > MARGIN);
+        }
         if !is_queueing {
             let learning = if loss > self.inherent { LEARNING_UP } else { LEARNING_DOWN };
             self.inherent = (self.inherent + learning * (loss - self.inherent)).min(HIGHEST_INHERENT);
         }
         // It grows only as far as it is used: more has not been tried.
         let tried_bps = UNTRIED * delivered_bps;
-        let grown = self.bound_bps.map(|bound| (bound * GROWTH).min(tried_bps).max(bound));
+        let growth = GROWTH.powf(elapsed.as_secs_f64() / INTERVAL.as_secs_f64());
+        let grown = self.bound_bps.map(|bound| (bound * growth).min(tried_bps).max(bound));
         self.bound_bps = grown.filter(|bound| *bound < FAR * rate_bps);
         false
     }
@@ -112,19 +140,36 @@ impl LossBound {
         (self.bound_bps, self.trial) = (None, None);
     }
 
-    fn lower(&mut self, loss: f64, delivered_bps: f64, rate_bps: f64, is_queueing: bool) -> bool {
-        let sent_bps = delivered_bps / (1.0 - loss).max(0.01);
-        if let Some(trial) = self.trial
-            && !is_queueing
-            && loss <= HIGHEST_INHERENT
-            && sent_bps <= TRIAL_RATE * trial.sent_bps
-            && loss >= TRIAL_LOSS * trial.loss
-        {
-            self.inherent = loss;
-            (self.trial, self.bound_bps) = (None, None);
+    /// Whether less is sent to see if that helps. Few packets say little: the trial goes on until there were enough.
+    fn is_on_trial(&mut self, losses: Losses, sent_bps: f64) -> bool {
+        let Some(trial) = &mut self.trial else { return false };
+        if sent_bps > TRIAL_RATE * trial.sent_bps {
             return false;
         }
-        self.trial.get_or_insert(Trial { sent_bps, loss });
+        trial.since.add(losses);
+        if trial.since.total < TRIAL_PACKETS {
+            return true;
+        }
+        let (before, since) = (trial.before.share(), trial.since.share());
+        if since > HIGHEST_INHERENT {
+            self.trial = None; // still far too much
+            return false;
+        }
+        // What would be left of it if the path carried no more than before.
+        let left = (1.0 - (1.0 - before) * trial.sent_bps / sent_bps).max(0.0);
+        if since > f64::midpoint(before, left) {
+            self.inherent = f64::midpoint(since, before.min(HIGHEST_INHERENT));
+            self.bound_bps = None;
+        }
+        self.trial = None;
+        true
+    }
+
+    fn lower(&mut self, losses: Losses, (sent_bps, delivered_bps): (f64, f64), rate_bps: f64) -> bool {
+        let nothing = Losses::default();
+        let trial = self.trial.get_or_insert(Trial { sent_bps, before: nothing, since: nothing });
+        trial.before.add(losses);
+        let loss = losses.share();
         let current = self.bound_bps.unwrap_or(rate_bps).min(rate_bps);
         let lowered = current * (1.0 - BACK_OFF * (loss - self.inherent));
         let borne = delivered_bps / (1.0 - self.inherent);
@@ -157,7 +202,9 @@ mod tests {
     #[test]
     fn the_paths_own_loss_bounds_nothing() {
         for inherent in [0.02, 0.05, 0.1, 0.2] {
-            let (rate, least) = run(&mut LossBound::default(), inherent, f64::MAX, 2_000_000.0, 10);
+            let mut bound = LossBound::default();
+            let (rate, least) = run(&mut bound, inherent, f64::MAX, 2_000_000.0, 10);
+            assert!((bound.own() - inherent).abs() < 0.05, "{inherent}: {}", bound.own());
             assert!(rate > 1_990_000.0, "{inherent}: {rate}");
             assert!(least > 1_400_000.0, "{inherent}: {least}");
         }
@@ -168,6 +215,7 @@ mod tests {
         let mut bound = LossBound::default();
         let (rate, _) = run(&mut bound, 0.0, 500_000.0, 3_000_000.0, 5);
         assert!((420_000.0..640_000.0).contains(&rate), "{rate}");
+        assert!(bound.own() < 0.04, "what is too much is not the path's own: {}", bound.own());
         let (rate, least) = run(&mut bound, 0.0, f64::MAX, 3_000_000.0, 15);
         assert!(rate > 2_900_000.0 && least > 400_000.0, "{rate} {least}");
     }

@@ -3,6 +3,7 @@
 //! Each [`Estimator`] is told what leaves and what feedback comes, and has one number to give. It never sends, never
 //! delays and never divides: pacer, prober and allocator do.
 
+mod base;
 mod clusters;
 mod increase;
 mod loss;
@@ -71,6 +72,11 @@ pub trait Estimator: Debug + Send {
     /// Round trip of packet and feedback, as far as feedback tells it.
     fn round_trip(&self) -> Option<Duration> {
         None
+    }
+
+    /// What part of the packets the path loses however little is sent, as far as that is known.
+    fn own_loss(&self) -> f64 {
+        0.0
     }
 }
 

@@ -27,6 +27,9 @@ struct Path {
     /// Longest time in the queue since it was asked for last.
     longest_us: i64,
     reported: u64,
+    feedbacks: u8,
+    /// Feedback says nothing of what was lost before the first packet that arrived.
+    begins_with_arrival: bool,
 }
 
 impl Path {
@@ -46,6 +49,8 @@ impl Path {
             arrived: Vec::new(),
             longest_us: 0,
             reported: 0,
+            feedbacks: 0,
+            begins_with_arrival: false,
         }
     }
 
@@ -98,13 +103,15 @@ impl Path {
         let count = self.arrived.partition_point(|(_, at)| *at <= seen_us);
         let seen: Vec<(u64, i64)> = self.arrived.drain(..count).collect();
         let Some(last) = seen.last() else { return };
-        let first = self.reported + 1;
+        let first = if self.begins_with_arrival { seen[0].0 } else { self.reported + 1 };
         self.reported = last.0;
+        self.feedbacks = self.feedbacks.wrapping_add(1);
         let reference = (seen[0].1 / 64_000) as u32;
         let arrival = |at: i64| ((at - i64::from(reference) * 64_000) / 250) as i32;
         let feedback = Arrivals {
             first_seq: first as u16,
             count: (last.0 - first + 1) as u16,
+            number: self.feedbacks,
             reference,
             received: seen.iter().map(|(seq, at)| ((seq - first) as u16, arrival(*at))).collect(),
         };
@@ -171,6 +178,16 @@ fn a_link_without_a_queue_is_found_by_its_losses() {
 }
 
 #[test]
+fn what_is_lost_between_two_feedbacks_counts() {
+    let mut path = Path::new(60_000.0, 0.0, 5);
+    path.begins_with_arrival = true;
+    path.busy_us = path.queue_us; // full from the beginning: nothing grows
+    path.run(15, 2_000_000.0);
+    let estimate = path.estimate_bps();
+    assert!((30_000.0..100_000.0).contains(&estimate), "{estimate}");
+}
+
+#[test]
 fn a_peers_clock_may_wrap_and_jump() {
     let start = Instant::now();
     let mut estimator = TransportWide::default();
@@ -178,7 +195,7 @@ fn a_peers_clock_may_wrap_and_jump() {
         let (at, seq) = (start + Duration::from_millis(64) * nth as u32, nth as u64);
         estimator.note_sent(Departure { at, seq: Some(seq), bytes: 1_000, probe: None });
         let received = vec![(0, i32::MAX)];
-        let feedback = Arrivals { first_seq: seq as u16, count: 1, reference, received };
+        let feedback = Arrivals { first_seq: seq as u16, count: 1, number: nth as u8, reference, received };
         estimator.take_arrivals(at, &feedback);
         estimator.take_arrivals(at, &feedback); // once more
     }
@@ -212,6 +229,58 @@ fn a_receivers_estimate_is_taken_with_its_losses_and_forgotten_when_it_falls_sil
     assert_eq!(estimator.next_timeout(), Some(second(11)));
     estimator.handle_timeout(second(11));
     assert_eq!(estimate(&estimator), None);
+}
+
+/// Sends so much for a second, told of every 5 ms; the peer says these, evenly spread. What is known then, with any
+/// congestion of that second.
+fn hear(estimator: &mut Receiver, from: Instant, sent_bps: u32, maxima: [u64; 4]) -> RateEstimate {
+    let mut is_congested = false;
+    for tick in 0..200_u32 {
+        let now = from + Duration::from_millis(5) * tick;
+        let bytes = sent_bps as usize / 8 / 200;
+        estimator.note_sent(Departure { at: now, seq: None, bytes, probe: None });
+        estimator.handle_timeout(now);
+        if tick % 50 == 49 {
+            estimator.take_maximum(now, maxima[tick as usize / 50]);
+            is_congested |= estimator.estimate().unwrap().is_congested;
+        }
+    }
+    RateEstimate { is_congested, ..estimator.estimate().unwrap() }
+}
+
+#[test]
+fn what_is_sent_while_a_receivers_estimate_grows_is_borne_and_what_holds_it_is_not() {
+    let at = |start: Instant, seconds| start + Duration::from_secs(seconds);
+    let start = Instant::now();
+    let mut estimator = Receiver::default();
+    hear(&mut estimator, start, 290_000, [300_000, 306_000, 312_000, 318_000]);
+    hear(&mut estimator, at(start, 1), 900_000, [324_000, 331_000, 338_000, 345_000]);
+    let borne = hear(&mut estimator, at(start, 2), 900_000, [352_000, 359_000, 366_000, 373_000]);
+    assert!((840_000..900_000).contains(&borne.total_bps) && !borne.is_congested, "{borne:?}");
+    let fallen = hear(&mut estimator, at(start, 3), 900_000, [380_000, 387_000, 394_000, 370_000]);
+    assert_eq!((fallen.total_bps, fallen.is_congested), (370_000, true));
+    // A queue, of which the receiver says nothing.
+    let mut estimator = Receiver::default();
+    hear(&mut estimator, start, 400_000, [300_000; 4]);
+    let held = hear(&mut estimator, at(start, 1), 400_000, [300_000; 4]);
+    assert_eq!((held.total_bps, held.is_congested), (300_000, true));
+}
+
+#[test]
+fn losses_while_a_receivers_estimate_is_held_down_are_not_the_paths_own() {
+    let start = Instant::now();
+    let mut estimator = Receiver::default();
+    for (second, sent_bps) in
+        (0..).zip([1_700_000, 1_700_000, 560_000, 560_000, 560_000, 560_000, 560_000, 560_000])
+    {
+        let from = start + Duration::from_secs(second);
+        hear(&mut estimator, from, sent_bps, [500_000; 4]);
+        let delivered_bits = f64::from(sent_bps) * 0.7;
+        estimator
+            .take_losses(from + Duration::from_secs(1), Losses { lost: 30.0, total: 100.0, delivered_bits });
+    }
+    let estimate = estimator.estimate().unwrap();
+    assert!(estimate.total_bps < 420_000 && estimate.is_congested, "{estimate:?}");
 }
 
 #[test]

@@ -21,6 +21,8 @@ const ARRIVAL_US: i64 = 250;
 const LONGEST_JUMP: i64 = 1_000;
 /// After a probe a growing queue is the probe's own for so long, and a round trip.
 const PROBE_ECHO: Duration = Duration::from_millis(150);
+/// Packets between two feedbacks; what seems more is a step back.
+const MOST_SKIPPED: u16 = 1 << 15;
 /// Weight of a new round-trip time.
 const ROUND_TRIP_SHARE: u32 = 8;
 
@@ -29,12 +31,16 @@ const ROUND_TRIP_SHARE: u32 = 8;
 pub struct TransportWide {
     sent: SentPackets,
     reference: Option<(u32, i64)>,
+    /// Number of the last feedback, and of the packet after the last one that it was about.
+    reported: Option<(u8, u16)>,
     trendline: Trendline,
     throughput: Throughput,
     delay_rate: DelayRate,
     losses: LossBound,
     clusters: Clusters,
     rtt: Option<Duration>,
+    /// Since when a queue stands as it does, in the peer's time, and the rate at that time.
+    before_standing: Option<(i64, f64)>,
     probe_sent_at: Option<Instant>,
     is_congested: bool,
     /// Packets that arrived with one feedback, in the order of their arrival.
@@ -70,7 +76,7 @@ impl TransportWide {
     fn collect(&mut self, feedback: &Arrivals) -> Losses {
         let reference_us = self.reference_us(feedback.reference);
         self.arrived.clear();
-        let mut losses = Losses::default();
+        let mut losses = self.skip(feedback);
         let mut received = feedback.received.iter().peekable();
         for (distance, packet) in self.sent.range(feedback.first_seq, feedback.count) {
             while received.next_if(|(other, _)| *other < distance).is_some() {}
@@ -88,14 +94,33 @@ impl TransportWide {
                 Fate::Unknown => losses.total += 1.0,
             }
             packet.fate = Fate::Arrived;
-            #[expect(clippy::cast_precision_loss, reason = "a packet")]
-            let bits = packet.bytes as f64 * 8.0;
+            let bits = f64::from(packet.bytes) * 8.0;
             losses.delivered_bits += bits;
             let arrived_us = reference_us + i64::from(*arrival) * ARRIVAL_US;
-            let arrived = ArrivedPacket { sent_at: packet.at, arrived_us, bytes: packet.bytes };
+            let arrived = ArrivedPacket { sent_at: packet.at, arrived_us, bytes: packet.bytes as usize };
             self.arrived.push((arrived, packet.probe));
         }
         self.arrived.sort_by_key(|(packet, _)| packet.arrived_us);
+        losses
+    }
+
+    /// Between two feedbacks that follow each other there is nothing but what was lost: many receivers begin each one with
+    /// what has arrived.
+    fn skip(&mut self, feedback: &Arrivals) -> Losses {
+        let mut losses = Losses::default();
+        let end = feedback.first_seq.wrapping_add(feedback.count);
+        let Some((number, next)) = self.reported.replace((feedback.number, end)) else { return losses };
+        let skipped = feedback.first_seq.wrapping_sub(next);
+        if feedback.number != number.wrapping_add(1) || skipped > MOST_SKIPPED {
+            return losses;
+        }
+        for (_, packet) in self.sent.range(next, skipped) {
+            if packet.fate == Fate::Unknown {
+                packet.fate = Fate::Missing;
+                losses.lost += 1.0;
+                losses.total += 1.0;
+            }
+        }
         losses
     }
 
@@ -122,7 +147,20 @@ impl TransportWide {
         }
     }
 
+    /// What stood there and was answered by sending less may have turned out to be no queue.
+    fn follow_base(&mut self, now: Instant) {
+        let restored = self.before_standing.filter(|_| self.trendline.take_rebased());
+        if let Some((_, rate_bps)) = restored {
+            self.delay_rate.restore(now, rate_bps);
+        }
+        let since_us = self.trendline.standing_since_us();
+        if self.before_standing.map(|(since_us, _)| since_us) != since_us {
+            self.before_standing = since_us.zip(self.delay_rate.rate_bps());
+        }
+    }
+
     fn follow_delays(&mut self, now: Instant) {
+        self.follow_base(now);
         let is_over = self.is_filling();
         let known = self.delay_rate.rate_bps();
         let throughput = if is_over { self.throughput.early_rate_bps() } else { self.throughput.rate_bps() };
@@ -158,7 +196,7 @@ impl Estimator for TransportWide {
         let Some(seq) = departure.seq else { return };
         let packet = SentPacket {
             at: departure.at,
-            bytes: departure.bytes,
+            bytes: u32::try_from(departure.bytes).unwrap_or(u32::MAX),
             probe: departure.probe,
             fate: Fate::Unknown,
         };
@@ -188,6 +226,14 @@ impl Estimator for TransportWide {
         }
     }
 
+    fn handle_timeout(&mut self, now: Instant) {
+        self.sent.shrink(now);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.sent.next_shrink()
+    }
+
     fn estimate(&self) -> Option<RateEstimate> {
         let by_delay = self.delay_rate.rate_bps()?;
         let rate_bps = self.losses.bound_bps().map_or(by_delay, |bound| bound.min(by_delay));
@@ -196,5 +242,9 @@ impl Estimator for TransportWide {
 
     fn round_trip(&self) -> Option<Duration> {
         self.rtt
+    }
+
+    fn own_loss(&self) -> f64 {
+        self.losses.own()
     }
 }

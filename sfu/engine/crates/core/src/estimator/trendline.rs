@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::base::{Base, to_ms};
+
 /// Packets sent within this time are one group: they leave in bursts, and what is between them says nothing.
 const GROUP_LENGTH: Duration = Duration::from_millis(5);
 /// Packets that arrive so close together belong to one group although they were sent apart: something held them up.
@@ -31,10 +33,14 @@ const SPIKE_MS: f64 = 15.0;
 const LONGEST_STEP_MS: f64 = 100.0;
 /// How long a slope must be steep before it means something.
 const OVERUSE_TIME_MS: f64 = 10.0;
-/// A delay that far above the least one means a queue that stands, though it grows no more: it is full.
-const STANDING_MS: f64 = 120.0;
-/// The least delay is forgotten at this pace: paths change, and so do clocks.
-const FORGOTTEN_MS_PER_S: f64 = 1.0;
+/// A queue grows with every packet. Where this part of all the growth came between two packets, the path has become longer …
+const STEP_SHARE: f64 = 0.6;
+/// … and also where so much did: a path on which one packet takes as long carries no video.
+const STEP_MS: f64 = 60.0;
+/// What is left of a step while it lasts, whatever else there is.
+const STEP_LASTS: f64 = 0.6;
+/// That happens no more often: one packet after the other comes late where a path bears next to nothing.
+const STEP_INTERVAL_US: i64 = 2_000_000;
 /// Longer silence than this begins anew.
 const SILENCE: Duration = Duration::from_secs(3);
 
@@ -67,11 +73,14 @@ struct Group {
     last_sent: Instant,
     first_arrived_us: i64,
     last_arrived_us: i64,
+    /// By how much its packets came later than the ones before them, at most.
+    jump_us: i64,
 }
 
 impl Group {
     const fn of(packet: ArrivedPacket) -> Self {
         Self {
+            jump_us: 0,
             first_sent: packet.sent_at,
             last_sent: packet.sent_at,
             first_arrived_us: packet.arrived_us,
@@ -90,10 +99,28 @@ impl Group {
             && packet.arrived_us - self.first_arrived_us < LONGEST_BURST_US
     }
 
+    /// By how much a packet came later than the last one of this group.
+    fn jump_us(&self, packet: ArrivedPacket) -> i64 {
+        let sent_us = micros(packet.sent_at.saturating_duration_since(self.last_sent));
+        packet.arrived_us - self.last_arrived_us - sent_us
+    }
+
     fn add(&mut self, packet: ArrivedPacket) {
+        self.jump_us = self.jump_us.max(self.jump_us(packet));
         self.last_sent = self.last_sent.max(packet.sent_at);
         self.last_arrived_us = self.last_arrived_us.max(packet.arrived_us);
     }
+}
+
+/// A group in the window.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "units belong to names")]
+struct Point {
+    /// When it arrived, since the beginning.
+    at_ms: f64,
+    delay_ms: f64,
+    smoothed_ms: f64,
+    jump_ms: f64,
 }
 
 /// The delays of one path.
@@ -102,14 +129,14 @@ pub(super) struct Trendline {
     group: Option<Group>,
     before: Option<Group>,
     began_us: i64,
-    /// Arrival since the beginning and smoothed delay, milliseconds.
-    line: VecDeque<(f64, f64)>,
+    line: VecDeque<Point>,
     groups: u32,
     delay_ms: f64,
     smoothed_ms: f64,
-    /// The least smoothed delay, and when that was.
-    lowest_ms: f64,
-    lowest_at_us: i64,
+    base: Base,
+    stepped_at_us: Option<i64>,
+    /// See [`Self::take_rebased`].
+    is_rebased: bool,
     threshold_ms: f64,
     moved_us: Option<i64>,
     steep_for_ms: f64,
@@ -128,8 +155,9 @@ impl Default for Trendline {
             groups: 0,
             delay_ms: 0.0,
             smoothed_ms: 0.0,
-            lowest_ms: 0.0,
-            lowest_at_us: 0,
+            base: Base::default(),
+            stepped_at_us: None,
+            is_rebased: false,
             threshold_ms: FIRST_THRESHOLD_MS,
             moved_us: None,
             steep_for_ms: 0.0,
@@ -149,14 +177,24 @@ impl Trendline {
 
     /// Whether a queue stands on the path, whether or not it grows.
     pub(super) fn is_standing(&self) -> bool {
-        self.smoothed_ms - self.lowest_ms > STANDING_MS
+        self.base.is_standing()
+    }
+
+    /// Since when a queue stands as high as it does, in the peer's time; `None`: none does.
+    pub(super) fn standing_since_us(&self) -> Option<i64> {
+        self.base.standing_since_us()
+    }
+
+    /// Whether what was taken for a queue since the last call has turned out to be the path's own delay.
+    pub(super) fn take_rebased(&mut self) -> bool {
+        std::mem::take(&mut self.is_rebased)
     }
 
     /// Takes in the next packet that has arrived.
     pub(super) fn note(&mut self, packet: ArrivedPacket) {
         let Some(group) = &mut self.group else {
             self.began_us = packet.arrived_us;
-            self.lowest_at_us = packet.arrived_us;
+            self.base = Base::beginning_at(packet.arrived_us);
             self.group = Some(Group::of(packet));
             return;
         };
@@ -171,7 +209,8 @@ impl Trendline {
             group.add(packet);
             return;
         }
-        let complete = std::mem::replace(group, Group::of(packet));
+        let next = Group { jump_us: group.jump_us(packet), ..Group::of(packet) };
+        let complete = std::mem::replace(group, next);
         if let Some(before) = self.before.replace(complete) {
             self.compare(before, complete);
         }
@@ -187,15 +226,72 @@ impl Trendline {
         self.delay_ms += to_ms(arrived_us - sent_us);
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.delay_ms;
         let at_us = group.last_arrived_us;
-        self.lowest_ms += FORGOTTEN_MS_PER_S * to_ms(at_us - self.lowest_at_us) / 1_000.0;
-        self.lowest_ms = self.lowest_ms.min(self.smoothed_ms);
-        self.lowest_at_us = at_us;
+        if self.base.note(at_us, self.smoothed_ms) {
+            self.is_rebased = true;
+        }
         if self.line.len() == WINDOW_GROUPS {
             self.line.pop_front();
         }
-        self.line.push_back((to_ms(group.last_arrived_us - self.began_us), self.smoothed_ms));
+        self.line.push_back(Point {
+            at_ms: to_ms(at_us - self.began_us),
+            delay_ms: self.delay_ms,
+            smoothed_ms: self.smoothed_ms,
+            jump_ms: to_ms(group.jump_us),
+        });
         let slope = if self.line.len() < WINDOW_GROUPS { None } else { slope(&self.line) };
-        self.judge(slope.unwrap_or(self.slope_before), to_ms(sent_us), group.last_arrived_us);
+        self.judge(slope.unwrap_or(self.slope_before), to_ms(sent_us), at_us);
+        if self.path_use == PathUse::Over || self.is_standing() {
+            self.look_for_step(at_us);
+        }
+    }
+
+    /// A queue seems to grow: unless the path has become longer at once, as on its way over other routers.
+    fn look_for_step(&mut self, at_us: i64) {
+        let is_again = self.stepped_at_us.is_some_and(|stepped| at_us - stepped < STEP_INTERVAL_US);
+        let jumps = self.line.iter().enumerate().skip(1);
+        let Some((place, highest)) = jumps.max_by(|(_, a), (_, b)| a.jump_ms.total_cmp(&b.jump_ms)) else {
+            return;
+        };
+        let jump_ms = highest.jump_ms;
+        let least_ms = |points: std::collections::vec_deque::Iter<'_, Point>| {
+            points.map(|point| point.delay_ms).fold(f64::INFINITY, f64::min)
+        };
+        let before_ms = least_ms(self.line.range(..place));
+        let lasts = least_ms(self.line.range(place..)) - before_ms > STEP_LASTS * jump_ms;
+        let is_all = jump_ms > STEP_SHARE * (self.delay_ms - before_ms);
+        if is_again || !lasts || !is_all && jump_ms < STEP_MS {
+            return;
+        }
+        self.stepped_at_us = Some(at_us);
+        self.shorten(place, jump_ms);
+        if is_all {
+            // What is left varies by itself.
+            self.line.clear();
+            self.smoothed_ms = self.delay_ms;
+        }
+        self.base.correct(self.smoothed_ms);
+        self.slope_before = slope(&self.line).unwrap_or(0.0);
+        if self.trend_ms(self.slope_before) <= self.threshold_ms {
+            (self.steep_for_ms, self.steep_groups) = (0.0, 0);
+            self.path_use = PathUse::Normal;
+        }
+    }
+
+    /// Takes a step of the path out of all delays since the one at `place`.
+    fn shorten(&mut self, place: usize, by_ms: f64) {
+        let mut left = 1.0;
+        for point in self.line.range_mut(place..) {
+            left *= SMOOTHING;
+            point.delay_ms -= by_ms;
+            point.smoothed_ms -= by_ms * (1.0 - left);
+        }
+        self.line[place].jump_ms = 0.0;
+        self.delay_ms -= by_ms;
+        self.smoothed_ms -= by_ms * (1.0 - left);
+    }
+
+    fn trend_ms(&self, slope: f64) -> f64 {
+        f64::from(self.groups.min(FULL_GROUPS)) * slope * GAIN
     }
 
     fn judge(&mut self, slope: f64, sent_ms: f64, at_us: i64) {
@@ -203,7 +299,7 @@ impl Trendline {
             self.path_use = PathUse::Normal;
             return;
         }
-        let trend_ms = f64::from(self.groups.min(FULL_GROUPS)) * slope * GAIN;
+        let trend_ms = self.trend_ms(slope);
         if trend_ms > self.threshold_ms {
             self.steep_for_ms += if self.steep_groups == 0 { sent_ms / 2.0 } else { sent_ms };
             self.steep_groups += 1;
@@ -232,14 +328,15 @@ impl Trendline {
 }
 
 /// Slope of the line of least squares. `None`: all points are at one time.
-fn slope(points: &VecDeque<(f64, f64)>) -> Option<f64> {
+fn slope(points: &VecDeque<Point>) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a few points")]
     let count = points.len() as f64;
-    let (sum_x, sum_y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
+    let (sum_x, sum_y) =
+        points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.at_ms, y + point.smoothed_ms));
     let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-    let (over, under) = points.iter().fold((0.0, 0.0), |(over, under), (x, y)| {
-        let distance = x - mean_x;
-        (over + distance * (y - mean_y), under + distance * distance)
+    let (over, under) = points.iter().fold((0.0, 0.0), |(over, under), point| {
+        let distance = point.at_ms - mean_x;
+        (over + distance * (point.smoothed_ms - mean_y), under + distance * distance)
     });
     (under > 0.0).then(|| over / under)
 }
@@ -248,86 +345,5 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "differences of a few seconds")]
-fn to_ms(us: i64) -> f64 {
-    us as f64 / 1_000.0
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A packet every 10 ms, each `growth_us` later than the one before.
-    fn run(line: &mut Trendline, start: Instant, range: std::ops::Range<u32>, growth_us: i64) -> bool {
-        let mut was_over = false;
-        for number in range {
-            let at = Duration::from_millis(10) * number;
-            let arrived_us = micros(at) + 1_000_000 + growth_us * i64::from(number);
-            line.note(ArrivedPacket { sent_at: start + at, arrived_us, bytes: 1_000 });
-            was_over |= line.path_use() == PathUse::Over;
-        }
-        was_over
-    }
-
-    #[test]
-    fn steady_delays_mean_nothing() {
-        let mut line = Trendline::default();
-        assert!(!run(&mut line, Instant::now(), 0..1_000, 0));
-        assert_eq!(line.path_use(), PathUse::Normal);
-    }
-
-    #[test]
-    fn growing_delays_are_noticed_within_half_a_second_and_falling_ones_too() {
-        let start = Instant::now();
-        let mut line = Trendline::default();
-        run(&mut line, start, 0..100, 0);
-        assert!(run(&mut line, start, 100..150, 2_000));
-        let mut line = Trendline::default();
-        run(&mut line, start, 0..100, 0);
-        run(&mut line, start, 100..150, -2_000);
-        assert_eq!(line.path_use(), PathUse::Under);
-    }
-
-    #[test]
-    fn a_burst_held_up_on_the_way_is_one_group() {
-        let start = Instant::now();
-        let mut line = Trendline::default();
-        run(&mut line, start, 0..100, 0);
-        // Wi-Fi: ten packets wait 100 ms and come at once.
-        for number in 100..110_u32 {
-            let sent_at = start + Duration::from_millis(10) * number;
-            line.note(ArrivedPacket { sent_at, arrived_us: 2_100_000 + i64::from(number), bytes: 1_000 });
-            assert_ne!(line.path_use(), PathUse::Over);
-        }
-    }
-
-    #[test]
-    fn a_queue_that_is_full_stands_until_it_drains() {
-        let start = Instant::now();
-        let mut line = Trendline::default();
-        run(&mut line, start, 0..100, 0);
-        run(&mut line, start, 100..200, 2_000);
-        assert!(line.is_standing());
-        for number in 200..300_u32 {
-            let at = Duration::from_millis(10) * number;
-            let full =
-                ArrivedPacket { sent_at: start + at, arrived_us: micros(at) + 1_398_000, bytes: 1_000 };
-            line.note(full);
-        }
-        assert!(line.is_standing() && line.path_use() == PathUse::Normal);
-        run(&mut line, start, 300..400, 0);
-        assert!(!line.is_standing());
-    }
-
-    #[test]
-    fn packets_out_of_order_and_a_long_silence_do_no_harm() {
-        let start = Instant::now();
-        let mut line = Trendline::default();
-        run(&mut line, start, 0..100, 0);
-        run(&mut line, start, 10..20, 0);
-        let later = start + Duration::from_secs(60);
-        line.note(ArrivedPacket { sent_at: later, arrived_us: i64::from(u32::MAX), bytes: 1 });
-        line.note(ArrivedPacket { sent_at: later + GROUP_LENGTH * 2, arrived_us: -5, bytes: 1 });
-        assert_eq!(line.path_use(), PathUse::Normal);
-    }
-}
+mod tests;

@@ -68,7 +68,9 @@ impl LeakyBucket {
         let by_estimate = self.estimate_bps.map_or(BLIND_RATE_BPS, |estimate| {
             (estimate.saturating_mul(FACTOR) / FACTOR_PARTS).max(LEAST_RATE_BPS)
         });
-        let rate_bps = self.probe_bps.unwrap_or(by_estimate).max(self.backlog_bps);
+        // A probe is no reason to hold media back: what leaves faster shows even more.
+        let rate_bps =
+            self.probe_bps.map_or(by_estimate, |probe| probe.max(by_estimate)).max(self.backlog_bps);
         if rate_bps == self.rate_bps {
             return;
         }
@@ -188,6 +190,15 @@ mod tests {
         pacer.set_backlog(now, None);
         let after: u32 = run(&mut pacer, now + Duration::from_secs(1), 200).iter().sum();
         assert!((58..=62).contains(&after), "{after}");
+    }
+
+    #[test]
+    fn a_probe_holds_nothing_back() {
+        let start = Instant::now();
+        let mut pacer = LeakyBucket::default();
+        pacer.set_probe_rate(start, Some(900_000));
+        let blind: u32 = run(&mut pacer, start, 20).iter().sum();
+        assert!((195..=215).contains(&blind), "{blind}");
     }
 
     #[test]

@@ -1,9 +1,13 @@
-//! What waits to leave. Its memory serves again; nothing is allocated per packet once it has grown.
+//! What waits to leave. Its memory serves again; nothing is allocated per packet once it has grown. What an exceptional
+//! backlog took is given back when that has left.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::Backlog;
+
+/// Places that are kept: a large key frame.
+const KEPT_PLACES: usize = 256;
 
 /// What leaves first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,9 @@ impl<T> Waiting<T> {
     pub fn pop(&mut self) -> Option<T> {
         let entry = self.lost.pop_front().or_else(|| self.fresh.pop_front())?;
         self.bytes -= entry.bytes;
+        if self.fresh.is_empty() && self.fresh.capacity() > KEPT_PLACES {
+            self.fresh.shrink_to(KEPT_PLACES);
+        }
         Some(entry.item)
     }
 
@@ -68,6 +75,11 @@ impl<T> Waiting<T> {
             Urgency::Lost => self.lost.len(),
             Urgency::Fresh => self.fresh.len(),
         }
+    }
+
+    /// Whether something that is new and for which `is_it` holds waits.
+    pub fn has_fresh(&self, is_it: impl Fn(&T) -> bool) -> bool {
+        self.fresh.iter().any(|entry| is_it(&entry.item))
     }
 
     /// How much waits, and since when; `None`: nothing.
@@ -102,7 +114,19 @@ mod tests {
         }
         assert_eq!(waiting.backlog(), Some(Backlog { since: start, bytes: 400 }));
         assert_eq!((waiting.len(), waiting.count(Urgency::Lost)), (4, 2));
+        assert!(waiting.has_fresh(|nth| *nth == 2) && !waiting.has_fresh(|nth| *nth == 1));
         assert_eq!(std::iter::from_fn(|| waiting.pop()).collect::<Vec<_>>(), [1, 3, 0, 2]);
         assert!(waiting.is_empty() && waiting.backlog().is_none());
+    }
+
+    #[test]
+    fn what_a_long_backlog_took_is_given_back() {
+        let now = Instant::now();
+        let mut waiting = Waiting::default();
+        for round in 0..2 {
+            (0..5_000).for_each(|nth| waiting.push(now, Urgency::Fresh, 1, nth));
+            assert_eq!(std::iter::from_fn(|| waiting.pop()).count(), 5_000, "{round}");
+            assert!(waiting.fresh.capacity() <= KEPT_PLACES, "{}", waiting.fresh.capacity());
+        }
     }
 }

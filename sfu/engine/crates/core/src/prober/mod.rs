@@ -24,7 +24,8 @@ const LEAST_STEP_BPS: u64 = 200_000;
 /// Wait after a probe that showed nothing: first, growing by half with each one …
 const FIRST_WAIT: Duration = Duration::from_secs(3);
 /// … and at most. The reference waits up to two minutes; then nothing would be known of a link that has widened again.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// A burst fills a narrow link for less than a tenth of a second.
+const LONGEST_WAIT: Duration = Duration::from_secs(6);
 
 /// A probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,10 +111,12 @@ impl Patience {
     }
 }
 
-/// The rate at which to look for what the goal lacks, when it lacks anything.
+/// The rate at which to look for what the estimate lacks, when it lacks anything: the next step up or, where more is sent
+/// than was ever seen to pass, just that.
 fn probe_rate_bps(goal: RateGoal, estimate_bps: u64) -> Option<u64> {
-    let is_missing = goal.next_bps > goal.allocated_bps && estimate_bps < goal.next_bps;
-    is_missing.then(|| (goal.next_bps * OVERSIZE_PERCENT / 100).max(estimate_bps + LEAST_STEP_BPS))
+    let needed_bps = goal.next_bps.max(goal.allocated_bps);
+    (estimate_bps < needed_bps)
+        .then(|| (needed_bps.saturating_mul(OVERSIZE_PERCENT) / 100).max(estimate_bps + LEAST_STEP_BPS))
 }
 
 #[cfg(test)]

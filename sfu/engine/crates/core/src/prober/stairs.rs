@@ -1,24 +1,27 @@
-//! Probes for feedback that only says how much the receiver can take: its estimate grows by itself as long as that much
-//! comes, so padding fills up what the media leave until it is enough, or until it no longer grows.
+//! Probes for feedback that only says how much the receiver can take: padding fills up what the media leave to more than is
+//! known, step by step, until it is enough or nothing more is shown to be borne.
 
 use std::time::{Duration, Instant};
 
 use super::{Patience, Plan, Prober, probe_rate_bps};
 use crate::rate::{RateEstimate, RateGoal};
 
-/// How long a climb may take: a receiver's estimate grows by 8 % a second.
+/// How long a climb may take.
 const LONGEST_CLIMB: Duration = Duration::from_secs(15);
-/// What is sent meanwhile, by the estimate.
-const LOAD_PERCENT: u64 = 110;
+/// What is sent meanwhile, by the estimate: first little, for that may be too much already, …
+const FIRST_LOAD_PERCENT: u64 = 130;
+/// … and more once that was borne.
+const LOAD_PERCENT: u64 = 200;
 /// A climb during which the estimate has not grown for so long is over.
 const STANDSTILL: Duration = Duration::from_secs(3);
-/// What counts as growth.
-const GROWTH_PERCENT: u64 = 102;
+/// What counts as growth: more than the receiver's own.
+const GROWTH_PERCENT: u64 = 120;
 
 #[derive(Debug, Clone, Copy)]
 struct Climb {
     id: u32,
     until: Instant,
+    load_percent: u64,
     /// The highest estimate so far, and since when.
     highest_bps: u64,
     since: Instant,
@@ -60,7 +63,7 @@ impl Prober for Stairs {
         if let (Some(climb), Some(bps)) = (&mut self.climb, self.estimate_bps)
             && bps * 100 > climb.highest_bps.saturating_mul(GROWTH_PERCENT)
         {
-            (climb.highest_bps, climb.since) = (bps, now);
+            (climb.highest_bps, climb.since, climb.load_percent) = (bps, now, LOAD_PERCENT);
         }
     }
 
@@ -87,11 +90,12 @@ impl Prober for Stairs {
                 return None;
             }
             let (id, until) = (self.next_id, now + LONGEST_CLIMB);
-            self.climb = Some(Climb { id, until, highest_bps: bps, since: now });
+            self.climb =
+                Some(Climb { id, until, load_percent: FIRST_LOAD_PERCENT, highest_bps: bps, since: now });
             self.next_id = id.wrapping_add(1);
         }
         let climb = self.climb?;
-        let rate_bps = probe_rate_bps(self.goal, bps)?.min(bps.saturating_mul(LOAD_PERCENT) / 100);
+        let rate_bps = probe_rate_bps(self.goal, bps)?.min(bps.saturating_mul(climb.load_percent) / 100);
         Some(Plan { id: climb.id, rate_bps, until: climb.until, is_cluster: false })
     }
 

@@ -50,11 +50,16 @@ impl<'a> Formats<'a> {
             listed.push(payload_type);
         }
         let maps = read_maps(section, &listed)?;
-        let parameters = section
-            .values("fmtp")
-            .filter_map(|(_, value)| value.split_once(' '))
-            .filter_map(|(format, parameters)| Some((parse_payload_type(format)?, parameters)))
-            .collect();
+        let mut parameters: Vec<(u8, &str)> = Vec::new();
+        let given = section.values("fmtp").filter_map(|(_, value)| value.split_once(' '));
+        for (format, of_format) in given {
+            // The first counts; a list of thousands would be searched thousands of times.
+            if let Some(payload_type) = parse_payload_type(format)
+                && parameters.iter().all(|(known, _)| *known != payload_type)
+            {
+                parameters.push((payload_type, of_format));
+            }
+        }
         Ok(Self { kind, listed, maps, parameters })
     }
 

@@ -109,6 +109,10 @@ struct LocalSection<'a> {
     opus: Option<u8>,
     start_bitrates: &'a [StartBitrate],
     is_refused: bool,
+    /// What the peer takes of it is known.
+    is_answer: bool,
+    /// Packets on it carry transport-wide sequence numbers.
+    has_transport_cc: bool,
 }
 
 impl<'a> LocalSection<'a> {
@@ -125,7 +129,19 @@ impl<'a> LocalSection<'a> {
         let is_refused = formats.as_ref().is_some_and(|formats| !formats.has_maps());
         let payload_types = formats.as_ref().filter(|_| !is_refused).map(|formats| order(formats, role));
         let opus = formats.as_ref().and_then(|formats| formats.payload_type_of(Codec::Opus));
-        Self { section, mid, role, payload_types, opus, start_bitrates, is_refused }
+        let is_answer = section.values("setup").all(|(_, setup)| setup != "actpass");
+        let has_transport_cc = section.lines.iter().any(|line| is_transport_cc(line.text));
+        Self {
+            section,
+            mid,
+            role,
+            payload_types,
+            opus,
+            start_bitrates,
+            is_refused,
+            is_answer,
+            has_transport_cc,
+        }
     }
 
     fn write(&self, out: &mut Output<'_>) {
@@ -180,21 +196,23 @@ impl<'a> LocalSection<'a> {
         if is_transport_cc(line) {
             // An idle line keeps it: Chromium never again offers an extension that its first answer leaves out of all
             // lines, and on `/rtc/v1` that answer comes before anything is published.
-            return self.is_sending() && !self.is_sending_with_transport_cc();
+            return self.is_receiving_audio() || self.is_sending() && !self.is_sending_with_transport_cc();
         }
         let is_source = ["a=msid:", "a=ssrc:", "a=ssrc-group:"].iter().any(|prefix| line.starts_with(prefix));
         // Those of the transport are not those under which we send; ours are written instead.
         is_source && !(self.is_sending() && line.starts_with("a=msid:"))
     }
 
-    /// Whether a line promises a feedback on the rate that we do not go by.
+    /// Whether a line promises a feedback on the rate that we do not go by. An offer leaves peers without transport-cc
+    /// the other one; who has both goes by our packets.
     fn is_other_feedback(&self, line: &str) -> bool {
         if !line.starts_with("a=rtcp-fb:") {
             return false;
         }
         let goes_by_arrivals = self.is_sending_with_transport_cc();
-        line.ends_with(" transport-cc") && !self.is_receiving() && !goes_by_arrivals
-            || line.ends_with(" goog-remb") && goes_by_arrivals
+        let is_measured = goes_by_arrivals || self.is_receiving() && !self.is_receiving_audio();
+        let is_other_estimate = goes_by_arrivals && self.is_answer && self.has_transport_cc;
+        line.ends_with(" transport-cc") && !is_measured || line.ends_with(" goog-remb") && is_other_estimate
     }
 
     fn is_sending_with_transport_cc(&self) -> bool {
@@ -203,6 +221,13 @@ impl<'a> LocalSection<'a> {
 
     fn is_receiving(&self) -> bool {
         matches!(self.role, Some(LineRole::Receiving(_)))
+    }
+
+    /// Audio of a publisher is left out of the feedback on its rate, as the reference leaves it out. Clients divide what
+    /// they estimate among audio at its nominal rate and video; what RED adds to audio they do not count. Were audio
+    /// part of the estimate, they would fill a narrow path and its queue, and half of the audio would be lost there.
+    fn is_receiving_audio(&self) -> bool {
+        self.is_receiving() && self.section.media.text.starts_with("m=audio")
     }
 
     /// A line with our values in it; `None` when it stays.

@@ -15,6 +15,7 @@ mod h264;
 mod offer;
 mod payload_types;
 mod scan;
+mod sources;
 
 pub use candidate::announce_candidate;
 pub use finish::{LineRole, LocalLine, finish_description};
@@ -123,6 +124,8 @@ pub struct LineUse<'a> {
     pub assigned: &'a [&'a str],
     /// Whether we estimate what we send by transport-wide sequence numbers.
     pub transport_cc: bool,
+    /// Leaves out which streams the client names for its lines: header extensions tell, packet by packet.
+    pub without_sources: bool,
 }
 
 impl RemoteOffer {

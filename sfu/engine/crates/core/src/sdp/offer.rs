@@ -4,6 +4,7 @@ use super::codecs::{Formats, Kept, parse_payload_type};
 use super::h264::H264Choice;
 use super::payload_types::PayloadTypes;
 use super::scan::{Description, Line, Section, attribute_value};
+use super::sources::Sources;
 use super::{CodecPolicy, Direction, LineUse, OfferedMedia, RemoteAnswer, RemoteOffer, SdpError};
 use crate::command::MediaKind;
 
@@ -13,14 +14,18 @@ pub(super) const TRANSPORT_CC_URI: &str =
 
 /// Longest mid that survives the transport's fixed-size ids.
 const MAX_MID_BYTES: usize = 16;
+/// Restriction ids of one line that are read: more than there are streams of a track.
+const MAX_RIDS: usize = 16;
 
 /// One section after filtering.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct FilteredSection {
     /// All lines that do not depend on how the line is used, each with its end.
     text: String,
     /// The transport-cc header extension, likewise; empty when not offered.
     transport_cc: String,
+    /// The streams that the client names; they mean something where it sends.
+    sources: Sources,
     /// Index into the media list; `None` for an application line, whose direction means nothing.
     media: Option<usize>,
 }
@@ -48,7 +53,8 @@ impl RemoteOffer {
 
     /// The offer as the transport is to see it: filtered, with directions by use, with the transport-cc header
     /// extension wherever we do not send or estimate by it (else clients send REMB). Idle lines keep it: the transport
-    /// fixes its table of extensions at the first offer, which on `/rtc/v1` has no other lines.
+    /// fixes its table of extensions at the first offer, which on `/rtc/v1` has no other lines. Streams are named where
+    /// the client sends.
     #[must_use]
     pub fn text_for(&self, lines: &LineUse<'_>) -> String {
         let mut text = self.session.clone();
@@ -59,15 +65,27 @@ impl RemoteOffer {
             if direction != Direction::RecvOnly || lines.transport_cc {
                 text.push_str(&section.transport_cc);
             }
+            if direction == Direction::SendOnly && !lines.without_sources {
+                text.push_str(section.sources.text());
+            }
             text.push_str(direction.as_attribute());
             text.push_str("\r\n");
         }
         text
     }
+
+    /// The streams that the client names for its published lines, in order.
+    pub fn sources_of(&self, published: &[&str]) -> impl Iterator<Item = u32> + Clone {
+        let is_published = move |section: &&FilteredSection| {
+            let media = section.media.and_then(|index| self.media.get(index));
+            media.is_some_and(|media| published.contains(&media.mid.as_str()))
+        };
+        self.sections.iter().filter(is_published).flat_map(|section| section.sources.ssrcs()).copied()
+    }
 }
 
 impl RemoteAnswer {
-    /// Checks an answer by the same rules as an offer.
+    /// Checks an answer by the same rules as an offer. Streams that it names mean nothing: we offer lines to send on.
     ///
     /// # Errors
     /// [`SdpError`] when the text is no session description or would be unsafe.
@@ -156,7 +174,7 @@ impl Filtered {
                 });
             } else {
                 let text = format!("{}\r\n{}", section.media.text, join(&section.lines));
-                filtered.sections.push(FilteredSection { text, transport_cc: String::new(), media: None });
+                filtered.sections.push(FilteredSection { text, ..FilteredSection::default() });
             }
         }
         Ok(filtered)
@@ -174,15 +192,15 @@ impl Filtered {
                 self.payload_types.bind(binding)?;
             }
         }
-        let (mut text, transport_cc) = filter_lines(section, formats, &payload_types);
+        let mut filtered = filter_lines(section, formats, &payload_types);
         if payload_types.is_empty() {
             // A line needs a format to be well-formed; this one must mean nothing to the transport.
             let malformed = SdpError::Malformed { line: section.media.number };
             let placeholder = formats.placeholder().ok_or(malformed)?.to_string();
-            let (head, rest) = text.split_once("\r\n").unwrap_or((&text, ""));
-            text = format!("{head} {placeholder}\r\n{rest}a=rtpmap:{placeholder} unused/90000\r\n");
+            let (head, rest) = filtered.text.split_once("\r\n").unwrap_or((&filtered.text, ""));
+            filtered.text = format!("{head} {placeholder}\r\n{rest}a=rtpmap:{placeholder} unused/90000\r\n");
         }
-        self.sections.push(FilteredSection { text, transport_cc, media: Some(self.media.len()) });
+        self.sections.push(FilteredSection { media: Some(self.media.len()), ..filtered });
         let (stream_id, track_id) = read_msid(section);
         self.media.push(OfferedMedia {
             mid: String::new(),
@@ -209,10 +227,10 @@ fn read_formats<'a>(section: &Section<'a>) -> Result<Option<Formats<'a>>, SdpErr
     }
 }
 
-/// The section's lines for the transport, and its transport-cc header extension apart.
-fn filter_lines(section: &Section<'_>, formats: &Formats<'_>, payload_types: &[u8]) -> (String, String) {
+/// The section's lines for the transport; those that depend on how the line is used, apart.
+fn filter_lines(section: &Section<'_>, formats: &Formats<'_>, payload_types: &[u8]) -> FilteredSection {
     let mut text = String::with_capacity(1024);
-    let mut transport_cc = String::new();
+    let (mut transport_cc, mut sources) = (String::new(), Sources::default());
     let head: Vec<&str> = section.media.text.splitn(4, ' ').take(3).collect();
     text.push_str(&head.join(" "));
     for payload_type in payload_types {
@@ -220,36 +238,43 @@ fn filter_lines(section: &Section<'_>, formats: &Formats<'_>, payload_types: &[u
         text.push_str(&payload_type.to_string());
     }
     text.push_str("\r\n");
+    let decisive: Vec<(u8, String)> = payload_types
+        .iter()
+        .filter_map(|payload_type| Some((*payload_type, formats.decisive_parameters(*payload_type)?)))
+        .collect();
     for line in &section.lines {
         let target = match line_fate(line.text, payload_types) {
             LineFate::Keep => &mut text,
             LineFate::TransportCc => &mut transport_cc,
+            LineFate::Source => {
+                sources.take(line.text);
+                continue;
+            }
             LineFate::Drop => continue,
         };
-        if decides(line.text, formats) {
+        if decides(line.text, &decisive) {
             continue;
         }
         target.push_str(line.text);
         target.push_str("\r\n");
     }
-    for payload_type in payload_types {
-        if let Some(parameters) = formats.decisive_parameters(*payload_type) {
-            text = text + "a=fmtp:" + &payload_type.to_string() + " " + &parameters + "\r\n";
-        }
+    for (payload_type, parameters) in decisive {
+        text = text + "a=fmtp:" + &payload_type.to_string() + " " + &parameters + "\r\n";
     }
-    (text, transport_cc)
+    FilteredSection { text, transport_cc, sources, media: None }
 }
 
 /// Whether a line holds parameters that are written anew.
-fn decides(line: &str, formats: &Formats<'_>) -> bool {
-    let parameters = attribute_value(line, "fmtp").and_then(|value| value.split(' ').next());
-    let payload_type = parameters.and_then(parse_payload_type);
-    payload_type.is_some_and(|payload_type| formats.decisive_parameters(payload_type).is_some())
+fn decides(line: &str, decisive: &[(u8, String)]) -> bool {
+    let format = attribute_value(line, "fmtp").and_then(|value| value.split(' ').next());
+    let payload_type = format.and_then(parse_payload_type);
+    payload_type.is_some_and(|payload_type| decisive.iter().any(|(written, _)| *written == payload_type))
 }
 
 enum LineFate {
     Keep,
     TransportCc,
+    Source,
     Drop,
 }
 
@@ -265,6 +290,8 @@ fn line_fate(line: &str, payload_types: &[u8]) -> LineFate {
         LineFate::Drop
     } else if is_transport_cc(line) {
         LineFate::TransportCc
+    } else if Sources::are_in(line) {
+        LineFate::Source
     } else {
         LineFate::Keep
     }
@@ -309,6 +336,7 @@ fn read_rids(section: &Section<'_>) -> Vec<String> {
         .filter_map(|(_, value)| value.split_once(' '))
         .filter(|(_, rest)| rest.split(' ').next() == Some("send"))
         .map(|(rid, _)| rid)
+        .take(MAX_RIDS)
         .collect();
     let simulcast = section.values("simulcast").find_map(|(_, value)| {
         let mut words = value.trim().split(' ');
@@ -317,7 +345,7 @@ fn read_rids(section: &Section<'_>) -> Vec<String> {
     });
     let ordered: Vec<&str> = simulcast
         .into_iter()
-        .flat_map(|streams| streams.split(';'))
+        .flat_map(|streams| streams.split(';').take(MAX_RIDS))
         .filter_map(|alternatives| alternatives.split(',').next())
         .map(|rid| rid.trim_start_matches('~'))
         .filter(|rid| declared.contains(rid))

@@ -6,6 +6,10 @@ use super::SdpError;
 const MAX_BYTES: usize = 1 << 20;
 /// Most m-lines taken.
 const MAX_SECTIONS: usize = 1000;
+/// Most lines taken. Short ones that mean nothing cost a transport more than long ones that do.
+const MAX_LINES: usize = 1 << 16;
+/// Longest line of an m-line's section. Parameters of formats are read again and again.
+const MAX_SECTION_LINE_BYTES: usize = 4096;
 
 /// One line and where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -49,9 +53,16 @@ impl<'a> Description<'a> {
         }
         let mut description = Self { session: Vec::new(), sections: Vec::new() };
         for (index, raw) in text.trim_end_matches(['\r', '\n']).split('\n').enumerate() {
+            if index == MAX_LINES {
+                return Err(SdpError::TooLarge);
+            }
             let line = Line { number: index + 1, text: raw.strip_suffix('\r').unwrap_or(raw) };
             if !is_well_formed(line) {
                 return Err(SdpError::Malformed { line: line.number });
+            }
+            let is_of_section = line.text.starts_with("m=") || !description.sections.is_empty();
+            if is_of_section && line.text.len() > MAX_SECTION_LINE_BYTES {
+                return Err(SdpError::TooLarge);
             }
             if line.text.starts_with("m=") {
                 if description.sections.len() == MAX_SECTIONS {
@@ -66,6 +77,10 @@ impl<'a> Description<'a> {
         }
         if description.sections.is_empty() {
             return Err(SdpError::Malformed { line: description.session.len() });
+        }
+        // Everything that a group names is looked for among the m-lines.
+        if description.bundled().nth(MAX_SECTIONS).is_some() {
+            return Err(SdpError::TooLarge);
         }
         Ok(description)
     }
@@ -124,8 +139,12 @@ mod tests {
     fn refuses_what_no_client_sends() {
         let huge = format!("v=0\r\nm=audio 9 X 1\r\na={}", "x".repeat(MAX_BYTES));
         let many = format!("v=0\r\n{}", "m=audio 9 X 1\r\n".repeat(MAX_SECTIONS + 1));
-        assert_eq!(Description::scan(&huge).err(), Some(SdpError::TooLarge));
-        assert_eq!(Description::scan(&many).err(), Some(SdpError::TooLarge));
+        let long = format!("v=0\nm=audio 9 X 1\n{}", "a=x\n".repeat(MAX_LINES));
+        let bundle = format!("v=0\na=group:BUNDLE{}\nm=audio 9 X 1", " 0".repeat(MAX_SECTIONS + 1));
+        let wide = format!("v=0\nm=audio 9 X 1\na=fmtp:1 {}", "x".repeat(MAX_SECTION_LINE_BYTES));
+        for text in [huge, many, long, bundle, wide] {
+            assert_eq!(Description::scan(&text).err(), Some(SdpError::TooLarge));
+        }
     }
 
     #[test]

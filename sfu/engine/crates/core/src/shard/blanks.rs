@@ -3,7 +3,7 @@
 //! nothing of it stays. One timer serves all of them.
 //!
 //! Frames take their numbers from the down track, as packets do. A down track that has ended is in no table any more: it
-//! fades, with its line, until its frames are sent. What is forwarded again ends a run of silence at once.
+//! fades, with its line, until its frames are sent and have left: on a narrow link they wait behind what came before. What is forwarded again ends a run of silence at once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,6 +25,10 @@ use crate::transport::{DownIndex, OutgoingPacket, Patch, Shape, Transport, UpInd
 const MUTE: Duration = Duration::from_secs(1);
 /// Silence or blank pictures at the end of a track.
 const CLOSE: Duration = Duration::from_millis(200);
+/// How soon to look again whether they have left …
+const LEAVING: Duration = Duration::from_millis(20);
+/// … and how long to wait for it. The pacer holds nothing for so long.
+const LONGEST_LEAVING: Duration = Duration::from_secs(1);
 
 /// A down track that has ended but for its last frames.
 #[derive(Debug)]
@@ -33,6 +37,22 @@ pub(super) struct Farewell {
     id: TransportId,
     mid: Mid,
     binding: Binding,
+    /// When it ends, whatever still waits.
+    ends_at: Instant,
+}
+
+impl Farewell {
+    /// Whether its last frames still wait to leave.
+    fn is_leaving(&self, now: Instant, transport: &Transport) -> bool {
+        now < self.ends_at
+            && transport.is_connected()
+            && transport.has_waiting(self.binding.stream, self.binding.ssrc)
+    }
+
+    /// When to look at it next.
+    fn next_at(&self, now: Instant) -> Instant {
+        self.binding.blanks.as_ref().map_or(now + LEAVING, |blanks| blanks.next_at)
+    }
 }
 
 impl Shard {
@@ -89,7 +109,8 @@ impl Shard {
         };
         let at = last_frames.next_at;
         let binding = Binding { blanks: Some(last_frames), ..binding };
-        self.farewells.push(Farewell { transport, id, mid, binding });
+        let ends_at = now + CLOSE + LONGEST_LEAVING;
+        self.farewells.push(Farewell { transport, id, mid, binding, ends_at });
         self.schedule_blanks(now, at);
         true
     }
@@ -119,7 +140,8 @@ impl Shard {
                 return false;
             };
             let outlet = (&mut self.transmits, &mut self.counters);
-            let is_left = send_due(now, transport, &mut farewell.binding, outlet);
+            let has_more = send_due(now, transport, &mut farewell.binding, outlet);
+            let is_left = has_more || farewell.is_leaving(now, transport);
             if !is_left {
                 transport.end_fading(now, farewell.mid);
             }
@@ -128,8 +150,8 @@ impl Shard {
             is_left
         });
         let of_silenced = silenced.iter().filter_map(|index| self.tables.downs.get(*index)?.binding.as_ref());
-        let bindings = of_silenced.chain(farewells.iter().map(|farewell| &farewell.binding));
-        let next = bindings.filter_map(|binding| Some(binding.blanks.as_ref()?.next_at)).min();
+        let of_silenced = of_silenced.filter_map(|binding| Some(binding.blanks.as_ref()?.next_at));
+        let next = of_silenced.chain(farewells.iter().map(|farewell| farewell.next_at(now))).min();
         (self.silenced, self.farewells) = (silenced, farewells);
         if let Some(at) = next {
             self.schedule_blanks(now, at);
@@ -180,6 +202,7 @@ fn send_due(
             payload_type: run.format.payload_type,
             resend_type: None,
             marker: run.codec.kind() == MediaKind::Video,
+            starts_key_frame: run.codec.kind() == MediaKind::Video,
             seq: numbers.seq,
             timestamp: numbers.timestamp,
             captured_at: run.next_at,

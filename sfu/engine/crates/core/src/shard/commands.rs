@@ -149,6 +149,9 @@ impl Shard {
             Command::AllowPause { transport, allowed } => {
                 self.on_transport(transport, |shard, index| shard.allow_pause(index, allowed))
             }
+            Command::SimulateRate { transport, rate_bps } => {
+                self.on_transport(transport, |shard, index| shard.simulate_rate(index, rate_bps))
+            }
             Command::MoveDownTrack { down_track, up_track } => {
                 self.move_down_track(now, down_track, up_track)
             }

@@ -225,7 +225,13 @@ impl Shard {
         }
         let Some(live) = self.tables.ups.get(up).map(|up| up.track.live_streams(now)) else { return };
         let binding = self.tables.downs.get(down).and_then(|down| down.binding.as_ref());
-        if let Some(stream) = binding.and_then(|binding| binding.track.wanted_key_frame(live)) {
+        let Some(binding) = binding else { return };
+        let Some(stream) = binding.track.wanted_key_frame(live) else { return };
+        // Where nothing plays, a small picture now is better than a large one when the throttle allows it.
+        let is_blank = binding.track.current().is_none();
+        let entry = self.tables.ups.get(up).filter(|_| is_blank);
+        let first = entry.and_then(|entry| entry.track.first_picture_below(now, stream, live));
+        for stream in first.into_iter().chain([stream]) {
             self.request_key_frame(now, up, stream);
         }
     }
@@ -439,6 +445,7 @@ fn outgoing<'a>(
         payload_type: send_format.payload_type,
         resend_type: send_format.resend_type,
         marker: gathered.marker || rewrite.ends_picture,
+        starts_key_frame: gathered.packet.starts_key_frame,
         seq: rewrite.seq,
         timestamp: rewrite.timestamp,
         captured_at: gathered.wallclock,

@@ -2,8 +2,10 @@
 //!
 //! A transport of which no estimate is known is sent everything and appears in no table here. The others are allocated
 //! again when something has changed (the estimate, a wish, the streams of a publication) and now and then, for rates
-//! change by themselves; never per packet.
+//! change by themselves; never per packet. Where many are to be allocated again, as when somebody whom a large room
+//! watches begins to send, they take turns, so that they hold up no packet.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -23,14 +25,19 @@ use crate::transport::{DownIndex, Transport, UpIndex};
 /// A layer inside a stream with less than that is not being sent, bits per second.
 const LEAST_LAYER_BPS: u32 = 1_000;
 
+/// Down tracks that are looked at in one turn: some tenths of a millisecond. The last subscriber of a turn may have more.
+const TRACKS_PER_TURN: usize = 512;
+
 /// Subscribers of which an estimate is known.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
     limited: FxHashMap<TransportIndex, Limited>,
     /// Transports whose video may be paused.
     pausable: FxHashSet<TransportIndex>,
-    /// To be allocated with the next flush.
-    pending: Vec<TransportIndex>,
+    /// Transports that are treated as if they bore no more than that, bits per second.
+    simulated: FxHashMap<TransportIndex, u64>,
+    /// To be allocated with the next flushes, in this order.
+    pending: VecDeque<TransportIndex>,
 }
 
 /// One such subscriber.
@@ -58,6 +65,22 @@ impl Rates {
     pub(super) fn remove(&mut self, index: TransportIndex) {
         self.limited.remove(&index);
         self.pausable.remove(&index);
+        self.simulated.remove(&index);
+    }
+
+    /// Whether video may be paused. Whoever simulates a narrow path wants to see what can come of one.
+    fn may_pause(&self, index: TransportIndex) -> bool {
+        self.pausable.contains(&index) || self.simulated.contains_key(&index)
+    }
+
+    /// An estimate as the allocator is to see it: what is above the simulated rate counts as seen to be lost.
+    fn simulate(&self, index: TransportIndex, estimate: RateEstimate) -> RateEstimate {
+        match self.simulated.get(&index) {
+            Some(rate_bps) if *rate_bps < estimate.total_bps => {
+                RateEstimate { total_bps: *rate_bps, is_congested: true }
+            }
+            _ => estimate,
+        }
     }
 }
 
@@ -74,6 +97,8 @@ impl Shard {
             is_pending: false,
         });
         limited.estimate = estimate;
+        let estimate = self.rates.simulate(index, estimate);
+        let Some(limited) = self.rates.limited.get_mut(&index) else { return };
         limited.allocator.note_estimate(now, estimate);
         // Anything else can wait for the next look, which comes soon while something is missing.
         if is_first || estimate.is_congested || estimate.total_bps < limited.goal.allocated_bps {
@@ -91,12 +116,21 @@ impl Shard {
         self.want_allocation(index);
     }
 
+    /// Lets a transport bear no more than that, as it were; `None`: what it bears.
+    pub(super) fn simulate_rate(&mut self, index: TransportIndex, rate_bps: Option<u64>) {
+        match rate_bps {
+            Some(rate_bps) => self.rates.simulated.insert(index, rate_bps),
+            None => self.rates.simulated.remove(&index),
+        };
+        self.want_allocation(index);
+    }
+
     /// What a subscriber wants, or can be given, has changed. False: it is sent everything.
     pub(super) fn want_allocation(&mut self, index: TransportIndex) -> bool {
         let Some(limited) = self.rates.limited.get_mut(&index) else { return false };
         if !limited.is_pending {
             limited.is_pending = true;
-            self.rates.pending.push(index);
+            self.rates.pending.push_back(index);
         }
         true
     }
@@ -112,18 +146,22 @@ impl Shard {
                 && !limited.is_pending
             {
                 limited.is_pending = true;
-                self.rates.pending.push(link.transport);
+                self.rates.pending.push_back(link.transport);
             }
         }
     }
 
-    /// Allocates for all who wait for that.
+    /// Allocates for those who wait for that, as many as fit a turn. What is left comes with the next flush, which is due
+    /// at once: between the two, packets are taken in and sent on.
     pub(super) fn allocate_pending(&mut self, now: Instant) {
-        let mut pending = std::mem::take(&mut self.rates.pending);
-        for index in pending.drain(..) {
-            self.allocate(now, index);
+        let mut left = Some(TRACKS_PER_TURN);
+        while let Some(tracks) = left
+            && let Some(index) = self.rates.pending.pop_front()
+        {
+            let downs = self.transports.get(index).map(Transport::downs).unwrap_or_default();
+            left = tracks.checked_sub(1 + downs.len());
+            self.allocate(now, index, &downs);
         }
-        self.rates.pending = pending; // the allocation serves again
     }
 
     /// It is time to look again.
@@ -133,19 +171,22 @@ impl Shard {
             return;
         }
         if limited.due <= now {
-            self.allocate(now, index);
+            self.want_allocation(index);
         } else {
             self.timers.schedule(TimerKey::Rate(index), limited.due, &mut limited.scheduled);
         }
     }
 
-    fn allocate(&mut self, now: Instant, index: TransportIndex) {
-        let downs = self.transports.get(index).map(Transport::downs).unwrap_or_default();
-        let demands = self.demands(now, index, &downs);
+    fn allocate(&mut self, now: Instant, index: TransportIndex, downs: &[DownIndex]) {
+        let demands = self.demands(now, index, downs);
+        let Some(estimate) = self.rates.limited.get(&index).map(|limited| limited.estimate) else { return };
+        let simulated = self.rates.simulate(index, estimate);
         let Some(limited) = self.rates.limited.get_mut(&index) else { return };
         limited.is_pending = false;
-        let Allocation { grants, goal, again_after } =
-            limited.allocator.allocate(now, limited.estimate, &demands);
+        if simulated != estimate {
+            limited.allocator.note_estimate(now, simulated);
+        }
+        let Allocation { grants, goal, again_after } = limited.allocator.allocate(now, simulated, &demands);
         limited.goal = goal;
         limited.due = now + again_after;
         self.timers.schedule(TimerKey::Rate(index), limited.due, &mut limited.scheduled);
@@ -157,16 +198,15 @@ impl Shard {
         // Both are in the order of `downs`; the one lacks what is not wanted or not there now.
         let mut grants = grants.into_iter().peekable();
         for down in downs {
-            let id = self.tables.downs.get(down).map(|entry| entry.id);
+            let id = self.tables.downs.get(*down).map(|entry| entry.id);
             let grant = grants.next_if(|(granted, _)| Some(*granted) == id).map(|(_, grant)| grant);
-            self.grant(now, down, grant);
+            self.grant(now, *down, grant);
         }
         self.counters.paused_down_tracks = self.tables.paused();
     }
 
     fn demands(&self, now: Instant, index: TransportIndex, downs: &[DownIndex]) -> Demands {
-        let mut demands =
-            Demands { allows_pause: self.rates.pausable.contains(&index), ..Demands::default() };
+        let mut demands = Demands { allows_pause: self.rates.may_pause(index), ..Demands::default() };
         let estimates_video = self.transports.get(index).is_some_and(Transport::is_estimated_by_video);
         for down in downs.iter().filter_map(|down| self.tables.downs.get(*down)) {
             let Some(up) = self.tables.ups.get(down.up) else { continue };

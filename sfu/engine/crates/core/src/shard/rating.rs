@@ -1,5 +1,6 @@
 //! How well media gets through to and from each participant: every room with media is rated once per window, and told
-//! of changes only. A room without media costs nothing.
+//! of changes only. A room without media costs nothing; a large one is rated in several turns, so that it holds nothing
+//! up.
 //!
 //! The scores are made here and not in Python because each takes three numbers of the packet path and a few
 //! multiplications: to hand over thousands of them per window would cost far more than they do. Who hears of a change
@@ -13,12 +14,20 @@ use crate::demux::TransportIndex;
 use crate::event::{Event, ParticipantQuality};
 use crate::layers::{StreamIndex, StreamSet};
 use crate::quality::{Losses, Score, Window, loss_weight};
-use crate::room::{DownEntry, ParticipantIndex, RoomIndex, UpEntry};
+use crate::room::{DownEntry, ParticipantIndex, RatingRound, Room, RoomIndex, UpEntry};
 use crate::rtp::Codec;
 use crate::transport::{DownIndex, Format, Shape, UpIndex};
 
 /// A living client is heard more often: it renews its consent every 6 s at the latest (RFC 7675 §5.1).
 const SILENCE: Duration = Duration::from_secs(7);
+
+/// Tracks that are rated in a turn: some tenths of a millisecond, in which no packet is forwarded. The last participant of
+/// a turn may have more.
+const TRACKS_PER_TURN: usize = 1_024;
+/// To ask whether one watches takes so much less than to rate a track.
+const LINKS_PER_TRACK: usize = 8;
+/// From one turn to the next: a room of 400 who watch 50 tracks each is done within 0.15 s.
+const TURN: Duration = Duration::from_millis(5);
 
 impl Shard {
     /// A room has media: from now on it is rated.
@@ -39,33 +48,72 @@ impl Shard {
         }
     }
 
-    /// Ends a window of a room.
+    /// Ends a window of a room, or goes on with that: as many participants as fit a turn.
     pub(super) fn rate_room(&mut self, now: Instant, index: RoomIndex) {
         let Some(room) = self.tables.rooms.get_mut(index) else { return };
-        let Some(began) = room.rated_at.replace(now) else { return };
-        let (id, participants) = (room.id, std::mem::take(&mut room.participants));
-        let window = now.saturating_duration_since(began);
+        let Some(mut round) = room.round.take().or_else(|| begin_round(now, room)) else { return };
+        let id = room.id;
+        let mut left = Some(TRACKS_PER_TURN);
         // All up tracks first: what is missing downstream is judged by what there is.
-        let published: Vec<Option<Score>> =
-            participants.iter().map(|participant| self.rate_published(now, window, *participant)).collect();
+        while let (Some(tracks), Some(participant)) = (left, round.next_publisher()) {
+            left = tracks.checked_sub(self.count_published(participant));
+            let is_here = self.is_in_room(participant, index);
+            let rated = is_here.then(|| self.rate_published(now, round.window, participant));
+            round.published.push(rated.flatten());
+        }
         let mut changed = Vec::new();
-        for (participant, published) in participants.iter().zip(&published) {
-            let subscribed = self.rate_subscribed(now, window, *participant);
-            let worst = [*published, subscribed].into_iter().flatten().reduce(Score::min);
-            changed.extend(self.note_score(*participant, worst.unwrap_or(Score::BEST)));
+        while let (Some(tracks), Some((participant, published))) = (left, round.next_subscriber()) {
+            left = tracks.checked_sub(self.count_subscribed(participant));
+            round.done += 1;
+            if !self.is_in_room(participant, index) {
+                continue; // it has left meanwhile
+            }
+            let subscribed = self.rate_subscribed(now, round.window, participant);
+            let worst = [published, subscribed].into_iter().flatten().reduce(Score::min);
+            changed.extend(self.note_score(participant, worst.unwrap_or(Score::BEST)));
             if let Some(worst) = worst {
                 self.counters.ratings.count(worst.quality(), worst.mos());
             }
         }
-        let has_media = published.iter().any(Option::is_some);
-        if let Some(room) = self.tables.rooms.get_mut(index) {
-            room.participants = participants;
-            room.rated_at = has_media.then_some(now);
-        }
         if !changed.is_empty() {
             self.events.push_back(Event::QualityChanged { room: id, changed });
         }
+        self.end_turn(now, index, round);
+    }
+
+    fn end_turn(&mut self, now: Instant, index: RoomIndex, round: RatingRound) {
+        let Some(room) = self.tables.rooms.get_mut(index) else { return };
+        if round.next_publisher().is_some() || round.next_subscriber().is_some() {
+            self.timers.schedule(TimerKey::Rating(index), now + TURN, &mut room.rating_scheduled);
+            room.round = Some(round);
+            return;
+        }
+        if round.published.iter().all(Option::is_none) {
+            room.rated_at = None; // it has no media any more
+        }
         self.schedule_rating(index);
+    }
+
+    fn is_in_room(&self, participant: ParticipantIndex, room: RoomIndex) -> bool {
+        self.tables.participants.get(participant).is_some_and(|participant| participant.room == room)
+    }
+
+    /// What it takes to rate what a participant publishes: the tracks, and for each who watches it.
+    fn count_published(&self, index: ParticipantIndex) -> usize {
+        let Some(participant) = self.tables.participants.get(index) else { return 1 };
+        let transports = participant.transports.iter().filter_map(|index| self.transports.get(*index));
+        let ups = transports.flat_map(|transport| transport.published.iter().map(|(_, up)| *up));
+        1 + ups
+            .filter_map(|up| self.tables.ups.get(up))
+            .map(|up| 1 + up.links.len() / LINKS_PER_TRACK)
+            .sum::<usize>()
+    }
+
+    /// The same for what it subscribes to.
+    fn count_subscribed(&self, index: ParticipantIndex) -> usize {
+        let Some(participant) = self.tables.participants.get(index) else { return 1 };
+        let transports = participant.transports.iter().filter_map(|index| self.transports.get(*index));
+        1 + transports.map(|transport| transport.downs().len()).sum::<usize>()
     }
 
     fn note_score(&mut self, index: ParticipantIndex, score: Score) -> Option<ParticipantQuality> {
@@ -171,6 +219,11 @@ impl Shard {
         };
         Some(binding.scorer.rate(window))
     }
+}
+
+fn begin_round(now: Instant, room: &mut Room) -> Option<RatingRound> {
+    let began = room.rated_at.replace(now)?;
+    Some(RatingRound::new(now.saturating_duration_since(began), room.participants.clone()))
 }
 
 /// Highest spatial layer of an up track that any subscriber is to get; `None` when its publisher is not to send: muted,

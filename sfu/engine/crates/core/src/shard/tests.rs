@@ -192,3 +192,69 @@ fn what_is_kept_of_a_silent_sender_goes_by_itself() {
     assert_eq!(turns, 2);
     assert!(shard.tables.participants[0].sent.is_empty());
 }
+
+const PEOPLE: u64 = 60;
+const TRACKS: u64 = 50;
+
+/// A room in which everybody watches many tracks.
+fn large_room(now: Instant) -> Shard {
+    let mut shard = shard(now);
+    for person in 1..=PEOPLE {
+        shard.handle_command(now, add_participant(person));
+        let seed = TransportSeed::build(TransportId(person), TransportRole::Subscriber, &options(), now);
+        let participant = ParticipantId(person);
+        shard.handle_command(now, Command::OpenTransport { participant, seed: Box::new(seed) });
+        for track in 0..TRACKS {
+            shard.handle_command(now, add_down_track(person * TRACKS + track, person));
+        }
+    }
+    shard
+}
+
+#[test]
+fn a_large_room_is_rated_in_turns() {
+    let now = Instant::now();
+    let mut shard = large_room(now);
+    let room = *shard.tables.room_index.values().next().unwrap();
+    shard.begin_rating(now, Some(room));
+    let mut now = now + Duration::from_secs(5);
+    let (began, mut turns) = (now, Vec::new());
+    loop {
+        let before = shard.tables.rooms[room].round.as_ref().map_or(0, |round| round.done);
+        shard.rate_room(now, room);
+        let Some(round) = &shard.tables.rooms[room].round else { break };
+        turns.push(round.done - before);
+        now += Duration::from_millis(5);
+        assert!(now < began + Duration::from_millis(200), "{turns:?}");
+    }
+    // Each costs 51: one more than there is room for begins in a turn, at most.
+    assert!(turns.len() >= 2 && turns.iter().all(|rated| *rated <= 21), "{turns:?}");
+    assert_eq!(shard.tables.rooms[room].rated_at, None, "nobody publishes anything");
+}
+
+#[test]
+fn a_large_room_is_allocated_in_turns() {
+    let start = Instant::now();
+    let mut shard = large_room(start);
+    shard.flush(start);
+    let estimate = RateEstimate { total_bps: 5_000_000, is_congested: false };
+    let subscribers: Vec<TransportIndex> = shard.transports.iter().map(|(index, _)| index).collect();
+    for index in &subscribers {
+        shard.take_in_estimate(start, *index, estimate);
+    }
+    // When they begin, and when it is time to look again.
+    for (nth, wait) in (0..).zip([Duration::ZERO, Duration::from_secs(1)]) {
+        shard.handle_timeout(start + wait);
+        let mut turns = Vec::new();
+        let before = shard.counters().allocations;
+        while shard.flush_deadline().is_some_and(|due| due <= shard.now) {
+            let before = shard.counters().allocations;
+            shard.flush(shard.now);
+            turns.push(shard.counters().allocations - before);
+            assert!(turns.len() <= 20, "{nth}: {turns:?}");
+        }
+        // Each costs 51: one more than there is room for begins in a turn, at most.
+        assert!(turns.iter().all(|allocated| *allocated <= 11), "{nth}: {turns:?}");
+        assert_eq!(shard.counters().allocations - before, PEOPLE, "{nth}: nobody is forgotten: {turns:?}");
+    }
+}

@@ -34,7 +34,7 @@ impl Transport {
         let mut payload_types = self.payload_types.clone();
         payload_types.adopt(offer)?;
         let assignments = self.assign(offer);
-        let answer = self.answer_text(offer, publish, &assignments)?;
+        let answer = self.answer_text(now, offer, publish, &assignments)?;
         self.payload_types = payload_types;
         let lost = self.release_withdrawn_lines(&assignments);
         let fresh = self.commit(assignments);
@@ -44,7 +44,6 @@ impl Transport {
             self.lines.wait_first(subscription);
         }
         self.rx_streams.clear();
-        self.sources.clear();
         self.has_negotiated = true;
         self.requirement.note_offer(now, &self.lines);
         let sdp = self.finish(&answer, offer, publish);
@@ -71,6 +70,7 @@ impl Transport {
 
     fn answer_text(
         &mut self,
+        now: Instant,
         offer: &RemoteOffer,
         publish: &[PublishLine],
         assignments: &[Assignment],
@@ -85,6 +85,7 @@ impl Transport {
             published: &published,
             assigned: &assigned,
             transport_cc: self.rate_feedback == RateFeedback::TransportWide,
+            without_sources: !self.sources.declare(now, offer.sources_of(&published)),
         });
         let (text, candidates) = split_candidates(&text);
         let rtc = &mut self.rtc;

@@ -8,6 +8,8 @@ use rustc_hash::FxHashMap;
 use str0m::Rtc;
 use str0m::channel::{ChannelId, Reliability};
 
+use super::path_time::PathTime;
+use super::precedence::Precedence;
 use crate::command::DataKind;
 use crate::data::{DataQueue, Pushed};
 use crate::drop_reason::DropReason;
@@ -25,11 +27,22 @@ const BEHIND_BYTES: usize = RELIABLE_QUEUE_BYTES / 2;
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 /// Most bytes that wait for a slow lossy receiver. Old messages are dropped.
 const LOSSY_QUEUE_BYTES: usize = 128 * 1024;
+/// How long a lossy message waits for its turn, in the time of its path: what a path that carries too little would
+/// deliver later is stale, what an interruption has kept is all that there is of that time.
+const LOSSY_PATIENCE: Duration = Duration::from_millis(1_500);
+/// Unacknowledged lossy bytes beside reliable data that get nowhere: half of what an association sends at once when it
+/// has fallen back.
+const ALONGSIDE_BYTES: usize = 500;
 /// When to be told that a channel has room again.
 const LOW_THRESHOLD_BYTES: usize = 64 * 1024;
-/// What is kept for a receiver whose channel is not open yet, and for how long (`protocol.md` §2.9).
-const EARLY_BYTES: usize = 100 * 1000;
+/// What is kept for a receiver that is not connected yet, and for how long (`protocol.md` §2.9): enough for the
+/// beginning of a file, for a client may know of its connection before we do.
+const EARLY_BYTES: usize = 1024 * 1024;
 const EARLY_TTL: Duration = Duration::from_secs(2);
+/// How long a connected receiver has for opening its channels. What comes meanwhile waits as for a slow one: clients say
+/// that they are connected before their channels are open, and when the first packet of that gets lost, SCTP waits for
+/// up to three seconds, and then for twice as long (RFC 9260 §16.1).
+const OPENING: Duration = Duration::from_secs(10);
 /// Channels that may be open at a time. Each costs time with every message, so more of them are no honest client's.
 const MAX_CHANNELS: usize = 64;
 
@@ -65,35 +78,67 @@ struct Lane {
     /// Bytes that the association held at the last look; fewer now means that the receiver reads.
     held_bytes: usize,
     progress_at: Option<Instant>,
+    precedence: Precedence,
 }
 
 impl Lane {
     fn new(kind: DataKind, limit_bytes: usize) -> Self {
         let queue = DataQueue::new(kind, limit_bytes);
-        Self { channel: None, queue, is_full: false, held_bytes: 0, progress_at: None }
+        Self {
+            channel: None,
+            queue,
+            is_full: false,
+            held_bytes: 0,
+            progress_at: None,
+            precedence: Precedence::default(),
+        }
+    }
+
+    /// What the association holds of it.
+    fn unacknowledged_bytes(&self, rtc: &mut Rtc) -> usize {
+        self.channel.and_then(|id| rtc.channel(id)).map_or(0, |mut channel| channel.buffered_amount())
+    }
+
+    /// Of all that was written, what is done with.
+    fn done_bytes(&self, rtc: &mut Rtc) -> u64 {
+        self.precedence.done_bytes(self.unacknowledged_bytes(rtc))
     }
 
     /// Writes what waits until the association is full.
     fn drain_queue(&mut self, now: Instant, rtc: &mut Rtc, counters: &mut Counters) {
-        let Some(mut channel) = self.channel.and_then(|id| rtc.channel(id)) else { return };
-        while let Some(message) = self.queue.front() {
-            match channel.write(true, message) {
-                Ok(true) => counters.data_messages_out += 1,
-                Ok(false) => {
-                    // Until some channel has room.
-                    let held_bytes = channel.buffered_amount();
-                    if held_bytes < self.held_bytes {
-                        self.progress_at = Some(now);
-                    }
-                    self.held_bytes = held_bytes;
-                    return;
-                }
-                Err(_) => counters.count_drop(DropReason::ChannelNotOpen),
+        while self.write_next(now, rtc, counters) {}
+    }
+
+    /// Writes the next message; false: there is none, or the association is full.
+    fn write_next(&mut self, now: Instant, rtc: &mut Rtc, counters: &mut Counters) -> bool {
+        let Some(mut channel) = self.channel.and_then(|id| rtc.channel(id)) else { return false };
+        let Some(message) = self.queue.front() else { return false };
+        match channel.write(true, message) {
+            Ok(true) => {
+                self.precedence.note_written(message.len());
+                counters.data_messages_out += 1;
             }
-            self.queue.pop();
-            self.is_full = false;
-            self.progress_at = Some(now);
+            Ok(false) => {
+                // Until some channel has room.
+                let held_bytes = channel.buffered_amount();
+                if held_bytes < self.held_bytes {
+                    self.progress_at = Some(now);
+                }
+                self.held_bytes = held_bytes;
+                return false;
+            }
+            Err(_) => counters.count_drop(DropReason::ChannelNotOpen),
         }
+        self.queue.pop();
+        self.is_full = false;
+        self.progress_at = Some(now);
+        true
+    }
+
+    /// Keeps a message for a channel that is not open yet.
+    fn wait(&mut self, message: &Arc<[u8]>, counters: &mut Counters) -> Pace {
+        count_pushed(self.queue.push(Duration::ZERO, Arc::clone(message)), counters);
+        if self.queue.bytes() > BEHIND_BYTES { Pace::Behind } else { Pace::Keeps }
     }
 
     fn send(
@@ -108,24 +153,27 @@ impl Lane {
         } else {
             self.drain_queue(now, rtc, counters);
         }
-        let pushed = self.queue.push(Arc::clone(message));
+        let pushed = self.queue.push(Duration::ZERO, Arc::clone(message));
         self.drain_queue(now, rtc, counters);
         self.is_full = pushed == Pushed::Full;
         let reads = self.progress_at.is_none_or(|at| now.saturating_duration_since(at) < STUCK_AFTER);
-        match pushed {
-            Pushed::Queued => {}
-            Pushed::Dropped(messages) => {
-                counters.count_drops(DropReason::LossyQueueFull, messages as u64);
-            }
-            Pushed::Full => {
-                counters.count_drop(DropReason::ReliableQueueFull);
-                if !reads {
-                    return Err(ReceiverStuck);
-                }
-            }
+        count_pushed(pushed, counters);
+        if self.is_full && !reads {
+            return Err(ReceiverStuck);
         }
         Ok(if reads && self.queue.bytes() > BEHIND_BYTES { Pace::Behind } else { Pace::Keeps })
     }
+}
+
+/// Whether channels are still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// When the receiver has connected.
+    Later,
+    /// Before that moment.
+    Until(Instant),
+    /// Those that are not there will hardly come.
+    Over,
 }
 
 #[derive(Debug)]
@@ -140,9 +188,12 @@ struct Early {
 pub(super) struct Channels {
     reliable: Lane,
     lossy: Lane,
+    /// Of what waits in the lossy lane.
+    path_time: PathTime,
     uses: FxHashMap<ChannelId, ChannelUse>,
     early: VecDeque<Early>,
     early_bytes: usize,
+    opening: Opening,
 }
 
 impl Channels {
@@ -150,9 +201,42 @@ impl Channels {
         Self {
             reliable: Lane::new(DataKind::Reliable, RELIABLE_QUEUE_BYTES),
             lossy: Lane::new(DataKind::Lossy, LOSSY_QUEUE_BYTES),
+            path_time: PathTime::new(),
             uses: FxHashMap::default(),
             early: VecDeque::new(),
             early_bytes: 0,
+            opening: Opening::Later,
+        }
+    }
+
+    /// The receiver has connected, and opens its channels next.
+    pub(super) fn connected(&mut self, now: Instant, counters: &mut Counters) {
+        if self.opening == Opening::Later {
+            self.opening = Opening::Until(now + OPENING);
+            self.drop_expired(now, counters);
+            self.early_bytes = 0;
+            for early in std::mem::take(&mut self.early) {
+                // The reliable queue holds more than what is kept early, so this cannot fill it.
+                let _ = self.lane(early.kind).wait(&early.message, counters);
+            }
+        }
+    }
+
+    /// When channels that are not open will not be waited for any more.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let Opening::Until(deadline) = self.opening else { return None };
+        Some(deadline)
+    }
+
+    /// Gives up what waits for channels that have not been opened in time.
+    pub(super) fn run(&mut self, now: Instant, counters: &mut Counters) {
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            self.opening = Opening::Over;
+            for lane in [&mut self.reliable, &mut self.lossy] {
+                while lane.channel.is_none() && lane.queue.pop().is_some() {
+                    counters.count_drop(DropReason::ChannelNotOpen);
+                }
+            }
         }
     }
 
@@ -194,9 +278,11 @@ impl Channels {
         let ready: VecDeque<Early> = ready;
         for early in ready {
             self.early_bytes -= early.message.len();
-            // The queues hold more than what is kept early, so this cannot fill one.
-            let _ = self.lane(kind).send(now, rtc, &early.message, counters);
+            let _ = self.lane(kind).wait(&early.message, counters);
         }
+        let lane = self.lane(kind);
+        lane.progress_at = Some(now);
+        lane.drain_queue(now, rtc, counters);
         true
     }
 
@@ -217,7 +303,16 @@ impl Channels {
     /// was kept out.
     pub(super) fn resume(&mut self, now: Instant, rtc: &mut Rtc, counters: &mut Counters) {
         self.reliable.drain_queue(now, rtc, counters);
-        self.lossy.drain_queue(now, rtc, counters);
+        self.drain_lossy(now, rtc, counters);
+    }
+
+    /// Sees what has arrived; to be called when the peer was heard. True: what waited was written.
+    pub(super) fn look(&mut self, now: Instant, rtc: &mut Rtc, counters: &mut Counters) -> bool {
+        let waited = self.lossy.queue.bytes();
+        if waited > 0 {
+            self.drain_lossy(now, rtc, counters);
+        }
+        self.lossy.queue.bytes() < waited
     }
 
     /// Sends a message now, later, or not at all (counted).
@@ -229,12 +324,14 @@ impl Channels {
         message: &Arc<[u8]>,
         counters: &mut Counters,
     ) -> Result<Pace, ReceiverStuck> {
-        if kind == DataKind::Lossy && self.reliable.is_full {
-            counters.count_drop(DropReason::LossyQueueFull); // the other lane needs all that gets through
-            return Ok(Pace::Behind);
-        }
         if self.lane(kind).channel.is_some() {
-            return self.lane(kind).send(now, rtc, message, counters);
+            return match kind {
+                DataKind::Reliable => self.reliable.send(now, rtc, message, counters),
+                DataKind::Lossy => Ok(self.send_lossy(now, rtc, message, counters)),
+            };
+        }
+        if self.deadline().is_some_and(|deadline| now < deadline) {
+            return Ok(self.lane(kind).wait(message, counters));
         }
         self.drop_expired(now, counters);
         if self.early_bytes + message.len() > EARLY_BYTES {
@@ -244,6 +341,50 @@ impl Channels {
         self.early_bytes += message.len();
         self.early.push_back(Early { kind, message: Arc::clone(message), expires_at: now + EARLY_TTL });
         Ok(Pace::Keeps)
+    }
+
+    fn send_lossy(
+        &mut self,
+        now: Instant,
+        rtc: &mut Rtc,
+        message: &Arc<[u8]>,
+        counters: &mut Counters,
+    ) -> Pace {
+        let done_bytes = self.done_bytes(rtc);
+        if self.lossy.queue.is_empty() {
+            self.path_time.begin(now, done_bytes);
+        }
+        let path_now = self.path_time.read(now, done_bytes);
+        let pushed = self.lossy.queue.push(path_now, Arc::clone(message));
+        count_pushed(pushed, counters);
+        self.drain_lossy_at(path_now, now, rtc, counters);
+        if pushed == Pushed::Queued { Pace::Keeps } else { Pace::Behind }
+    }
+
+    /// Writes lossy messages while they keep no reliable data from arriving.
+    fn drain_lossy(&mut self, now: Instant, rtc: &mut Rtc, counters: &mut Counters) {
+        let done_bytes = self.done_bytes(rtc);
+        let path_now = self.path_time.read(now, done_bytes);
+        self.drain_lossy_at(path_now, now, rtc, counters);
+    }
+
+    fn drain_lossy_at(&mut self, path_now: Duration, now: Instant, rtc: &mut Rtc, counters: &mut Counters) {
+        let too_old = path_now.saturating_sub(LOSSY_PATIENCE);
+        counters.count_drops(DropReason::LossyQueueFull, self.lossy.queue.drop_older(too_old) as u64);
+        while !self.lossy.queue.is_empty()
+            && !self.must_make_way(now, rtc)
+            && self.lossy.write_next(now, rtc, counters)
+        {}
+    }
+
+    fn done_bytes(&self, rtc: &mut Rtc) -> u64 {
+        self.reliable.done_bytes(rtc) + self.lossy.done_bytes(rtc)
+    }
+
+    /// Whether a lossy message would keep reliable data from arriving. A few do not: they show what is lost.
+    fn must_make_way(&mut self, now: Instant, rtc: &mut Rtc) -> bool {
+        let is_due = self.reliable.precedence.is_due(now, self.reliable.unacknowledged_bytes(rtc));
+        self.reliable.is_full || is_due && self.lossy.unacknowledged_bytes(rtc) > ALONGSIDE_BYTES
     }
 
     fn drop_expired(&mut self, now: Instant, counters: &mut Counters) {
@@ -257,6 +398,14 @@ impl Channels {
     /// Bytes that wait for a slow receiver.
     pub(super) fn queued_bytes(&self) -> usize {
         self.reliable.queue.bytes() + self.lossy.queue.bytes()
+    }
+}
+
+fn count_pushed(pushed: Pushed, counters: &mut Counters) {
+    match pushed {
+        Pushed::Queued => {}
+        Pushed::Dropped(messages) => counters.count_drops(DropReason::LossyQueueFull, messages as u64),
+        Pushed::Full => counters.count_drop(DropReason::ReliableQueueFull),
     }
 }
 

@@ -8,9 +8,9 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpPacket;
 use str0m::{Event, IceConnectionState, Input, Output};
 
+use super::sending::Taken;
 use super::{
-    ChannelUse, MAX_SOURCES, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt,
-    guard,
+    ChannelUse, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
 };
 use crate::command::TransportRole;
 use crate::demux::{Demux, TransportIndex};
@@ -91,14 +91,17 @@ impl Transport {
             Carrier::Udp => Protocol::Udp,
             Carrier::Tcp => Protocol::Tcp,
         };
-        let is_feedback = self.role != TransportRole::Publisher && is_rtcp(datagram.payload);
-        if is_feedback && self.take_feedback(now, datagram.payload, outlet) {
-            self.heard = now;
-            if self.published.is_empty() {
-                return; // it is about nothing else
+        if is_rtcp(datagram.payload) {
+            // Where nothing is published it is about nothing else.
+            let is_all = self.role != TransportRole::Publisher && self.published.is_empty();
+            match self.take_feedback(now, datagram.payload, outlet) {
+                Taken::Refused => return,
+                Taken::Whole if is_all => return,
+                Taken::Whole | Taken::Unreadable => {}
             }
         }
-        if !self.admits_source(datagram.payload) {
+        let admits = |ssrc: u32| self.sources.admits(now, ssrc);
+        if !ssrc_of(datagram.payload).is_none_or(admits) {
             outlet.counters.count_drop(DropReason::UnknownStream);
             return;
         }
@@ -116,7 +119,7 @@ impl Transport {
                 if matches!(datagram.payload.first(), Some(0..=3)) {
                     self.sending.note_check(datagram.carrier, datagram.source, datagram.destination);
                 }
-                self.note_source(datagram.payload);
+                self.note_source(now, datagram.payload);
                 let signals_before = outlet.signals.len();
                 self.drain(now, outlet);
                 if self.ask_for_path(now) {
@@ -124,6 +127,11 @@ impl Transport {
                 }
                 let (channel, rtc) = (&mut self.track_channel, &mut self.rtc);
                 attempt(&mut self.is_broken, || channel.look(now, rtc));
+                let (channels, rtc) = (&mut self.channels, &mut self.rtc);
+                let wrote = attempt(&mut self.is_broken, || channels.look(now, rtc, outlet.counters));
+                if wrote == Some(true) {
+                    self.drain(now, outlet);
+                }
                 let brought_rtp = || {
                     let brought = &outlet.signals[signals_before..];
                     brought.iter().any(|(_, signal)| matches!(signal, Signal::Rtp(_)))
@@ -137,18 +145,14 @@ impl Transport {
         }
     }
 
-    /// Whether a datagram is of a stream that the association may see: it may keep something for each SSRC that names
-    /// a line, even before it has checked the packet, and never forget it.
-    fn admits_source(&self, datagram: &[u8]) -> bool {
-        self.sources.len() < MAX_SOURCES || ssrc_of(datagram).is_none_or(|ssrc| self.sources.contains(&ssrc))
-    }
-
-    fn note_source(&mut self, datagram: &[u8]) {
-        let Some(ssrc) = ssrc_of(datagram).filter(|ssrc| !self.sources.contains(ssrc)) else { return };
+    /// Notes the SSRC of a packet that the association keeps something for: it names a line, or is padding, which may
+    /// come before its stream is known.
+    fn note_source(&mut self, now: Instant, datagram: &[u8]) {
+        let Some(ssrc) = ssrc_of(datagram).filter(|ssrc| !self.sources.knows(*ssrc)) else { return };
         let rtc = &mut self.rtc;
         let is_mapped = attempt(&mut self.is_broken, || rtc.direct_api().stream_rx(&ssrc.into()).is_some());
-        if is_mapped == Some(true) {
-            self.sources.insert(ssrc);
+        if is_mapped == Some(true) || has_padding(datagram) {
+            self.sources.note(now, ssrc);
         }
     }
 
@@ -158,6 +162,12 @@ impl Transport {
             return outlet.signal(Signal::Failed(TransportFailure::Fault));
         }
         self.run_negotiation(now, outlet);
+        self.channels.run(now, outlet.counters);
+        self.copies.run(now, |path, datagram| {
+            outlet.counters.datagrams_out += 1;
+            outlet.counters.bytes_out += datagram.len() as u64;
+            outlet.transmits.push(path, datagram);
+        });
         let rtc = &mut self.rtc;
         match guard(move || rtc.handle_input(Input::Timeout(now))) {
             Ok(Ok(())) => {
@@ -254,6 +264,9 @@ impl Transport {
         outlet.counters.bytes_out += contents.len() as u64;
         let path = Path { carrier, source: transmit.source, destination: transmit.destination };
         outlet.transmits.push(path, contents);
+        if carrier == Carrier::Udp {
+            self.copies.note_sent(now, self.sending.own_loss(), path, contents);
+        }
     }
 
     fn handle_event(&mut self, now: Instant, event: Event, outlet: &mut Outlet<'_>) {
@@ -274,7 +287,10 @@ impl Transport {
                 #[expect(clippy::cast_possible_truncation, reason = "an RTP timestamp has 32 bits")]
                 rtp_timestamp: feedback.sender_info.rtp_time.numer() as u32,
             }),
-            Event::Connected => self.note_connected(outlet),
+            Event::Connected => {
+                self.channels.connected(now, outlet.counters);
+                self.note_connected(outlet);
+            }
             Event::IceConnectionStateChange(state) => self.note_ice_state(now, state, outlet),
             Event::ChannelOpen(id, label) => self.note_channel(now, id, &label, outlet),
             Event::ChannelClose(id) => {
@@ -339,6 +355,11 @@ impl Transport {
 fn ssrc_of(datagram: &[u8]) -> Option<u32> {
     let ssrc = datagram.get(8..)?.first_chunk().filter(|_| is_rtp(datagram))?;
     Some(u32::from_be_bytes(*ssrc))
+}
+
+/// Whether an RTP datagram says that it ends with padding (RFC 3550 §5.1).
+fn has_padding(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| first & 0x20 != 0)
 }
 
 /// Whether a datagram is RTCP (RFC 5761 §4).

@@ -7,6 +7,7 @@
 mod answering;
 mod build;
 mod channels;
+mod copies;
 mod drive;
 mod dtls;
 mod extension;
@@ -14,15 +15,18 @@ mod format;
 mod lines;
 mod negotiation;
 mod offering;
+mod path_time;
+mod precedence;
 mod requirement;
 mod sending;
+mod sources;
 mod track_channel;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use str0m::media::{KeyframeRequestKind, Mid};
 use str0m::net::Protocol;
 use str0m::rtp::Ssrc;
@@ -51,18 +55,18 @@ use crate::stats::Counters;
 use crate::timer::Scheduled;
 use crate::uptrack::WallClock;
 use channels::Channels;
+use copies::Copies;
 use lines::{LineState, Lines};
 use offering::Offering;
 use requirement::Requirement;
 use sending::Sending;
+use sources::Sources;
 use track_channel::TrackChannel;
 
 /// Candidates of the peer that are taken per ICE generation; a longer list would make us a hammer (RFC 8445 §19.5.1).
 const MAX_REMOTE_CANDIDATES: usize = 32;
 /// Streams of a publisher that are remembered per transport; more are looked up each time.
 const MAX_RX_STREAMS: usize = 512;
-/// SSRCs that may name a line between two offers.
-const MAX_SOURCES: usize = 1_024;
 /// How long an ICE restart may take before the transport counts as lost.
 const RESTART_GRACE: Duration = Duration::from_secs(15);
 /// How long nothing at all may come over a connected transport: a living client renews its consent every few seconds
@@ -108,10 +112,11 @@ pub(crate) struct Transport {
     requirement: Requirement,
     offering: Offering,
     channels: Channels,
+    copies: Copies,
     track_channel: TrackChannel,
     sending: Sending,
     rx_streams: FxHashMap<u32, RxStream>,
-    sources: FxHashSet<u32>,
+    sources: Sources,
     remote_candidates: usize,
     remote_ufrag: String,
     has_negotiated: bool,
@@ -160,10 +165,11 @@ impl Transport {
             requirement: Requirement::default(),
             offering: Offering::default(),
             channels: Channels::new(),
+            copies: Copies::default(),
             track_channel: TrackChannel::new(options.data_track_latency),
             sending,
             rx_streams: FxHashMap::default(),
-            sources: FxHashSet::default(),
+            sources: Sources::default(),
             remote_candidates: 0,
             remote_ufrag: String::new(),
             has_negotiated: false,
@@ -198,8 +204,10 @@ impl Transport {
 
     /// The same without what goes past the association.
     pub(crate) fn association_deadline(&self) -> Instant {
-        [self.requirement_deadline(), self.offering.deadline(), self.lost_by()]
+        let own = [self.channels.deadline(), self.copies.deadline(), self.lost_by()];
+        [self.requirement_deadline(), self.offering.deadline()]
             .into_iter()
+            .chain(own)
             .flatten()
             .fold(self.rtc_timeout, Instant::min)
     }

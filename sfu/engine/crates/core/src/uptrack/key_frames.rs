@@ -1,4 +1,12 @@
 //! When to ask a stream for a key frame: throttled, coalesced, repeated until it came. One per stream.
+//!
+//! No key frame is kept for those who come late, with all that has come since. Who comes while one is under way sees that
+//! one; who comes when the stream may be asked waits for a round trip and a frame; and whoever comes so soon after another
+//! that the wanted stream may not be asked begins with a smaller one that may, which the shard asks instead. So the first
+//! picture takes half a second at most, or the round trip where that is longer (`tests/first_picture.rs` measures it), and
+//! what a store could win is less than that, for the second of two who come within half a second. It would cost every
+//! publication, watched by newcomers or not, a copy of each packet's facts and up to a second of media to hold; and each
+//! of those newcomers a burst of as much before the picture moves.
 
 use std::time::{Duration, Instant};
 
@@ -44,6 +52,8 @@ impl Default for PliThrottle {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct KeyFrameRequests {
     is_wanted: bool,
+    /// It was asked for, and has not come yet.
+    is_under_way: bool,
     sent_at: Option<Instant>,
     last_packet: Option<Instant>,
 }
@@ -52,17 +62,28 @@ impl KeyFrameRequests {
     /// Somebody needs a key frame. True: send a request now.
     pub(super) fn request(&mut self, now: Instant, interval: Duration) -> bool {
         self.is_wanted = true;
-        let is_due = self.sent_at.is_none_or(|sent_at| now >= sent_at + interval);
+        let is_due = self.may_ask(now, interval);
         if is_due {
             self.sent_at = Some(now);
+            self.is_under_way = true;
         }
         is_due
+    }
+
+    fn may_ask(&self, now: Instant, interval: Duration) -> bool {
+        self.sent_at.is_none_or(|sent_at| now >= sent_at + interval)
+    }
+
+    /// Whether a request now would not have to wait: one is under way already, or may be sent.
+    pub(super) fn is_soon(&self, now: Instant, interval: Duration) -> bool {
+        self.is_under_way || self.may_ask(now, interval)
     }
 
     /// A packet came.
     pub(super) fn observe(&mut self, now: Instant, starts_key_frame: bool) {
         self.last_packet = Some(now);
         self.is_wanted &= !starts_key_frame;
+        self.is_under_way &= !starts_key_frame;
     }
 
     /// Whether a (further) request is due; true means that it is sent now.
@@ -91,13 +112,18 @@ mod tests {
         requests.observe(start, false);
         assert!(requests.request(start, INTERVAL));
         assert!(!requests.request(start + MS, INTERVAL), "one is under way");
+        assert!(requests.is_soon(start + MS, INTERVAL));
         assert_eq!(requests.due(INTERVAL), Some(start + INTERVAL));
         assert!(!requests.poll(start + 499 * MS, INTERVAL));
         assert!(requests.poll(start + 500 * MS, INTERVAL));
         assert!(!requests.poll(start + 501 * MS, INTERVAL));
         requests.observe(start + 600 * MS, true);
         assert_eq!(requests.due(INTERVAL), None);
+        assert!(
+            !requests.is_soon(start + 700 * MS, INTERVAL) && requests.is_soon(start + 1_000 * MS, INTERVAL)
+        );
         assert!(!requests.request(start + 700 * MS, INTERVAL), "throttled");
+        assert!(!requests.is_soon(start + 701 * MS, INTERVAL), "that it is wanted brings it no sooner");
         assert!(requests.poll(start + 1000 * MS, INTERVAL), "but not forgotten");
     }
 

@@ -170,6 +170,25 @@ impl UpTrack {
         self.stream_mut(stream).is_some_and(|stream| stream.key_frames.request(now, interval))
     }
 
+    /// Among the streams below one that may not be asked for a key frame now, the one that is to give the first picture:
+    /// the smallest that has one under way or may be asked, else the smallest of all, which is throttled least.
+    #[must_use]
+    pub fn first_picture_below(
+        &self,
+        now: Instant,
+        wanted: StreamIndex,
+        live: StreamSet,
+    ) -> Option<StreamIndex> {
+        let is_soon = |index: StreamIndex| {
+            self.stream(index).is_some_and(|stream| stream.key_frames.is_soon(now, self.interval(index)))
+        };
+        if is_soon(wanted) {
+            return None;
+        }
+        let smaller = || live.iter().filter(|stream| *stream < wanted);
+        smaller().find(|stream| is_soon(*stream)).or_else(|| smaller().next())
+    }
+
     /// Next stream for which a request is due (again); call until `None`.
     pub fn poll_key_frame_request(&mut self, now: Instant) -> Option<StreamIndex> {
         (0..MAX_STREAMS).map(StreamIndex).find(|index| {

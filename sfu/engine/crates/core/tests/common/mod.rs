@@ -1,5 +1,13 @@
 //! What the integration tests share: payloads and the pace of media.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::cast_possible_truncation)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss
+)]
+
+pub mod scene;
 
 use std::time::Duration;
 

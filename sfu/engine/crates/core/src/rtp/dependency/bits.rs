@@ -52,7 +52,7 @@ impl<'a> BitReader<'a> {
     }
 }
 
-/// Writes bit fields into a buffer that is zero at first.
+/// Writes bit fields over whatever a buffer holds; what is left of the last byte is zero.
 #[derive(Debug)]
 pub(super) struct BitWriter<'a> {
     bytes: &'a mut [u8],
@@ -68,6 +68,9 @@ impl<'a> BitWriter<'a> {
     pub(super) fn write(&mut self, value: u32, count: u32) -> Option<()> {
         for bit in (0..count).rev() {
             let byte = self.bytes.get_mut(self.at / 8)?;
+            if self.at.is_multiple_of(8) {
+                *byte = 0;
+            }
             if value >> bit & 1 == 1 {
                 *byte |= 1 << (7 - self.at % 8);
             }
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let mut buffer = [0; 6];
+        let mut buffer = [0xaa; 6];
         let mut writer = BitWriter::new(&mut buffer);
         for (value, count) in [(1, 1), (5, 6), (0xffff_0001, 32), (3, 2)] {
             writer.write(value, count).unwrap();

@@ -143,6 +143,20 @@ fn active_targets_are_put_in_and_replaced() {
 }
 
 #[test]
+fn what_the_buffer_held_before_does_not_matter() {
+    // The packets of one picture are rewritten one after the other, in the same buffer.
+    let (first, next) = (key_frame(), vec![0x40 | 0x3f, 0, 9]);
+    let mut target = [0xff; MAX_BYTES];
+    for bytes in [&first, &next, &first] {
+        for active_targets in [Some((0b0001, 4)), None] {
+            let numbers = DependencyRewrite { frame_number: 77, active_targets };
+            let length = rewrite(bytes, numbers, &mut target).unwrap();
+            assert_eq!(target[..length], rewritten(bytes, 77, active_targets));
+        }
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_not_rewritten() {
     let mut target = [0; MAX_BYTES];
     let numbers = DependencyRewrite { frame_number: 1, active_targets: None };

@@ -65,6 +65,12 @@ impl ExtensionIds {
         self.dependency_descriptor != 0
     }
 
+    /// What a packet carries that says nothing from end to end, in the form that this hop's own ids need.
+    pub(super) fn no_elements(self) -> Elements {
+        let highest = self.mid.max(self.absolute_send_time).max(self.transport_seq);
+        Elements { is_two_byte: highest > ONE_BYTE_MAX_ID, ..Elements::NONE }
+    }
+
     /// Lays out what `values` and the dependency descriptor say and this line takes.
     pub(super) fn elements(
         self,
@@ -72,7 +78,7 @@ impl ExtensionIds {
         playout_delay: Option<[u8; 3]>,
         descriptor: Option<&[u8]>,
     ) -> Elements {
-        let mut laid_out = Elements::NONE;
+        let mut laid_out = self.no_elements();
         if self.audio_level != 0
             && let (Some(level), Some(is_voice)) = (values.audio_level, values.voice_activity)
         {
@@ -108,7 +114,7 @@ impl ExtensionIds {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Elements {
     bytes: ElementBytes,
-    /// Some value is too long for the one-byte form.
+    /// Some value is too long for the one-byte form, or some id too high.
     is_two_byte: bool,
 }
 
@@ -228,7 +234,7 @@ pub(super) fn write_header(
     if !has_extensions {
         return FIXED_BYTES;
     }
-    let is_two_byte = elements.is_two_byte || mid.is_some_and(|mid| mid.len() > ONE_BYTE_FORM_MAX);
+    let is_two_byte = elements.is_two_byte; // a mid has at most 16 bytes
     out.extend_from_slice(if is_two_byte { &TWO_BYTE_PROFILE } else { &ONE_BYTE_PROFILE });
     out.extend_from_slice(&[0; 2]);
     let mut head = [0; 2];
@@ -350,6 +356,39 @@ mod tests {
             let hop = [(2, vec![0xaa, 0xbb, 0xcc]), (3, vec![0x11, 0x22])];
             let rest = [(1, vec![1]), (5, vec![0x12, 0x34, 0x56]), (12, bytes)];
             assert_eq!(elements, [&hop[..], &rest].concat());
+        }
+    }
+
+    #[test]
+    fn an_id_beyond_the_one_byte_form_needs_the_other_for_all() {
+        let values = ExtensionValues {
+            audio_level: Some(-1),
+            voice_activity: Some(false),
+            ..ExtensionValues::default()
+        };
+        for ids in [
+            ExtensionIds { mid: 15, ..IDS },
+            ExtensionIds { absolute_send_time: 16, ..IDS },
+            ExtensionIds { transport_seq: 16, ..IDS },
+            ExtensionIds { audio_level: 15, ..IDS },
+        ] {
+            for elements in [ids.elements(&values, None, None), ids.no_elements()] {
+                let is_end_to_end = !elements.as_bytes().is_empty();
+                let mut out = Vec::new();
+                let hop = Hop { mid: Some(Mid::from("v1")), ..HOP };
+                write_header(&mut out, NUMBERS, hop, ids, &elements);
+                let mut expected = vec![
+                    (ids.absolute_send_time, vec![0xaa, 0xbb, 0xcc]),
+                    (ids.transport_seq, vec![0x11, 0x22]),
+                    (ids.mid, b"v1".to_vec()),
+                ];
+                if is_end_to_end {
+                    expected.push((ids.audio_level, vec![1]));
+                }
+                let has_high_id = expected.iter().any(|(id, _)| *id > ONE_BYTE_MAX_ID);
+                let profile = if has_high_id { 0x1000 } else { 0xbede };
+                assert_eq!(read(&out), (profile, expected), "{ids:?}");
+            }
         }
     }
 

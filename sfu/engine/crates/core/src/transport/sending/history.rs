@@ -11,6 +11,10 @@ use super::patch::Patch;
 
 /// How long a packet may be asked for.
 const MAX_AGE: Duration = Duration::from_secs(2);
+/// For how long there is room for it at least, …
+const LEAST_WANTED: Duration = Duration::from_secs(1);
+/// … and for how many round trips: of the question and of the answer each may be lost.
+const ROUNDS: u32 = 5;
 /// A packet is not sent again within that time of the last: the peer may have asked for it twice meanwhile.
 const LEAST_RESEND_INTERVAL: Duration = Duration::from_millis(10);
 /// Resent packets remembered at most, to know what is under way.
@@ -19,10 +23,22 @@ const MAX_UNDER_WAY: usize = 128;
 const RESEND_SHARE: f32 = 0.4;
 /// Bytes that may be sent again however little was sent lately.
 const RESEND_FLOOR_BYTES: f32 = 20_000.0;
+/// The same of a path that loses a share by itself and has room: so many times that share, …
+const RESENDS_OF_LOSS: f32 = 5.0;
+/// … and no more than all.
+const MAX_RESEND_SHARE: f32 = 1.0;
+/// Of what is sent again at this share and more the answers are lost, too: each goes twice …
+const COPY_SHARE: f32 = 0.04;
+/// … up to this part of what may be sent again …
+const MAX_COPY_PART: f32 = 0.75;
+/// … and three times where the path loses so much by itself that both are lost too often.
+const THRICE_FROM_LOSS: f32 = 0.12;
 /// Over which what was sent counts as lately.
 const SHARE_WINDOW: Duration = Duration::from_secs(1);
-/// Places of a new ring; it grows with use.
+/// Places of a new ring; it grows with use …
 const FIRST_PLACES: usize = 32;
+/// … and has so many left when the stream falls silent: the newest still serve as padding.
+const SILENT_PLACES: usize = 16;
 
 /// One packet as it was sent, but for what is fresh each time.
 #[derive(Debug, Clone)]
@@ -32,10 +48,13 @@ pub(super) struct SentPacket {
     /// Payload type of its retransmission.
     pub(super) resend_type: u8,
     pub(super) marker: bool,
+    pub(super) starts_key_frame: bool,
     pub(super) payload: Arc<[u8]>,
     pub(super) patch: Patch,
     pub(super) elements: Elements,
     pub(super) sent_at: Instant,
+    /// The transport-wide number under which it left last.
+    pub(super) transport_seq: u16,
 }
 
 /// The ring.
@@ -44,10 +63,18 @@ pub(super) struct History {
     places: Vec<Option<SentPacket>>,
     max_places: usize,
     highest: u64,
+    /// Where the newest key frame begins, and its timestamp: a decoder can go on from there, whatever it lacks of the
+    /// time before.
+    key_frame: Option<(u64, u32)>,
     recent: f32,
+    /// Answers …
     resent: f32,
+    /// … and what of them went more than once: answers must not stop because copies were many.
+    copied: f32,
     decayed_at: Instant,
     round_trip: Duration,
+    /// What part of the packets the path loses by itself, as long as it has room for what goes again.
+    spare_loss: f32,
     /// Numbers sent again lately, and when; oldest first.
     under_way: VecDeque<(u64, Instant)>,
 }
@@ -59,10 +86,13 @@ impl History {
             places: Vec::new(),
             max_places,
             highest: 0,
+            key_frame: None,
             recent: 0.0,
             resent: 0.0,
+            copied: 0.0,
             decayed_at: now,
             round_trip: Duration::ZERO,
+            spare_loss: 0.0,
             under_way: VecDeque::new(),
         }
     }
@@ -75,18 +105,25 @@ impl History {
         self.decay(packet.sent_at);
         self.recent += bytes_of(&packet);
         self.highest = self.highest.max(packet.seq);
+        // One of H.264 has several beginnings: its parameters, its slices.
+        let is_another =
+            self.key_frame.is_none_or(|(seq, timestamp)| packet.seq > seq && packet.timestamp != timestamp);
+        if packet.starts_key_frame && is_another {
+            self.key_frame = Some((packet.seq, packet.timestamp));
+        }
         self.make_room(packet.sent_at, packet.seq);
         let place = self.place(packet.seq);
         self.places[place] = Some(packet);
     }
 
-    /// Grows the ring while packets that may still be asked for would be overwritten.
+    /// Grows the ring while packets that will still be asked for would be overwritten: on a short path all is said soon.
     fn make_room(&mut self, now: Instant, seq: u64) {
         let length = self.places.len();
+        let wanted = (self.round_trip * ROUNDS).clamp(LEAST_WANTED, MAX_AGE);
         let is_needed = length == 0
             || self.places[self.place(seq)]
                 .as_ref()
-                .is_some_and(|old| old.seq != seq && now.saturating_duration_since(old.sent_at) < MAX_AGE);
+                .is_some_and(|old| old.seq != seq && now.saturating_duration_since(old.sent_at) < wanted);
         if !is_needed || length >= self.max_places {
             return;
         }
@@ -96,6 +133,20 @@ impl History {
             let place = self.place(packet.seq);
             self.places[place] = Some(packet);
         }
+    }
+
+    /// The stream has fallen silent: what it sent last is too old to be asked for.
+    pub(super) fn shrink(&mut self) {
+        if self.places.len() <= SILENT_PLACES {
+            return;
+        }
+        let kept = std::mem::replace(&mut self.places, vec![None; SILENT_PLACES]);
+        let oldest = (self.highest + 1).saturating_sub(SILENT_PLACES as u64);
+        for packet in kept.into_iter().flatten().filter(|packet| packet.seq >= oldest) {
+            let place = self.place(packet.seq);
+            self.places[place] = Some(packet);
+        }
+        self.under_way = VecDeque::new();
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is less than the number of places")]
@@ -117,35 +168,76 @@ impl History {
         self.places.get(self.place(seq))?.as_ref().filter(|packet| packet.seq == seq)
     }
 
-    /// The packet that a peer misses, when it may be sent again now. `seq` is as the peer names it.
-    pub(super) fn take_for_resend(&mut self, now: Instant, seq: u16) -> Option<&SentPacket> {
+    /// Whether a decoder can do without a packet because a newer key frame has been sent. `seq` is as the peer names it.
+    pub(super) fn is_dispensable(&self, seq: u16) -> bool {
+        self.key_frame.zip(self.extend(seq)).is_some_and(|((began, _), seq)| seq < began)
+    }
+
+    /// Whether a packet left last under this transport-wide number. `seq` is as the peer names it.
+    pub(super) fn left_last_as(&self, seq: u16, transport_seq: u16) -> bool {
+        let packet = self.extend(seq).and_then(|seq| self.at(seq));
+        packet.is_some_and(|packet| packet.transport_seq == transport_seq)
+    }
+
+    /// The packet that a peer misses, when it may be sent again now, as it will under `transport_seq`. `seq` is as the
+    /// peer names it.
+    pub(super) fn take_for_resend(
+        &mut self,
+        now: Instant,
+        seq: u16,
+        transport_seq: u16,
+    ) -> Option<&SentPacket> {
         self.decay(now);
         let seq = self.extend(seq)?;
         if self.is_under_way(now, seq) {
             return None;
         }
         let place = self.place(seq);
-        let (sent_before, resent_before) = (self.recent, self.resent);
+        let may_be_resent = (self.recent * self.resend_share()).max(RESEND_FLOOR_BYTES);
+        let resent_before = self.resent;
         let packet = self.places.get_mut(place)?.as_mut().filter(|packet| packet.seq == seq)?;
-        let age = now.saturating_duration_since(packet.sent_at);
-        if !(LEAST_RESEND_INTERVAL..MAX_AGE).contains(&age) {
+        if now.saturating_duration_since(packet.sent_at) >= MAX_AGE {
             return None;
         }
         let bytes = bytes_of(packet);
-        if resent_before + bytes > (sent_before * RESEND_SHARE).max(RESEND_FLOOR_BYTES) {
+        if resent_before + bytes > may_be_resent {
             return None;
         }
         self.resent += bytes;
         packet.sent_at = now;
+        packet.transport_seq = transport_seq;
         self.under_way.push_back((seq, now));
         Some(packet)
+    }
+
+    fn resend_share(&self) -> f32 {
+        (self.spare_loss * RESENDS_OF_LOSS).clamp(RESEND_SHARE, MAX_RESEND_SHARE)
+    }
+
+    /// How often more what was just sent again should go: much is lost, and not all of what may be sent again is used.
+    pub(super) fn copies(&self) -> usize {
+        let most = self.recent * self.resend_share() * MAX_COPY_PART;
+        if self.resent < self.recent * COPY_SHARE || self.resent + self.copied >= most {
+            0
+        } else if self.spare_loss < THRICE_FROM_LOSS {
+            1
+        } else {
+            2
+        }
+    }
+
+    /// The same packet once more. `seq` is as the peer names it.
+    pub(super) fn take_copy(&mut self, seq: u16) -> Option<&SentPacket> {
+        let seq = self.extend(seq)?;
+        self.copied += bytes_of(self.at(seq)?);
+        self.at(seq)
     }
 
     /// Whether a packet was sent again so lately that it cannot have been seen missing since. A receiver that knows no
     /// round-trip time asks every 100 ms: on a long path most of its requests would only use up what may be resent.
     fn is_under_way(&mut self, now: Instant, seq: u64) -> bool {
         // A request in time is not to be missed because this round trip was measured a little too long.
-        let patience = self.round_trip * 3 / 4;
+        let patience = (self.round_trip * 3 / 4).max(LEAST_RESEND_INTERVAL);
         let is_over = |at: Instant| now.saturating_duration_since(at) >= patience;
         while self.under_way.front().is_some_and(|(_, at)| is_over(*at))
             || self.under_way.len() > MAX_UNDER_WAY
@@ -155,9 +247,19 @@ impl History {
         self.under_way.iter().any(|(sent, _)| *sent == seq)
     }
 
-    /// How long a packet and the answer to it take, as last measured.
+    /// Another share that the path loses by itself; 0 where it has no room for what goes again.
+    pub(super) const fn note_spare_loss(&mut self, share: f32) {
+        self.spare_loss = share;
+    }
+
+    /// Another round-trip time.
     pub(super) const fn note_round_trip(&mut self, round_trip: Duration) {
         self.round_trip = round_trip;
+    }
+
+    /// How long a packet and the answer to it take, as last measured.
+    pub(super) const fn round_trip(&self) -> Duration {
+        self.round_trip
     }
 
     /// The extended number closest below or at the highest one sent.
@@ -175,6 +277,7 @@ impl History {
         let kept = (-elapsed.as_secs_f32() / SHARE_WINDOW.as_secs_f32()).exp();
         self.recent *= kept;
         self.resent *= kept;
+        self.copied *= kept;
         self.decayed_at = now;
     }
 }
@@ -194,10 +297,12 @@ mod tests {
             timestamp: 0,
             resend_type: 97,
             marker: false,
+            starts_key_frame: false,
             payload: Arc::from(vec![0; 1_000]),
             patch: Patch::NONE,
             elements: Elements::NONE,
             sent_at,
+            transport_seq: 0,
         }
     }
 
@@ -214,10 +319,10 @@ mod tests {
         let now = Instant::now();
         let mut history = filled(now, 65_500..65_600, 300);
         let soon = now + Duration::from_millis(50);
-        assert_eq!(history.take_for_resend(soon, 65_535).map(|found| found.seq), Some(65_535));
-        assert_eq!(history.take_for_resend(soon, 10).map(|found| found.seq), Some(65_546));
-        assert!(history.take_for_resend(soon, 64).is_none(), "not sent yet");
-        assert!(history.take_for_resend(soon, 65_499).is_none(), "never sent");
+        assert_eq!(history.take_for_resend(soon, 65_535, 0).map(|found| found.seq), Some(65_535));
+        assert_eq!(history.take_for_resend(soon, 10, 0).map(|found| found.seq), Some(65_546));
+        assert!(history.take_for_resend(soon, 64, 0).is_none(), "not sent yet");
+        assert!(history.take_for_resend(soon, 65_499, 0).is_none(), "never sent");
     }
 
     #[test]
@@ -226,8 +331,27 @@ mod tests {
         let mut history = filled(now, 1..401, 300);
         assert_eq!(history.places.len(), 300);
         let soon = now + Duration::from_millis(50);
-        assert!(history.take_for_resend(soon, 100).is_none());
-        assert!(history.take_for_resend(soon, 101).is_some());
+        assert!(history.take_for_resend(soon, 100, 0).is_none());
+        assert!(history.take_for_resend(soon, 101, 0).is_some());
+    }
+
+    #[test]
+    fn a_silent_stream_keeps_little() {
+        let now = Instant::now();
+        let mut history = filled(now, 65_000..65_540, 300);
+        history.shrink();
+        let of_thirty = 30 * history.places.capacity() * size_of::<Option<SentPacket>>();
+        assert!(of_thirty <= 100_000, "{of_thirty} bytes for thirty tracks");
+        let recent: Vec<u64> = (0..20).filter_map(|nth| Some(history.recent(nth)?.seq)).collect();
+        assert_eq!(recent, (65_524..65_540).rev().collect::<Vec<_>>(), "the newest");
+        let later = now + Duration::from_secs(10);
+        (65_540..65_840).for_each(|seq| history.keep(packet(seq, later)));
+        let soon = later + Duration::from_millis(50);
+        assert_eq!(
+            history.take_for_resend(soon, 4, 0).map(|found| found.seq),
+            Some(65_540),
+            "it grows again"
+        );
     }
 
     #[test]
@@ -245,12 +369,11 @@ mod tests {
     fn a_packet_is_neither_sent_twice_at_once_nor_when_it_is_old() {
         let now = Instant::now();
         let mut history = filled(now, 1..10, 300);
-        assert!(history.take_for_resend(now, 5).is_none(), "it may still be on its way");
-        let soon = now + LEAST_RESEND_INTERVAL;
-        assert!(history.take_for_resend(soon, 5).is_some());
-        assert!(history.take_for_resend(soon, 5).is_none());
-        assert!(history.take_for_resend(soon + LEAST_RESEND_INTERVAL, 5).is_some());
-        assert!(history.take_for_resend(now + MAX_AGE, 6).is_none());
+        let soon = now + Duration::from_millis(1);
+        assert!(history.take_for_resend(soon, 5, 0).is_some(), "a short path: who asks has seen later ones");
+        assert!(history.take_for_resend(soon, 5, 0).is_none());
+        assert!(history.take_for_resend(soon + LEAST_RESEND_INTERVAL, 5, 0).is_some());
+        assert!(history.take_for_resend(now + MAX_AGE, 6, 0).is_none());
     }
 
     #[test]
@@ -259,13 +382,28 @@ mod tests {
         let mut history = filled(now, 1..10, 300);
         history.note_round_trip(Duration::from_millis(400));
         let soon = now + Duration::from_millis(100);
-        assert!(history.take_for_resend(soon, 5).is_some(), "the first request waits for nothing");
+        assert!(history.take_for_resend(soon, 5, 0).is_some(), "the first request waits for nothing");
         for after_ms in [100, 200, 290] {
-            assert!(history.take_for_resend(soon + Duration::from_millis(after_ms), 5).is_none());
+            assert!(history.take_for_resend(soon + Duration::from_millis(after_ms), 5, 0).is_none());
         }
-        assert!(history.take_for_resend(soon + Duration::from_millis(290), 6).is_some(), "another one");
-        assert!(history.take_for_resend(soon + Duration::from_millis(300), 5).is_some());
-        assert!(history.take_for_resend(soon + Duration::from_millis(400), 5).is_none());
+        assert!(history.take_for_resend(soon + Duration::from_millis(290), 6, 0).is_some(), "another one");
+        assert!(history.take_for_resend(soon + Duration::from_millis(300), 5, 0).is_some());
+        assert!(history.take_for_resend(soon + Duration::from_millis(400), 5, 0).is_none());
+    }
+
+    #[test]
+    fn what_lies_before_a_key_frame_is_dispensable() {
+        let now = Instant::now();
+        let mut history = filled(now, 1..20, 300);
+        let key = |seq, timestamp| SentPacket { starts_key_frame: true, timestamp, ..packet(seq, now) };
+        assert!(!history.is_dispensable(5), "nothing came after it");
+        history.keep(key(20, 9_000));
+        history.keep(key(21, 9_000)); // of the same frame
+        (22..40).for_each(|seq| history.keep(packet(seq, now)));
+        history.keep(key(10, 4_000)); // comes late
+        for (seq, is_dispensable) in [(9, true), (10, true), (19, true), (20, false), (39, false)] {
+            assert_eq!(history.is_dispensable(seq), is_dispensable, "{seq}");
+        }
     }
 
     #[test]
@@ -273,16 +411,71 @@ mod tests {
         let now = Instant::now();
         let mut history = filled(now, 1..201, 300);
         let soon = now + Duration::from_millis(20);
-        let again = (1..201_u16).filter(|seq| history.take_for_resend(soon, *seq).is_some()).count();
+        let again = (1..201_u16).filter(|seq| history.take_for_resend(soon, *seq, 0).is_some()).count();
         assert_eq!(again, 80);
         let later = soon + Duration::from_millis(1_900);
-        assert!(history.take_for_resend(later, 200).is_some(), "what was sent again is forgotten in time");
+        assert!(history.take_for_resend(later, 200, 0).is_some(), "what was sent again is forgotten in time");
+    }
+
+    #[test]
+    fn where_much_is_lost_what_is_sent_again_goes_twice() {
+        let now = Instant::now();
+        let mut history = filled(now, 1..201, 300);
+        let soon = now + Duration::from_millis(20);
+        let mut worth = Vec::new();
+        for seq in 1..81 {
+            assert!(history.take_for_resend(soon, seq, 0).is_some());
+            worth.push(history.copies() == 1);
+        }
+        // 200 were sent: up to four percent is little, from thirty percent on one is enough.
+        assert_eq!(worth.iter().position(|is_worth| *is_worth), Some(7));
+        assert_eq!(worth.iter().rposition(|is_worth| *is_worth), Some(58));
+        assert_eq!(history.take_copy(80).map(|packet| packet.seq), Some(80));
+        assert!(history.take_copy(201).is_none());
+        assert!(history.take_for_resend(soon, 100, 0).is_none(), "all that may be was sent again");
+    }
+
+    #[test]
+    fn copies_take_nothing_from_the_answers() {
+        let now = Instant::now();
+        let mut history = filled(now, 1..201, 300);
+        let soon = now + Duration::from_millis(20);
+        history.note_spare_loss(0.2);
+        for seq in 1..31 {
+            assert!(history.take_for_resend(soon, seq, 0).is_some());
+            for _ in 0..history.copies() {
+                assert!(history.take_copy(seq).is_some());
+            }
+        }
+        history.note_spare_loss(0.0); // its room is gone: what has gone thrice is too much now
+        assert_eq!(history.copies(), 0);
+        for seq in 31..71 {
+            assert!(history.take_for_resend(soon, seq, 0).is_some(), "{seq}");
+        }
+    }
+
+    #[test]
+    fn where_the_path_itself_loses_much_more_goes_again() {
+        let now = Instant::now();
+        let mut history = filled(now, 1..201, 300);
+        history.note_spare_loss(0.2);
+        let soon = now + Duration::from_millis(20);
+        let mut copies = Vec::new();
+        for seq in 1..201 {
+            assert!(history.take_for_resend(soon, seq, 0).is_some(), "all of it may go again: {seq}");
+            copies.push(history.copies());
+        }
+        assert_eq!(copies.iter().filter(|copies| **copies == 2).count(), 142);
+        assert_eq!(copies.iter().filter(|copies| **copies == 1).count(), 0);
+        history.note_spare_loss(0.1);
+        assert!(history.take_for_resend(soon + Duration::from_millis(500), 150, 0).is_none());
+        assert_eq!(history.copies(), 0);
     }
 
     #[test]
     fn without_places_nothing_is_kept() {
         let now = Instant::now();
         let mut history = filled(now, 1..10, 0);
-        assert!(history.take_for_resend(now + Duration::from_millis(50), 5).is_none());
+        assert!(history.take_for_resend(now + Duration::from_millis(50), 5, 0).is_none());
     }
 }

@@ -5,7 +5,9 @@
 //! streams, the feedback on them, and when their packets leave. Each of our SSRCs is protected here alone, and RTCP of our own leaves under an
 //! SSRC that str0m does not use: no key is ever used twice with one index.
 
+mod departed;
 mod feedback;
+mod feedback_budget;
 mod header;
 mod history;
 mod ntp;
@@ -20,9 +22,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustc_hash::FxHashMap;
 use slab::Slab;
 use str0m::media::Mid;
 
+pub(super) use feedback::Taken;
 pub use ntp::TimeOfDay;
 pub(crate) use patch::Patch;
 pub use playout::PlayoutLimits;
@@ -39,6 +43,8 @@ use crate::rate::{RateEstimate, RateFeedback, RateGoal};
 use crate::rtcp::{self, ReceptionBlock};
 use crate::rtp::Codec;
 use crate::stats::Counters;
+use departed::{Departed, Departures};
+use feedback_budget::FeedbackBudget;
 use header::ExtensionIds;
 use rate::{Held, RateControl};
 use reception::Received;
@@ -76,7 +82,11 @@ pub(super) struct Sending {
     asker: u32,
     time_of_day: TimeOfDay,
     streams: Slab<SendStream>,
+    /// Of each of their SSRCs.
+    by_ssrc: FxHashMap<u32, SendIndex>,
+    feedback_budget: FeedbackBudget,
     rate: RateControl,
+    departures: Departures,
     path: Option<Path>,
     /// Packets have come from elsewhere: the association may have turned to another path.
     is_path_doubtful: bool,
@@ -98,7 +108,10 @@ impl Sending {
             asker,
             time_of_day,
             streams: Slab::new(),
+            by_ssrc: FxHashMap::default(),
+            feedback_budget: FeedbackBudget::default(),
             rate: RateControl::new(feedback),
+            departures: Departures::default(),
             path: None,
             is_path_doubtful: false,
             asked_at: None,
@@ -108,6 +121,11 @@ impl Sending {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         [self.reports_due, self.rate.deadline()].into_iter().flatten().min()
+    }
+
+    /// What part of the packets the path loses by itself, as far as that is known.
+    pub(super) fn own_loss(&self) -> f64 {
+        self.rate.own_loss()
     }
 
     /// What is known of the rate, as members of a JSON object for diagnosis.
@@ -140,9 +158,20 @@ impl Sending {
         self.session.as_mut()
     }
 
+    /// What the peer can tell of the rate, where `wanted` is what we would go by. Without transport-wide numbers on any
+    /// of its video that is its own estimate, or nothing, with which everything is sent at once.
+    fn feedback(&self, wanted: RateFeedback) -> RateFeedback {
+        let mut videos = self.streams.iter().filter(|(_, stream)| stream.kind == MediaKind::Video).peekable();
+        let lacks_numbers =
+            videos.peek().is_some() && !videos.any(|(_, stream)| stream.takes_transport_seq());
+        match wanted {
+            RateFeedback::TransportWide if lacks_numbers => RateFeedback::Receiver,
+            wanted => wanted,
+        }
+    }
+
     fn stream_by(&mut self, ssrc: u32) -> Option<&mut SendStream> {
-        let mut streams = self.streams.iter_mut().map(|(_, stream)| stream);
-        streams.find(|stream| stream.ssrcs.media == ssrc || stream.ssrcs.resend == Some(ssrc))
+        self.streams.get_mut(*self.by_ssrc.get(&ssrc)?)
     }
 }
 
@@ -153,6 +182,7 @@ pub(crate) struct Lane<'a> {
     index: SendIndex,
     stream: &'a mut SendStream,
     rate: &'a mut RateControl,
+    departures: &'a mut Departures,
     session: &'a SrtpSession,
     path: Path,
     reports_due: &'a mut Option<Instant>,
@@ -177,6 +207,12 @@ impl Lane<'_> {
         let stamp = Stamp { now, send_time: self.send_time, transport_seq: self.rate.next_seq() };
         let written = transmits.write(self.path, |out| stream.write(stamp, session, out, packet));
         let Ok(bytes) = written else { return false };
+        if let (Some(_), true) = (packet.resend_type, stream.takes_transport_seq()) {
+            let (stream, ssrc, transport_seq) = (self.index, stream.ssrcs.media, stamp.transport_seq);
+            #[expect(clippy::cast_possible_truncation, reason = "as the peer sees it")]
+            let seq = packet.seq as u16;
+            self.departures.push(Departed { stream, ssrc, seq, transport_seq });
+        }
         self.rate.note_sent(now, bytes, is_paced, stream.takes_transport_seq());
         count_sent(counters, bytes);
         counters.packets_out += 1;
@@ -212,6 +248,7 @@ impl Transport {
             index,
             stream,
             rate: &mut sending.rate,
+            departures: &mut sending.departures,
             session: sending.session.as_ref()?,
             path: sending.path?,
             reports_due: &mut sending.reports_due,
@@ -223,7 +260,7 @@ impl Transport {
         let mut fresh = || loop {
             let ssrc = *self.rtc.direct_api().new_ssrc();
             if ![self.sending.reporter, self.sending.asker].contains(&ssrc)
-                && self.sending.stream_by(ssrc).is_none()
+                && !self.sending.by_ssrc.contains_key(&ssrc)
             {
                 return ssrc;
             }
@@ -264,7 +301,11 @@ impl Transport {
                 first_resend_seq,
             },
         );
-        Some((self.sending.streams.insert(stream), ssrcs.media))
+        let index = self.sending.streams.insert(stream);
+        let of_stream = [Some(ssrcs.media), ssrcs.resend].into_iter().flatten();
+        self.sending.by_ssrc.extend(of_stream.map(|ssrc| (ssrc, index)));
+        self.sending.rate.go_by(now, self.sending.feedback(self.rate_feedback));
+        Some((index, ssrcs.media))
     }
 
     /// Ends the stream of a line, if it has one.
@@ -272,7 +313,9 @@ impl Transport {
         if let Some(line) = self.lines.get_mut(mid) {
             line.ssrcs = None;
         }
-        self.sending.streams.retain(|_, stream| stream.mid != mid);
+        let Sending { streams, by_ssrc, .. } = &mut self.sending;
+        streams.retain(|_, stream| stream.mid != mid);
+        by_ssrc.retain(|_, index| streams.contains(*index));
     }
 
     /// Takes away the streams that the association has made for our lines: it is not to send on them, and each would
@@ -293,6 +336,11 @@ impl Transport {
     /// Whether packets of a stream may carry the dependency descriptor.
     pub(crate) fn takes_descriptors(&self, index: SendIndex) -> bool {
         self.sending.streams.get(index).is_some_and(SendStream::takes_descriptors)
+    }
+
+    /// Whether packets of a stream still wait to leave.
+    pub(crate) fn has_waiting(&self, index: SendIndex, ssrc: u32) -> bool {
+        self.sending.rate.holds(index, ssrc)
     }
 
     /// How a stream has arrived since the last call; `None`: it is gone.
@@ -362,7 +410,7 @@ impl Transport {
 
     /// Whether the estimate speaks of video alone: a receiver that estimates by itself looks at nothing else.
     pub(crate) fn is_estimated_by_video(&self) -> bool {
-        self.rate_feedback == RateFeedback::Receiver
+        self.sending.rate.feedback() == RateFeedback::Receiver
     }
 
     /// What the allocator wants. The transport is to be scheduled afterwards: it may have something to try.
@@ -396,37 +444,53 @@ impl Transport {
         self.sending.rate.settle(now);
     }
 
-    fn send_held(&mut self, now: Instant, held: Held, outlet: &mut Outlet<'_>) {
+    /// Sends what waited for its turn. False: it has not left, for its stream is gone or it may not be sent again now.
+    fn send_held(&mut self, now: Instant, held: Held, outlet: &mut Outlet<'_>) -> bool {
         let sending = &mut self.sending;
         let stamp = sending.stamp(now);
         let (index, ssrc) = match &held {
             Held::Fresh { stream, ssrc, .. } | Held::Lost { stream, ssrc, .. } => (*stream, *ssrc),
         };
         let is_fresh = matches!(held, Held::Fresh { .. });
+        let seq = match &held {
+            Held::Fresh { packet, .. } => packet.resendable_seq(),
+            Held::Lost { seq, .. } => Some(*seq),
+        };
         let stream = sending.streams.get_mut(index).filter(|stream| stream.ssrcs.media == ssrc);
         let (Some(stream), Some(path), Some(session)) = (stream, sending.path, sending.session.as_ref())
         else {
             if is_fresh {
                 outlet.counters.count_drop(DropReason::NotBound); // its subscription has ended
             }
-            return;
+            return false;
         };
         let written = outlet.transmits.write(path, |out| match held {
             Held::Fresh { packet, .. } => stream.write_held(stamp, session, out, packet),
-            Held::Lost { seq, .. } if stream.write_again(stamp, session, out, seq) => Ok(()),
+            Held::Lost { seq, is_copy, .. } if stream.write_again(stamp, session, out, (seq, is_copy)) => {
+                Ok(())
+            }
             Held::Lost { .. } => Err(SrtpError),
         });
         let Ok(bytes) = written else {
             if is_fresh {
                 outlet.counters.count_drop(DropReason::NotBound);
             }
-            return;
+            return false;
         };
+        if let (Some(seq), true) = (seq, stream.takes_transport_seq()) {
+            sending.departures.push(Departed {
+                stream: index,
+                ssrc,
+                seq,
+                transport_seq: stamp.transport_seq,
+            });
+        }
         sending.rate.note_sent(now, bytes, true, stream.takes_transport_seq());
         count_sent(outlet.counters, bytes);
         let count =
             if is_fresh { &mut outlet.counters.packets_out } else { &mut outlet.counters.retransmitted };
         *count += 1;
+        true
     }
 
     /// Sends one packet that only fills the path. False: there is no stream for it.

@@ -23,13 +23,16 @@ const PROBE_MEASURED: Duration = Duration::from_millis(15);
 /// A load that is borne for a while is measured out over this time.
 const LOAD_WINDOW: Duration = Duration::from_millis(500);
 
+/// After congestion nothing is sent faster than what is known of the path allows, for so long.
+const CALM: Duration = Duration::from_secs(1);
+
 /// Something that waits to leave.
 #[derive(Debug)]
 pub(super) enum Held {
     /// A packet.
     Fresh { stream: SendIndex, ssrc: u32, packet: HeldPacket },
     /// A packet that a peer has lost, by its number; it is in the stream's history.
-    Lost { stream: SendIndex, ssrc: u32, seq: u16 },
+    Lost { stream: SendIndex, ssrc: u32, seq: u16, is_copy: bool },
 }
 
 /// A probe that is being sent.
@@ -45,10 +48,13 @@ struct Probe {
 /// The rate of one transport.
 #[derive(Debug)]
 pub(super) struct RateControl {
+    feedback: RateFeedback,
     estimator: Box<dyn Estimator>,
     pacer: Box<dyn Pacer>,
     prober: Box<dyn Prober>,
     waiting: Waiting<Held>,
+    goal: RateGoal,
+    congested_at: Option<Instant>,
     next_seq: u64,
     probe: Option<Probe>,
     has_media: bool,
@@ -64,16 +70,14 @@ pub(super) struct RateControl {
 
 impl RateControl {
     pub(super) fn new(feedback: RateFeedback) -> Self {
-        let pacer: Box<dyn Pacer> = match feedback {
-            RateFeedback::Off => Box::<Unpaced>::default(),
-            RateFeedback::Receiver => Box::new(LeakyBucket::free_until_known()),
-            RateFeedback::TransportWide => Box::<LeakyBucket>::default(),
-        };
         Self {
+            feedback,
             estimator: estimator_for(feedback),
-            pacer,
+            pacer: pacer_for(feedback),
             prober: prober_for(feedback),
             waiting: Waiting::default(),
+            goal: RateGoal::default(),
+            congested_at: None,
             next_seq: 0,
             probe: None,
             has_media: false,
@@ -85,9 +89,48 @@ impl RateControl {
         }
     }
 
+    /// By what the rate is estimated.
+    pub(super) const fn feedback(&self) -> RateFeedback {
+        self.feedback
+    }
+
+    /// The peer has turned out to give another feedback than was hoped for: begins anew with that.
+    pub(super) fn go_by(&mut self, now: Instant, feedback: RateFeedback) {
+        if self.feedback == feedback {
+            return;
+        }
+        self.feedback = feedback;
+        (self.estimator, self.pacer, self.prober) =
+            (estimator_for(feedback), pacer_for(feedback), prober_for(feedback));
+        (self.probe, self.has_told_prober, self.congested_at) = (None, false, None);
+        self.prober.set_goal(now, self.goal);
+        self.settle(now);
+    }
+
     /// When time is to pass at the latest.
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// Whether the peer has not spoken of congestion for a while.
+    pub(super) fn is_calm(&self, now: Instant) -> bool {
+        self.congested_at.is_none_or(|at| now >= at + CALM)
+    }
+
+    /// How long a packet and the feedback on it take; `None`: not known.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.estimator.round_trip()
+    }
+
+    /// What part of the packets the path loses by itself, as far as that is known.
+    pub(super) fn own_loss(&self) -> f64 {
+        self.estimator.own_loss()
+    }
+
+    /// The same of a path that carries all that is wanted, so that there is room for answers that go more than once.
+    pub(super) fn spare_loss(&self, now: Instant) -> f64 {
+        let has_room = self.is_calm(now) && self.goal.allocated_bps >= self.goal.wanted_bps;
+        if has_room { self.own_loss() } else { 0.0 }
     }
 
     /// What is known of the path.
@@ -111,7 +154,9 @@ impl RateControl {
     }
 
     pub(super) fn set_goal(&mut self, now: Instant, goal: RateGoal) {
+        self.goal = goal;
         self.prober.set_goal(now, goal);
+        self.set_pace(now);
         self.settle(now);
     }
 
@@ -132,6 +177,13 @@ impl RateControl {
         self.waiting.push(now, Urgency::Fresh, bytes, Held::Fresh { stream, ssrc, packet });
     }
 
+    /// Whether packets of a stream wait.
+    pub(super) fn holds(&self, stream: SendIndex, ssrc: u32) -> bool {
+        self.waiting.has_fresh(
+            |held| matches!(held, Held::Fresh { stream: other, ssrc: of, .. } if (*other, *of) == (stream, ssrc)),
+        )
+    }
+
     /// Lets the request for a lost packet wait. False: too many do.
     pub(super) fn hold_lost(
         &mut self,
@@ -143,7 +195,7 @@ impl RateControl {
         if self.waiting.count(Urgency::Lost) >= MAX_LOST {
             return false;
         }
-        self.waiting.push(now, Urgency::Lost, bytes, Held::Lost { stream, ssrc, seq });
+        self.waiting.push(now, Urgency::Lost, bytes, Held::Lost { stream, ssrc, seq, is_copy: false });
         true
     }
 
@@ -237,8 +289,20 @@ impl RateControl {
 
     fn follow_estimate(&mut self, now: Instant, is_congested: bool) {
         let estimate = self.estimator.estimate().map(|estimate| RateEstimate { is_congested, ..estimate });
-        self.pacer.set_estimate(now, estimate.map(|estimate| estimate.total_bps));
+        if is_congested {
+            self.congested_at = Some(now);
+        }
+        self.set_pace(now);
         self.prober.set_estimate(now, estimate);
+    }
+
+    /// Packets leave by what is known of the path or, as long as nothing speaks against it, by what is to be sent: an
+    /// estimate knows little more than what was sent before.
+    fn set_pace(&mut self, now: Instant) {
+        let is_calm = self.is_calm(now);
+        let granted_bps = if is_calm { self.goal.allocated_bps } else { 0 };
+        let known = self.estimator.estimate();
+        self.pacer.set_estimate(now, known.map(|estimate| estimate.total_bps.max(granted_bps)));
     }
 
     /// Goes on with the probe that is under way, or begins one. True: one has begun.
@@ -264,6 +328,9 @@ impl RateControl {
 
     /// Padding that is to leave now: its number within the probe, and bytes.
     pub(super) fn padding(&mut self, now: Instant) -> Option<(u64, usize)> {
+        if !self.waiting.is_empty() {
+            return None; // what waits fills the path as well
+        }
         let probe = self.probe.as_mut()?;
         let elapsed = now.saturating_duration_since(probe.began);
         // A burst begins with what is due by the next tick; a load follows the media, which come as they like.
@@ -309,6 +376,14 @@ impl RateControl {
     }
 }
 
+fn pacer_for(feedback: RateFeedback) -> Box<dyn Pacer> {
+    match feedback {
+        RateFeedback::Off => Box::<Unpaced>::default(),
+        RateFeedback::Receiver => Box::new(LeakyBucket::free_until_known()),
+        RateFeedback::TransportWide => Box::<LeakyBucket>::default(),
+    }
+}
+
 fn has_changed(before: Option<RateEstimate>, after: Option<RateEstimate>) -> bool {
     let (Some(before), Some(after)) = (before, after) else { return before != after };
     let difference = before.total_bps.abs_diff(after.total_bps);
@@ -345,5 +420,38 @@ mod tests {
             rate.settle(at(ms));
             assert!(rate.deadline().is_none_or(|due| due >= at(11_000)), "nothing comes again and again");
         }
+    }
+
+    /// Packets of 1,250 bytes that may leave within a second from then on, asked every 5 ms.
+    fn passing(rate: &mut RateControl, from: Instant) -> u32 {
+        let mut passing = 0;
+        for nth in 0..200 {
+            let now = from + TICK * nth;
+            while !rate.must_wait(now) {
+                rate.note_sent(now, 1_250, true, false);
+                passing += 1;
+            }
+            rate.finish(now);
+        }
+        passing
+    }
+
+    #[test]
+    fn what_is_allocated_leaves_in_time_until_there_is_congestion() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut rate = RateControl::new(RateFeedback::Receiver);
+        rate.take_maximum(start, 400_000);
+        let by_estimate = passing(&mut rate, at(1));
+        assert!((95..=105).contains(&by_estimate), "{by_estimate}");
+        rate.set_goal(
+            at(3),
+            RateGoal { allocated_bps: 2_000_000, wanted_bps: 2_000_000, next_bps: 2_000_000 },
+        );
+        let by_goal = passing(&mut rate, at(3));
+        assert!((495..=505).contains(&by_goal), "{by_goal}");
+        rate.take_maximum(at(4), 300_000); // it falls while more is sent
+        let congested = passing(&mut rate, at(4));
+        assert!((70..=80).contains(&congested), "{congested}");
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct OutgoingPacket<'a> {
     /// Payload type of its retransmission; `None`: it is sent once.
     pub(crate) resend_type: Option<u8>,
     pub(crate) marker: bool,
+    /// First packet of a key frame: nobody needs what came before it.
+    pub(crate) starts_key_frame: bool,
     /// Extended sequence number.
     pub(crate) seq: u64,
     pub(crate) timestamp: u32,
@@ -86,6 +88,12 @@ impl HeldPacket {
     /// Bytes of its payload.
     pub(super) fn payload_bytes(&self) -> usize {
         self.packet.payload.len()
+    }
+
+    /// Its number as the peer sees it, when it can be sent again.
+    #[expect(clippy::cast_possible_truncation, reason = "16 bits are sent")]
+    pub(super) fn resendable_seq(&self) -> Option<u16> {
+        self.resend_type.map(|_| self.packet.seq as u16)
     }
 }
 
@@ -141,6 +149,9 @@ pub(super) struct SendStream {
     packets_at_report: u32,
     /// Packets and payload bytes at the peer's last report.
     at_peer_report: (u32, u32),
+    /// Highest number sent, and the one at the peer's last report (or before the first).
+    highest: u64,
+    highest_at_peer_report: Option<u64>,
     resend_seq: u64,
     playout: Option<PlayoutDelay>,
     history: History,
@@ -166,8 +177,10 @@ impl SendStream {
             reports: 0,
             packets_at_report: 0,
             at_peer_report: (0, 0),
+            highest: 0,
+            highest_at_peer_report: None,
             resend_seq: u64::from(config.first_resend_seq),
-            playout: config.playout.map(|limits| PlayoutDelay::new(now, limits)),
+            playout: (config.kind == MediaKind::Video).then(|| PlayoutDelay::new(now, config.playout)),
             history: History::new(now, config.history_packets),
             reception: Reception::default(),
         }
@@ -252,10 +265,12 @@ impl SendStream {
                 timestamp: packet.timestamp,
                 resend_type,
                 marker: packet.marker,
+                starts_key_frame: packet.starts_key_frame,
                 payload: Arc::clone(packet.payload),
                 patch: packet.patch,
                 elements,
                 sent_at: stamp.now,
+                transport_seq: stamp.transport_seq,
             });
         }
         Ok(())
@@ -272,10 +287,12 @@ impl SendStream {
                 timestamp: packet.timestamp,
                 resend_type: packet.resend_type.unwrap_or_default(),
                 marker: packet.marker,
+                starts_key_frame: packet.starts_key_frame,
                 payload: Arc::clone(packet.payload),
                 patch: packet.patch,
                 elements: self.lay_out(packet),
                 sent_at: now,
+                transport_seq: 0,
             },
         }
     }
@@ -305,6 +322,7 @@ impl SendStream {
         self.count(stamp.now, numbers, packet.payload.len(), captured_at);
         if resend_type.is_some() {
             packet.sent_at = stamp.now;
+            packet.transport_seq = stamp.transport_seq;
             self.history.keep(packet);
         }
         Ok(())
@@ -313,10 +331,28 @@ impl SendStream {
     #[expect(clippy::cast_possible_truncation, reason = "both counts wrap at 32 bits (RFC 3550 §6.4.1)")]
     fn count(&mut self, now: Instant, numbers: Numbers, payload_bytes: usize, captured_at: Instant) {
         self.reception.note_sent(numbers.seq);
+        self.highest = self.highest.max(numbers.seq);
+        self.highest_at_peer_report.get_or_insert(numbers.seq.saturating_sub(1));
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload_bytes as u32);
         self.last = Some((numbers.timestamp, captured_at));
         self.report_due.get_or_insert(now);
+    }
+
+    /// The peer lacks a packet, which can be sent again. `own_loss`: what part the path loses by itself;
+    /// `spare_loss`: the same, or 0 where it has no room for answers that go more than once.
+    #[expect(clippy::cast_possible_truncation, reason = "a share")]
+    pub(super) fn note_lost(
+        &mut self,
+        now: Instant,
+        round_trip: Option<Duration>,
+        own_loss: f64,
+        spare_loss: f64,
+    ) {
+        self.history.note_spare_loss(spare_loss as f32);
+        if let Some(playout) = &mut self.playout {
+            playout.note_lost(now, round_trip.unwrap_or_else(|| self.history.round_trip()), own_loss);
+        }
     }
 
     /// Payload bytes of a packet that the peer misses; `None`: it is gone, or cannot be sent again.
@@ -325,18 +361,39 @@ impl SendStream {
         self.history.bytes_of(seq)
     }
 
-    /// Appends a packet again that the peer misses. False: it is gone, or may not be sent again now.
+    /// Whether the peer can do without a packet.
+    pub(super) fn is_dispensable(&self, seq: u16) -> bool {
+        self.history.is_dispensable(seq)
+    }
+
+    /// Whether a packet left last under this transport-wide number.
+    pub(super) fn left_last_as(&self, seq: u16, transport_seq: u16) -> bool {
+        self.history.left_last_as(seq, transport_seq)
+    }
+
+    /// How often more what was just sent again should go.
+    pub(super) fn copies(&self) -> usize {
+        self.history.copies()
+    }
+
+    /// Appends a packet again that the peer misses, or once more what just went. False: it is gone, or may not be sent
+    /// again now.
     pub(super) fn write_again(
         &mut self,
         stamp: Stamp,
         session: &SrtpSession,
         out: &mut Vec<u8>,
-        seq: u16,
+        (seq, is_copy): (u16, bool),
     ) -> bool {
         if self.ssrcs.resend.is_none() {
             return false;
         }
-        let Some(packet) = self.history.take_for_resend(stamp.now, seq).cloned() else { return false };
+        let packet = if is_copy {
+            self.history.take_copy(seq)
+        } else {
+            self.history.take_for_resend(stamp.now, seq, stamp.transport_seq)
+        };
+        let Some(packet) = packet.cloned() else { return false };
         self.write_resend(stamp, session, out, &packet).is_ok()
     }
 
@@ -371,7 +428,7 @@ impl SendStream {
             transport_seq: stamp.transport_seq,
         };
         let numbers = Numbers { payload_type, marker: false, seq, timestamp, ssrc };
-        let header_bytes = write_header(out, numbers, hop, self.ids, &Elements::NONE);
+        let header_bytes = write_header(out, numbers, hop, self.ids, &self.ids.no_elements());
         out[start] |= HAS_PADDING;
         out.extend_from_slice(&padding[..length]);
         self.resend_seq += 1;
@@ -404,16 +461,21 @@ impl SendStream {
         )
     }
 
-    /// What the peer's report says was lost since its last one. Of the retransmissions it says nothing that counts.
+    /// What the peer's report says was lost since its last one, without the holes that came from the publisher: they say
+    /// nothing of the path to this peer. Of the retransmissions it says nothing that counts.
     pub(super) fn losses(&mut self, block: ReportBlock) -> Losses {
         if block.ssrc != self.ssrcs.media {
             return Losses::default();
         }
         let (packets, octets) = std::mem::replace(&mut self.at_peer_report, (self.packets, self.octets));
-        let total = f64::from(self.packets.wrapping_sub(packets));
-        let part = f64::from(block.fraction_lost) / 256.0;
+        let sent = self.packets.wrapping_sub(packets);
+        let before = self.highest_at_peer_report.replace(self.highest).unwrap_or(self.highest);
+        let holes = u32::try_from((self.highest - before).saturating_sub(sent.into())).unwrap_or(u32::MAX);
+        let (total, holes) = (f64::from(sent), f64::from(holes));
+        let missing = f64::from(block.fraction_lost) / 256.0 * (total + holes);
+        let lost = (missing - holes).clamp(0.0, total);
         let bits = f64::from(self.octets.wrapping_sub(octets)) * 8.0;
-        Losses { lost: part * total, total, delivered_bits: (1.0 - part) * bits }
+        Losses { lost, total, delivered_bits: (1.0 - lost / total.max(1.0)) * bits }
     }
 
     /// The peer says how the stream arrives. Gives the round-trip time when it can be told.
@@ -449,6 +511,7 @@ impl SendStream {
     pub(super) fn take_report(&mut self, now: Instant) -> Option<SenderReport> {
         self.report_due.take_if(|due| *due <= now)?;
         if self.packets == self.packets_at_report {
+            self.history.shrink();
             return None;
         }
         let (timestamp, captured_at) = self.last?;

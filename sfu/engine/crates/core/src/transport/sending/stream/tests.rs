@@ -99,6 +99,7 @@ impl Bench {
             payload_type: 96,
             resend_type: Some(97),
             marker: seq % 2 == 1,
+            starts_key_frame: false,
             seq,
             timestamp: 1_000 + low(seq),
             captured_at: self.now,
@@ -127,7 +128,7 @@ impl Bench {
 
     fn resend(&mut self, seq: u16) -> Option<Vec<u8>> {
         let mut out = vec![1, 2, 3];
-        let is_written = self.stream.write_again(self.stamp(), &self.session, &mut out, seq);
+        let is_written = self.stream.write_again(self.stamp(), &self.session, &mut out, (seq, false));
         assert_eq!(out.len() > 3, is_written);
         is_written.then(|| out.split_off(3))
     }
@@ -180,6 +181,7 @@ fn a_packet_that_was_held_back_is_the_one_that_came_and_can_be_sent_again() {
         payload_type: 96,
         resend_type: Some(97),
         marker: true,
+        starts_key_frame: true,
         seq: 65_600,
         timestamp: 77,
         captured_at: bench.now,
@@ -197,7 +199,6 @@ fn a_packet_that_was_held_back_is_the_one_that_came_and_can_be_sent_again() {
     assert_eq!((sent.payload_type, sent.ssrc, sent.seq, sent.timestamp), (96, MEDIA, 64, 77));
     assert!(sent.marker && sent.payload == [5; 20]);
     assert_eq!(bench.stream.resend_bytes(64), Some(20));
-    assert!(bench.resend(64).is_none(), "it has only just left");
     bench.now += Duration::from_millis(30);
     assert!(bench.resend(64).is_some());
 }
@@ -223,10 +224,9 @@ fn padding_is_a_packet_again_or_nothing_and_never_under_a_number_twice() {
     assert!(Bench::new(None).pad(0, 500).is_none());
 }
 
-#[test]
-fn losses_are_those_since_the_report_before() {
-    let mut bench = Bench::new(Some(RESEND));
-    let block = |ssrc, fraction_lost| ReportBlock {
+/// A report that tells of nothing but losses.
+fn block(ssrc: u32, fraction_lost: u8) -> ReportBlock {
+    ReportBlock {
         ssrc,
         fraction_lost,
         lost: 0,
@@ -234,7 +234,12 @@ fn losses_are_those_since_the_report_before() {
         highest_seq: 0,
         jitter: 0,
         delay: Duration::ZERO,
-    };
+    }
+}
+
+#[test]
+fn losses_are_those_since_the_report_before() {
+    let mut bench = Bench::new(Some(RESEND));
     for seq in 1..=100 {
         bench.send(seq, &[0; 100], Patch::NONE);
     }
@@ -243,6 +248,21 @@ fn losses_are_those_since_the_report_before() {
     let nothing = format!("{:?}", Losses::default());
     assert_eq!(told(block(RESEND, 64)), nothing);
     assert_eq!(told(block(MEDIA, 255)), nothing, "nothing was sent meanwhile");
+}
+
+#[test]
+fn what_the_publisher_lost_is_not_the_peers_loss() {
+    let mut bench = Bench::new(Some(RESEND));
+    let mut losses_after = |seqs: std::ops::RangeInclusive<u64>, fraction_lost| {
+        for seq in seqs.filter(|seq| seq % 4 != 0) {
+            bench.send(seq, &[0; 100], Patch::NONE);
+        }
+        let Losses { lost, total, .. } = bench.stream.losses(block(MEDIA, fraction_lost));
+        (lost, total)
+    };
+    assert_eq!(losses_after(1..=101, 64), (25.25 - 25.0, 76.0), "a quarter never came here");
+    assert_eq!(losses_after(102..=201, 128), (25.0, 75.0), "half of a hundred, a quarter of it before us");
+    assert_eq!(losses_after(202..=301, 0), (0.0, 75.0), "and what was filled meanwhile is no gain");
 }
 
 #[test]
