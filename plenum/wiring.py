@@ -37,6 +37,7 @@ def room_settings(config: Config) -> RoomSettings:
         answer_timeout_s=config.plenum.answer_timeout,
         token_refresh_s=config.plenum.token_refresh_interval,
         update_batch_bytes=room.update_batch_target_size,
+        max_tracks=config.plenum.max_tracks_per_participant,
         max_video_subscriptions=limit.subscription_limit_video,
         max_audio_subscriptions=limit.subscription_limit_audio,
         allow_pause=config.rtc.congestion_control.allow_pause,
@@ -45,10 +46,12 @@ def room_settings(config: Config) -> RoomSettings:
         codec_regression_threshold=config.video.codec_regression_threshold,
         data=DataSettings(
             tracks_enabled=config.enable_data_tracks,
+            max_tracks=config.plenum.max_tracks_per_participant,
             max_custom_encoding_bytes=limit.max_data_track_custom_encoding_length,
             blobs_enabled=config.enable_participant_data_blob,
             max_blob_key_bytes=limit.max_data_blob_key_length,
             max_blobs_bytes=limit.max_data_blobs_size,
+            max_room_blobs_bytes=config.plenum.room_data_blobs_bytes,
         ),
         speakers=SpeakerSettings(
             update_interval_ms=audio.update_interval,
@@ -72,9 +75,11 @@ def signal_limits(config: Config) -> SignalLimits:
     caps = config.plenum.signal
     return SignalLimits(
         max_messages_per_s=caps.max_messages_per_s,
+        max_bytes_per_s=caps.max_bytes_per_s,
         max_offers_per_minute=caps.max_offers_per_minute,
         max_candidates_per_minute=caps.max_candidates_per_minute,
         max_metadata_bytes_per_s=caps.max_metadata_bytes_per_s,
+        max_tracks_per_s=caps.max_tracks_per_s,
         max_frame_bytes=config.limit.signal_message_size_limit,
         send_queue_bytes=caps.send_queue_bytes,
     )

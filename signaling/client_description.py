@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,8 @@ _SYSTEMS = (
 )
 _ADDRESS_HEADERS = ("CF-Connecting-IP", "X-Forwarded-For", "X-Real-IP")
 _MAX_USER_AGENT = 512
+_MAX_SAID = 256
+"""Characters."""
 
 
 def sdk_name(text: str) -> str:
@@ -60,7 +62,9 @@ def client_address(headers: Mapping[str, str], peer: str | None) -> str:
 
 
 def describe_client(said: ClientDescription, user_agent: str) -> ClientDescription:
-    """Fills in browser and system from the header where a client that runs in browsers left them out."""
+    """Fills in browser and system from the header where a client that runs in browsers left them out; cuts long texts,
+    which are for logs and quirks only."""
+    said = _cut(said)
     if said.sdk not in _BROWSER_SDKS or (said.browser and said.os) or not user_agent:
         return said
     header = user_agent[:_MAX_USER_AGENT]
@@ -71,6 +75,14 @@ def describe_client(said: ClientDescription, user_agent: str) -> ClientDescripti
         system, version = _first(_SYSTEMS, header)
         said = dataclasses.replace(said, os=system, os_version=version)
     return said
+
+
+def _cut(said: ClientDescription) -> ClientDescription:
+    texts: dict[str, Any] = {field.name: getattr(said, field.name) for field in dataclasses.fields(said)}
+    long: dict[str, Any] = {
+        name: text[:_MAX_SAID] for name, text in texts.items() if isinstance(text, str) and len(text) > _MAX_SAID
+    }
+    return dataclasses.replace(said, **long) if long else said
 
 
 def _first(patterns: tuple[tuple[str, re.Pattern[str]], ...], header: str) -> tuple[str, str]:

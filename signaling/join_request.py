@@ -17,6 +17,7 @@ from livekit.protocol import models, rtc
 
 from sfu.room.inputs import ClientDescription
 from signaling.client_description import describe_client, sdk_name
+from signaling.wire.list_limits import each_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,8 @@ __all__ = ["JoinWish", "WishRefused", "parse_join_request", "parse_query"]
 _MAX_JOIN_REQUEST_BYTES = 1024 * 1024
 """Decompressed; the reference's limit."""
 _GZIP_WBITS = 31
+_MAX_TRACKS = 256
+"""Each that a room does not take is answered by itself."""
 _TRUE = frozenset({"1", "true"})
 
 
@@ -108,7 +111,7 @@ def parse_join_request(text: str, *, address: str, user_agent: str) -> JoinWish:
     """Reads `join_request`: base64url (padded or not) of `WrappedJoinRequest` (protocol.md §1.5).
 
     Raises:
-        WishRefused: With the reference's text.
+        WishRefused: With the reference's text, where it has one.
     """
     request = _unwrap(text)
     info = request.client_info
@@ -124,9 +127,11 @@ def parse_join_request(text: str, *, address: str, user_agent: str) -> JoinWish:
         device_model=info.device_model,
         network=info.network,
         address=address,
-        capabilities=tuple(info.capabilities),
+        capabilities=each_once(info.capabilities),
     )
     settings = request.connection_settings
+    if len(request.add_track_requests) > _MAX_TRACKS:
+        raise WishRefused(f"join request announces more than {_MAX_TRACKS} tracks")
     return JoinWish(
         client=describe_client(said, user_agent),
         single_peer_connection=True,

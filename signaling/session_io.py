@@ -1,19 +1,19 @@
-"""One client's WebSocket: its bounded send queue, pings and liveness.
+"""One client's WebSocket: its two directions, pings and liveness.
 
-Owns the socket's two directions. A client that does not read is cut when its queue is full: it never makes anybody
-else wait. Never interprets a message: frames come from the encoder and go to the session.
+Owns the socket. A client that does not read is cut when its queue is full: it never makes anybody else wait. Never
+interprets a message: frames come from the encoder and go to the session.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from sfu.control.sinks import Outgoing
 from signaling.limits import Cap, TokenBucket
+from signaling.send_queue import Ping, SendQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,15 +41,6 @@ _CONTROL_PER_S = 10.0
 _OVER = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
-class _Ping:
-    """Stands for a ping (or the pong to a client's) in the send queue."""
-
-    __slots__ = ("answers",)
-
-    def __init__(self, answers: bytes | None) -> None:
-        self.answers = answers
-
-
 class FrameTaker(Protocol):
     """Who gets a client's frames."""
 
@@ -70,12 +61,10 @@ class SessionIo:
     ) -> None:
         self._socket = socket
         self._encoder = encoder
-        self._limits = limits
         self._counters = counters
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[bytes | str | _Ping] = deque()
-        self._queued_bytes = 0
+        self._queue = SendQueue(limits.send_queue_bytes, limits.send_queue_frames)
         self._wake = asyncio.Event()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._control = TokenBucket(_CONTROL_PER_S, _CONTROL_PER_S * 10)
@@ -84,6 +73,7 @@ class SessionIo:
         self._dropped = False
         self._lost = False
         self._cut: Cap | None = None
+        self._unread_bytes = 0
         self._heard_s = self._loop.time()
         """When anything came last."""
         self._spoke_s = self._heard_s
@@ -99,18 +89,22 @@ class SessionIo:
         """The cap for which the connection was ended, if it was."""
         return self._cut
 
+    @property
+    def unread_bytes(self) -> int:
+        """What a client that was cut as a slow reader had left unread."""
+        return self._unread_bytes
+
     # ------------------------------------------------------------ SignalSink
 
     def send(self, outgoing: Outgoing) -> None:
         """See `SignalSink`."""
         if self._over:
             return
-        frame = self._encoder.frame(outgoing, text=self._text)
-        over_bytes = self._queued_bytes + len(frame) > self._limits.send_queue_bytes > 0
-        if over_bytes or len(self._queue) >= self._limits.send_queue_frames:
+        if self._queue.put(self._encoder.frame(outgoing, text=self._text)):
+            self._wake.set()
+        else:
+            self._unread_bytes = self._queue.billed_bytes
             self.cut(Cap.SLOW_READER)
-            return
-        self._put(frame)
 
     def close(self, leave: Leave | None) -> None:
         """See `SignalSink`."""
@@ -165,11 +159,11 @@ class SessionIo:
     def _over(self) -> bool:
         return self._closed or self._lost or self._cut is not None
 
-    def _put(self, item: bytes | str | _Ping) -> None:
-        self._queue.append(item)
-        if not isinstance(item, _Ping):
-            self._queued_bytes += len(item)
-        self._wake.set()
+    def _put_ping(self, answers: bytes | None) -> None:
+        # At most one waits: to answer the newest ping is enough (RFC 6455 §5.5.3).
+        if not self._queue.has_ping:
+            self._queue.put_ping(Ping(answers))
+            self._wake.set()
 
     async def _read(self, taker: FrameTaker) -> None:
         while True:
@@ -182,9 +176,7 @@ class SessionIo:
             if message.type in _CONTROL and not self._control.take(1, self._heard_s):
                 self.cut(Cap.MESSAGES)
             elif message.type is WSMsgType.PING:
-                # At most one pong waits: to answer the newest ping is enough (RFC 6455 §5.5.3).
-                if not any(isinstance(item, _Ping) for item in self._queue):
-                    self._put(_Ping(message.data))
+                self._put_ping(message.data)
             elif message.type in {WSMsgType.BINARY, WSMsgType.TEXT} and not self._over:
                 self._spoke_s = self._heard_s
                 self._counters.frames_in += 1
@@ -194,8 +186,9 @@ class SessionIo:
     async def _write(self) -> None:
         try:
             while True:
-                while self._queue:
-                    await self._write_one(self._queue.popleft())
+                while (taken := self._queue.take()) is not None:
+                    await self._write_one(taken[0])
+                    self._queue.leave(taken[1])
                 if self._over:
                     break
                 self._wake.clear()
@@ -206,16 +199,14 @@ class SessionIo:
             # The socket is gone; the reader sees it too and ends the session.
             self._abort()
 
-    async def _write_one(self, item: bytes | str | _Ping) -> None:
-        if isinstance(item, _Ping):
+    async def _write_one(self, item: bytes | str | Ping) -> None:
+        if isinstance(item, Ping):
             await (self._socket.ping() if item.answers is None else self._socket.pong(item.answers))
             return
         if isinstance(item, str):
             await self._socket.send_str(item)
         else:
             await self._socket.send_bytes(item)
-        # Counted until it has left: a blocked socket keeps its last frame on the bill.
-        self._queued_bytes -= len(item)
         self._counters.frames_out += 1
 
     async def _close_socket(self) -> None:
@@ -236,8 +227,7 @@ class SessionIo:
         remaining_s = self._spoke_s + PING_INTERVAL_S - self._loop.time()
         if remaining_s <= 0:
             remaining_s = PING_INTERVAL_S
-            if not any(isinstance(item, _Ping) for item in self._queue):
-                self._put(_Ping(None))
+            self._put_ping(None)
         self._later("ping", remaining_s, self._ping)
 
     def _check_silence(self) -> None:

@@ -43,7 +43,6 @@ __all__ = ["SignalEdge"]
 
 _STATE_MISMATCH = Leave(DisconnectReason.STATE_MISMATCH, LeaveAction.RECONNECT)
 _JOIN_FAILURE = Leave(DisconnectReason.JOIN_FAILURE, LeaveAction.DISCONNECT)
-_FAILURES = {Cap.SLOW_READER: DisconnectReason.CONNECTION_TIMEOUT}
 _MAX_SHOWN = 32
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -157,12 +156,19 @@ class SignalEdge:
         try:
             await io.run(_Session(session, actor, io, self))
         finally:
-            if io.cut_for is not None:
-                _log.warning("session cut", session=session, cap=io.cut_for.value, participant=claims.identity)
-                reason = _FAILURES.get(io.cut_for, DisconnectReason.SIGNAL_CLOSE)
-                actor.post_end(SessionFailed(session, reason))
+            if io.cut_for is Cap.SLOW_READER:
+                # Its line is what is bad, not the client: it may come back over a better one.
+                _log.warning("slow reader cut", session=session, unread_bytes=io.unread_bytes, **_who(claims))
+                actor.post_end(SessionLost(session))
+            elif io.cut_for is not None:
+                _log.warning("session cut", session=session, cap=io.cut_for.value, **_who(claims))
+                actor.post_end(SessionFailed(session, DisconnectReason.SIGNAL_CLOSE))
             elif not io.closed:
                 actor.post_end(SessionLost(session))
+
+
+def _who(claims: Claims) -> dict[str, str]:
+    return {"room": claims.video.room if claims.video else "", "participant": claims.identity}
 
 
 def _log_refusal(request: web.Request, refusal: Refusal, *, v1: bool) -> None:
@@ -212,7 +218,7 @@ class _Session:
 
     def take_frame(self, frame: bytes | str) -> None:
         """See `FrameTaker`."""
-        cap = self._meter.frame(self._edge.clock.monotonic_s()) or self._act(frame)
+        cap = self._meter.frame(len(frame), self._edge.clock.monotonic_s()) or self._act(frame)
         if cap is not None:
             self._io.cut(cap)
 

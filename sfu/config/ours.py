@@ -19,13 +19,20 @@ class SignalCaps(Section):
     """What one signalling connection may ask of the server; above it, it is closed with a reason and counted."""
 
     max_messages_per_s: UInt = key(100, "Signal messages a second, averaged over ten seconds; 0: no limit.")
+    max_bytes_per_s: UInt = key(1_048_576, "Bytes of signal messages a second, averaged over ten seconds; 0: no limit.")
     max_offers_per_minute: UInt = key(600, "Session descriptions a minute; each costs CPU. 0: no limit.")
     max_candidates_per_minute: UInt = key(3000, "ICE candidates a minute and connection; 0: no limit.")
     max_metadata_bytes_per_s: UInt = key(
         262_144, "Metadata, names and attributes a second, bytes, averaged over ten seconds; 0: no limit."
     )
+    max_tracks_per_s: UInt = key(
+        2_000,
+        "Tracks that subscriptions, settings and permissions name a second, averaged over ten seconds; 0: no limit.",
+    )
     send_queue_bytes: UInt = key(
-        4_194_304, "Unsent bytes kept for a client that does not read; above it the client is cut."
+        4_194_304,
+        "Unsent bytes kept for a client that does not read, besides what it is told first; above it the client is cut, "
+        "and may come back.",
     )
 
 
@@ -38,6 +45,11 @@ class Plenum(Section):
         "Answer 404 on /rtc/v1, so that clients fall back to two peer connections; to rule out a path in trouble.",
     )
     signal: SignalCaps = key(SignalCaps(), "")
+    max_tracks_per_participant: UInt = key(
+        256,
+        "Tracks that one participant may publish at once, and as many data tracks: everybody is told of all of them at "
+        "each change. 0: no limit.",
+    )
     data_messages_per_s: UInt = key(
         1_000, "Data messages that one participant may send a second, averaged over two seconds; 0: no limit."
     )
@@ -45,6 +57,11 @@ class Plenum(Section):
         5_000_000,
         "Data that one participant may send a second, bytes, averaged over two seconds; messages to more than eight "
         "receivers count several times. Above it the sender is slowed down, and nothing reliable is lost. 0: no limit.",
+    )
+    room_data_blobs_bytes: UInt = key(
+        16_777_216,
+        "Bytes of all data blobs of a room, keys included, beside limit.max_data_blobs_size for each participant; "
+        "0: no limit.",
     )
     answer_timeout: Duration = key(
         "15s", "How long a connected client may take to answer an offer; then it is told to begin anew."

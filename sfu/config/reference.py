@@ -109,7 +109,7 @@ class PliThrottle(Section):
 
     low_quality: Duration = key("500ms", "For the lowest layer, and for tracks of one layer.")
     mid_quality: Duration = key("500ms", "For the middle layer. The reference waits 1s; so a late joiner waits less.")
-    high_quality: Duration = key("500ms", "For the highest layer.")
+    high_quality: Duration = key("500ms", "For the highest layer. The reference waits 1s here, too.")
 
 
 class StreamAllocator(Section):
@@ -145,7 +145,9 @@ class BatchIo(Section):
 
     batch_size: Int = key(0, "Packets per system call; the engine chooses by itself.", effect=False)
     max_flush_interval: Duration = key(
-        "3ms", "Longest time for which media to one subscriber is gathered before it is sent; 2–5 ms cost least CPU."
+        "3ms",
+        "Longest time for which media to one subscriber is gathered before it is sent; 2–5 ms cost least CPU. "
+        "The reference's default is 0: it gathers nothing.",
     )
 
 
@@ -184,15 +186,23 @@ class Rtc(Section):
     interfaces: Filters = key(Filters(), "Network interfaces, by name or pattern (`eth*`).")
     ips: IpFilters = key(IpFilters(), "Local addresses, by network.")
     enable_loopback_candidate: bool = key(False, "Offer 127.0.0.1 too, for clients on the same machine.")
+    host_acceptance_min_wait: AnyDuration = key(
+        "0s", "Wait before a pair of local candidates is taken; here the client chooses the pair.", effect=False
+    )
+    srflx_acceptance_min_wait: AnyDuration = key("0s", "The same for addresses that STUN saw.", effect=False)
+    prflx_acceptance_min_wait: AnyDuration = key("0s", "The same for addresses that checks came from.", effect=False)
+    relay_acceptance_min_wait: AnyDuration = key("0s", "The same for relays.", effect=False)
     use_mdns: bool = key(False, "Resolve mDNS candidates of clients; peers are found without.", effect=False)
     use_ice_lite: bool = key(
         True, "Only answer connectivity checks; costs least and suits a server. The reference's default is false."
     )
-    stun_servers: list[str] = key([], "`host:port` each, for use_external_ip; empty: well-known public ones.")
+    stun_servers: list[str] = key(
+        [], "`host:port` each: told to clients, asked by use_external_ip; empty: it asks well-known public ones."
+    )
     turn_servers: list[TurnServer] = key([], "TURN servers of your own, told to clients.", effect=False)
-    packet_buffer_size: Int = key(0, "Older name of packet_buffer_size_video.", effect=False)
+    packet_buffer_size: Int = key(500, "Older name of packet_buffer_size_video.", effect=False)
     packet_buffer_size_video: UInt = key(
-        300, "Packets kept per sent video stream for retransmission. The reference's 500 cost twice the memory."
+        500, "Packets kept per sent video stream for retransmission, at most; fewer on a short path."
     )
     packet_buffer_size_audio: Int = key(200, "The same for audio, which is not retransmitted.", effect=False)
     pli_throttle: PliThrottle = key(PliThrottle(), "")
@@ -475,8 +485,8 @@ class Sip(Section):
 class UrlNotifier(Section):
     """Delivery to one URL."""
 
-    num_workers: Int = key(0, "Deliveries at a time.", effect=False)
-    queue_size: Int = key(0, "Events kept.", effect=False)
+    num_workers: Int = key(10, "Deliveries at a time.", effect=False)
+    queue_size: Int = key(100, "Events kept.", effect=False)
 
 
 class ResourceUrlNotifier(Section):

@@ -75,6 +75,7 @@ class EffectRunner:
             fx.SetDownTrackLayers: self._engine.set_down_track_layers,
             fx.SetDownTrackPriority: self._engine.set_down_track_priority,
             fx.AllowPause: self._engine.allow_pause,
+            fx.SimulateRate: self._engine.simulate_rate,
             fx.MoveDownTrack: lambda e: self._engine.move_down_track(e.down_track, e.up_track),
             fx.RemoveDownTrack: lambda e: self._engine.remove_down_track(e.down_track),
             fx.AddDataUpTrack: self._engine.add_data_up_track,

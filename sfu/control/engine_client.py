@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         SetDataDownTrackRate,
         SetDownTrackLayers,
         SetDownTrackPriority,
+        SimulateRate,
         UpdateEngineParticipant,
     )
 
@@ -309,6 +310,10 @@ class EngineClient:
     def allow_pause(self, effect: AllowPause) -> None:
         """See `EnginePort`."""
         self._commands.submit(self._engine.allow_pause, effect.transport, True)
+
+    def simulate_rate(self, effect: SimulateRate) -> None:
+        """See `EnginePort`."""
+        self._commands.submit(self._engine.simulate_rate, effect.transport, effect.rate_bps)
 
     def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
         """See `EnginePort`."""

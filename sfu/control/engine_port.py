@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         SetDataDownTrackRate,
         SetDownTrackLayers,
         SetDownTrackPriority,
+        SimulateRate,
         UpdateEngineParticipant,
     )
     from sfu.room.inputs import OfferedMedia
@@ -233,6 +234,9 @@ class EnginePort(Protocol):
 
     def allow_pause(self, effect: AllowPause) -> None:
         """Lets video be paused when not even its lowest layers can be sent."""
+
+    def simulate_rate(self, effect: SimulateRate) -> None:
+        """Treats a peer as if its path bore no more than a rate."""
 
     def move_down_track(self, down_track: DownTrackId, up_track: UpTrackId) -> None:
         """Feeds a subscription by another up track, which may not be published yet; no negotiation."""

@@ -33,7 +33,10 @@ class DataBlobs:
             reason, text = refusal or (RequestReason.INVALID_REQUEST, "data blob is invalid")
             self._state.refuse(participant, reason, text, None, request.request_id)
             return
+        growth = _growth(participant, request.key, request.contents)
         participant.data_blobs[request.key] = request.contents
+        participant.data_blobs_bytes += growth
+        self._state.data_blobs_bytes += growth
         self._state.send((participant,), DataBlobStored(request.request_id, request.key))
 
     def _store_refusal(self, participant: Participant, request: StoreDataBlob) -> tuple[RequestReason, str] | None:
@@ -48,10 +51,19 @@ class DataBlobs:
             return RequestReason.INVALID_REQUEST, "encoding identifier is empty or exceeds the maximum length"
         if not request.contents:
             return RequestReason.INVALID_REQUEST, "data blob is empty"
-        kept = sum(_key_bytes(k) + len(v) for k, v in participant.data_blobs.items() if k != key)
-        if 0 < settings.max_blobs_bytes < kept + _key_bytes(key) + len(request.contents):
-            return RequestReason.LIMIT_EXCEEDED, "data blobs exceed their size limit"
-        return None
+        text = self._limit_text(participant, key, request.contents)
+        return (RequestReason.LIMIT_EXCEEDED, text) if text else None
+
+    def _limit_text(self, participant: Participant, key: BlobKeyView, contents: bytes) -> str:
+        """Which limit the blob would exceed; empty: none."""
+        settings, growth = self._state.settings.data, _growth(participant, key, contents)
+        if key not in participant.data_blobs and len(participant.data_blobs) >= settings.max_blobs:
+            return "too many data blobs"
+        if 0 < settings.max_blobs_bytes < participant.data_blobs_bytes + growth:
+            return "data blobs exceed their size limit"
+        if 0 < settings.max_room_blobs_bytes < self._state.data_blobs_bytes + growth:
+            return "data blobs of the room exceed their size limit"
+        return ""
 
     def get(self, participant: Participant, request: GetDataBlob) -> None:
         """`get_data_blob_request`: of oneself or of anybody whom the participant can see."""
@@ -71,6 +83,12 @@ class DataBlobs:
             self._state.send((participant,), DataBlobFound(request.request_id, request.key, contents))
             return
         self._state.refuse(participant, reason, text, None, request.request_id)
+
+
+def _growth(participant: Participant, key: BlobKeyView, contents: bytes) -> int:
+    """By how many bytes a participant's blobs grow with this one, in place of the one under the same key."""
+    replaced = participant.data_blobs.get(key)
+    return len(contents) - len(replaced) if replaced is not None else _key_bytes(key) + len(contents)
 
 
 def _key_bytes(key: BlobKeyView) -> int:

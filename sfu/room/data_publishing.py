@@ -38,6 +38,8 @@ class DataPublishing:
         self._state = state
         self._announcer = announcer
         self._subscribing = subscribing
+        self._untold: list[DataPublication] = []
+        """The others have not heard of them yet: handles for them would mean nothing."""
 
     # ------------------------------------------------------------ requests
 
@@ -66,7 +68,8 @@ class DataPublishing:
         self._state.census.note(participant)
         self._announcer.counted()
         self._announcer.changed(participant, to_itself=False)
-        self._subscribing.published(publication)
+        self._untold.append(publication)
+        self.update_told()
 
     def _refusal(self, participant: Participant, request: PublishDataTrack) -> tuple[RequestReason, str] | None:
         """In the reference's order, which clients' tests know."""
@@ -93,7 +96,7 @@ class DataPublishing:
                 return RequestReason.DUPLICATE_HANDLE, "a data track with same handle already exists"
             if publication.view.name == request.name:
                 return RequestReason.DUPLICATE_NAME, "a data track with same name already exists"
-        if len(present) >= self._state.settings.data.max_tracks:
+        if 0 < self._state.settings.data.max_tracks <= len(present):
             return RequestReason.LIMIT_EXCEEDED, "too many data tracks"
         return None
 
@@ -105,6 +108,17 @@ class DataPublishing:
             self._state.refuse(participant, RequestReason.NOT_FOUND, "the data track does not exist", request.echo)
         else:
             self._retract(publication)
+
+    def update_told(self) -> None:
+        """Participant updates have gone out: of whom the others have heard, the data tracks can be subscribed to."""
+        waiting, self._untold = self._untold, []
+        for publication in waiting:
+            if publication.sid not in self._state.data_publications:
+                continue
+            if self._announcer.is_told(publication.owner):
+                self._subscribing.published(publication)
+            else:
+                self._untold.append(publication)
 
     # ------------------------------------------------------------ what befalls a participant
 

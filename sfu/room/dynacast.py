@@ -26,6 +26,9 @@ __all__ = ["Dynacast"]
 
 _FIRST_S = 10.0
 """A publication that nobody ever watched is told so this long after it began."""
+_AGAIN_S = 2.5
+"""Wait, from the first media on, before a publisher hears once more what it heard before: livekit-client knows its
+track only when it has taken our answer, and forgets what it was told of it earlier."""
 _FIRST_ASK_S, _LAST_ASK_S = 0.5, 30.0
 """Wait before a publisher is asked again for a backup; doubles. Clients miss what is said before they published."""
 _Watched = dict[PublishedCodec, VideoQuality]
@@ -43,10 +46,16 @@ class Dynacast:
             self._set_timer(publication, _FIRST_S)
             self._look(publication)
 
+    def media_started(self, publication: Publication, codec: PublishedCodec) -> None:
+        """First media of a codec: with its own one the publisher knows its track, and misses nothing from now on."""
+        if publication.type is TrackType.VIDEO and codec is publication.codecs[0]:
+            due_s = self._state.now.monotonic_s + _AGAIN_S
+            self._state.timers.set(TimerKind.DYNACAST_AGAIN, due_s, publication.owner.id, publication.sid)
+
     def ended(self, publication: Publication) -> None:
         """A publication is no more."""
-        self._state.timers.cancel(TimerKind.BACKUP, publication.owner.id, publication.sid)
-        self._state.timers.cancel(TimerKind.DYNACAST, publication.owner.id, publication.sid)
+        for kind in (TimerKind.BACKUP, TimerKind.DYNACAST, TimerKind.DYNACAST_AGAIN):
+            self._state.timers.cancel(kind, publication.owner.id, publication.sid)
 
     def changed(self, subscription: Subscription) -> None:
         """What one subscriber is to get may have changed."""
@@ -99,13 +108,24 @@ class Dynacast:
     def _tell(self, publication: Publication, watched: _Watched) -> None:
         self._cancel(publication)
         publication.told_qualities = watched
-        codecs = tuple(_subscribed(codec, quality) for codec, quality in watched.items())
-        self._state.send((publication.owner,), SubscribedQualityUpdate(publication.sid, codecs))
+        self._say(publication)
         missing = _missing(publication)
         if missing and not self._state.timers.is_set(TimerKind.BACKUP, publication.owner.id, publication.sid):
             delay_s = min(_FIRST_ASK_S * 2 ** min(codec.asked for codec in missing), _LAST_ASK_S)
             due_s = self._state.now.monotonic_s + delay_s
             self._state.timers.set(TimerKind.BACKUP, due_s, publication.owner.id, publication.sid)
+
+    def again_expired(self, sid: TrackSid) -> None:
+        """What a publisher was told may have come too early: it is said again, where it is not to send everything."""
+        publication = self._state.publications.get(sid)
+        if publication is None or publication.view.muted or not publication.told_qualities:
+            return
+        if publication.told_qualities[publication.codecs[0]] is not VideoQuality.HIGH:
+            self._say(publication)
+
+    def _say(self, publication: Publication) -> None:
+        codecs = tuple(_subscribed(codec, quality) for codec, quality in publication.told_qualities.items())
+        self._state.send((publication.owner,), SubscribedQualityUpdate(publication.sid, codecs))
 
     def backup_expired(self, sid: TrackSid) -> None:
         """A publisher was asked for a backup: if it does nothing, it is asked again."""

@@ -68,6 +68,7 @@ __all__ = [
     "SetDataDownTrackRate",
     "SetDownTrackLayers",
     "SetDownTrackPriority",
+    "SimulateRate",
     "TrackPublishedEvent",
     "TrackUnpublishedEvent",
     "UpdateEngineParticipant",
@@ -306,6 +307,16 @@ class AllowPause:
 
 
 @dataclass(frozen=True, slots=True)
+class SimulateRate:
+    """Treat the peer of a transport as if its path bore no more than this, sound aside, and pause video that does not
+    fit, allowed otherwise or not; for tests of clients."""
+
+    transport: TransportId
+    rate_bps: int | None
+    """`None`: what the path bears counts again."""
+
+
+@dataclass(frozen=True, slots=True)
 class MoveDownTrack:
     """Feed a subscription by another up track of its publication, without negotiation.
 
@@ -495,6 +506,7 @@ Effect = (
     | SetDownTrackLayers
     | SetDownTrackPriority
     | AllowPause
+    | SimulateRate
     | MoveDownTrack
     | RemoveDownTrack
     | AddDataUpTrack

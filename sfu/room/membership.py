@@ -234,6 +234,19 @@ class Membership:
         if participant.allow_pause and transport == transports.subscriber:
             self._state.emit(AllowPause(transport))
 
+    def open_subscriber(self, participant: Participant) -> bool:
+        """One that joined without `canSubscribe`, and has it by now, has no connection to receive on yet (dual mode).
+
+        Says whether one was opened. While nobody listens none is: `resuming` asks again.
+        """
+        transports = participant.transports
+        if transports.subscriber is not None or not (participant.permission.can_subscribe and participant.reachable):
+            return False
+        transport = transports.subscriber = TransportId(next_id())
+        self._state.by_transport[transport] = participant
+        self.open_transport(participant, transport)
+        return True
+
     # ------------------------------------------------------------ connection
 
     def transport_connected(self, transport: TransportId, *, tcp: bool = False) -> None:
@@ -336,6 +349,7 @@ class Membership:
         self._subscribing.participant_left(participant)
         self._publishing.end_all(participant)
         self._data_publishing.participant_left(participant)
+        state.data_blobs_bytes -= participant.data_blobs_bytes
         participant.state = ParticipantState.DISCONNECTED
         participant.disconnect_reason = reason
         participant.touch()

@@ -6,10 +6,11 @@ Owns the participant's state and its `ParticipantInfo`. Never sends and never re
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sfu.room.enums import DisconnectReason, ParticipantKind, ParticipantState, ResumeFailure
+from sfu.room.enums import DisconnectReason, ParticipantKind, ParticipantState, ResumeFailure, TrackType
 from sfu.room.permissions import Allowance, claims_with, is_dependent
 from sfu.room.views import ParticipantView, PermissionView
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sfu.room.data_publication import DataPublication, DataSubscription
     from sfu.room.inputs import AddTrack
     from sfu.room.messages import QualityView
+    from sfu.room.pace import Pace
     from sfu.room.publication import Publication
     from sfu.room.session import Session
     from sfu.room.subscription import Subscription
@@ -83,12 +85,16 @@ class Participant:
     queued: dict[str, deque[AddTrack]] = field(default_factory=dict)
     """Announcements that wait for the end of the live publication with the same client id."""
     subscriptions: dict[TrackSid, Subscription] = field(default_factory=dict)
+    bound_tracks: Counter[TrackType] = field(default_factory=Counter)
+    """How many of the subscriptions the engine has, by kind."""
     quality: QualityView | None = None
     """How its connection is, as told last; `None`: nothing told yet."""
     decodes: frozenset[str] | None = None
     """Video codecs (MIME types) that it takes: as it offers (single mode), or as its first answer said (dual mode)."""
     data_publications: dict[TrackSid, DataPublication] = field(default_factory=dict)
     data_subscriptions: dict[TrackSid, DataSubscription] = field(default_factory=dict)
+    data_handles: dict[int, DataSubscription] = field(default_factory=dict)
+    """Those that the engine has, by handle."""
     last_data_handle: int = field(default_factory=lambda: secrets.randbelow(256))
     """The next subscription of a data track gets the next one that is free."""
     was_told_handles: bool = False
@@ -96,6 +102,10 @@ class Participant:
     unheard_data: set[TrackSid] = field(default_factory=set)
     """Its data tracks whose answers may have been lost with its last session."""
     data_blobs: dict[BlobKeyView, bytes] = field(default_factory=dict)
+    data_blobs_bytes: int = 0
+    """Of their keys and contents."""
+    change_pace: Pace | None = None
+    """How often the others are told of its changes; `None`: it has had none."""
     resume_failure: ResumeFailure | None = None
     """What it asked its next resume to suffer."""
     _version: int = 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfu.ids import TransportId, next_id
 from sfu.room.effects import UpdateEngineParticipant
 from sfu.room.enums import RequestReason
 from sfu.room.messages import RequestResponse
@@ -98,8 +97,7 @@ class Permitting:
         participant.is_publisher = participant.is_publisher and (permission.can_publish or keeps_data)
         participant.touch()
         self._publishing.end_forbidden(participant)
-        if permission.can_subscribe and participant.transports.subscriber is None and participant.reachable:
-            self._open_subscriber(participant)
+        self._membership.open_subscriber(participant)
         if permission.hidden != old.hidden:
             self._announcer.hidden_changed(participant)
             self._subscribing.allowance_changed(participant)
@@ -119,10 +117,3 @@ class Permitting:
                 agent=participant.speaks_as_agent,
             )
         )
-
-    def _open_subscriber(self, participant: Participant) -> None:
-        """One that joined without `canSubscribe` has no connection to receive on yet (dual mode)."""
-        transport = TransportId(next_id())
-        participant.transports.subscriber = transport
-        self._state.by_transport[transport] = participant
-        self._membership.open_transport(participant, transport)

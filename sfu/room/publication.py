@@ -13,6 +13,7 @@ from sfu.room.devices import obeys_codec_order
 from sfu.room.effects import PublishLine
 from sfu.room.enums import AudioFeature, BackupCodecPolicy, TrackSource, TrackType, VideoQuality
 from sfu.room.published_codec import PublishedCodec
+from sfu.room.texts import fitting
 from sfu.room.views import CodecView, LayerView, TrackView
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class Publication:
     subscriptions: dict[ParticipantId, Subscription] = field(default_factory=dict)
     muted_by_server: bool = False
     """An administrator muted it last."""
-    subscriber_told: bool = False
-    """`track_subscribed` was sent."""
+    subscribed_at_s: float | None = None
+    """When `track_subscribed` was due, sent or not (monotonic); `None`: nobody has subscribed yet."""
     told_qualities: dict[PublishedCodec, VideoQuality] = field(default_factory=dict)
     """What its publisher heard last of the qualities that are watched; empty: nothing yet."""
 
@@ -141,7 +142,7 @@ class Publication:
         layers = _with_rids(view.layers or codec.layers, rids)
         if codec is not self.codecs[0]:
             codec.layers = layers
-        sdp_cid = "" if self.is_known_as(media.track_id) else media.track_id
+        sdp_cid = "" if self.is_known_as(media.track_id) else fitting(media.track_id)
         self.change_codec(codec, now, mid=media.mid, sdp_cid=sdp_cid, layers=layers)
 
     def drop(self, codec: PublishedCodec, now: Now) -> UpTrackId:
@@ -278,6 +279,6 @@ def _with_rids(layers: tuple[LayerView, ...], rids: Sequence[str]) -> tuple[Laye
     """Layers rise by quality; the position among the rids names the encoding (protocol.md §4.2)."""
     ordered = sorted(layers, key=lambda layer: layer.quality)
     return tuple(
-        replace(layer, spatial_layer=index, rid=layer.rid or (rids[index] if index < len(rids) else ""))
+        replace(layer, spatial_layer=index, rid=layer.rid or (fitting(rids[index]) if index < len(rids) else ""))
         for index, layer in enumerate(ordered)
     )

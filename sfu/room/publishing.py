@@ -24,6 +24,7 @@ from sfu.room.enums import AudioFeature, RequestReason, TrackType
 from sfu.room.line_matching import carries_another, match_lines
 from sfu.room.messages import Mute, TrackPublished, TrackUnpublished
 from sfu.room.publication import Publication, announced
+from sfu.room.texts import MAX_TEXT_BYTES, overlong_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,6 +84,8 @@ class Publishing:
             self._add_pending(participant, request)
 
     def _refusal(self, participant: Participant, request: AddTrack) -> tuple[RequestReason, str] | None:
+        if (text := overlong_text(request)) is not None:
+            return RequestReason.LIMIT_EXCEEDED, f"{text} exceeds {MAX_TEXT_BYTES} bytes"
         if request.sid:
             return self._refusal_of_backup(participant, request)
         if request.type not in (TrackType.AUDIO, TrackType.VIDEO):
@@ -92,6 +95,8 @@ class Publishing:
         waiting = len(participant.pending) + sum(len(queue) for queue in participant.queued.values())
         if waiting >= self._state.settings.max_pending_tracks:
             return RequestReason.LIMIT_EXCEEDED, "too many announced tracks wait for an offer"
+        if 0 < self._state.settings.max_tracks <= waiting + len(participant.publications):
+            return RequestReason.LIMIT_EXCEEDED, "too many tracks"
         return None
 
     def _refusal_of_backup(self, participant: Participant, request: AddTrack) -> tuple[RequestReason, str] | None:
@@ -105,10 +110,12 @@ class Publishing:
     def _expect_backup(self, participant: Participant, request: AddTrack) -> None:
         """`add_track` with a sid: the next offer carries a live publication in another codec, too."""
         publication = participant.publications[TrackSid(request.sid)]
-        for codec, cid, layers in _backups_named(publication, request):
-            if not codec.live:
-                publication.expect(codec, cid, layers, self._state.now)
+        expected = [backup for backup in _backups_named(publication, request) if not backup[0].live]
+        for codec, cid, layers in expected:
+            publication.expect(codec, cid, layers, self._state.now)
         self._state.send((participant,), TrackPublished(request.cid, publication.view))
+        if expected:
+            self._announcer.changed(participant, to_itself=False)
 
     def _add_pending(self, participant: Participant, request: AddTrack) -> None:
         """A second announcement of a client id that no offer has carried yet replaces the first one."""
@@ -200,7 +207,7 @@ class Publishing:
             return
         self._state.census.note(owner)
         self._announcer.counted()
-        self._announcer.changed(owner)
+        self._announcer.changed(owner, at_once=True)  # clients drop media of whom they do not know
         for publication in started:
             self._subscribing.publication_went_live(publication)
             self._dynacast.began(publication)
@@ -218,6 +225,7 @@ class Publishing:
             self._announcer.changed(publication.owner)
             self._subscribing.codecs_changed(publication)
         self._subscribing.codec_started(publication, codec)
+        self._dynacast.media_started(publication, codec)
 
     # ------------------------------------------------------------ ends
 

@@ -138,7 +138,7 @@ class Resuming:
     def _missed_since_s(self, participant: Participant) -> float:
         """From when on the client may have heard nothing: we notice only after a while that nobody listens."""
         noticed_s = min(participant.session.lost_at_s, self._state.now.monotonic_s)
-        return noticed_s - self._state.settings.unnoticed_loss_s
+        return max(noticed_s - self._state.settings.unnoticed_loss_s, participant.session.heard_until_s)
 
     def _take_over(self, participant: Participant, resume: Resume) -> None:
         state, old = self._state, participant.session
@@ -147,7 +147,13 @@ class Resuming:
             state.emit(CloseSession(old.id, None))
         # A client that does not say again what it is has not changed.
         client = resume.client if resume.client.protocol else old.client
-        participant.session = Session(resume.session, client, may_replay=True)
+        participant.session = Session(
+            resume.session,
+            client,
+            may_replay=True,
+            began_at_s=state.now.monotonic_s,
+            heard_until_s=old.heard_until_s,
+        )
         participant.claims = resume.claims
         state.by_session[resume.session] = participant
         state.emit(MoveTransports(old.id, resume.session))
@@ -165,16 +171,21 @@ class Resuming:
         parts.announcer.tell_everything(participant)
         state.send((participant,), RoomUpdate(state.view()))
         self._tell_permissions(participant)
-        parts.subscribing.tell_returned(participant)
+        parts.subscribing.tell_returned(participant, missed_s)
         parts.data_publishing.remind(participant, missed_s)
         parts.speakers.tell_returned(participant)
         parts.qualities.tell_returned(participant)
         parts.dynacast.remind(participant)
         state.refresh_token(participant)
+        self._restart(participant)
+
+    def _restart(self, participant: Participant) -> None:
+        """The client restarts the connection on which it offers; the other one is ours to restart, or to open."""
         subscriber = participant.transports.subscriber
-        if subscriber is not None and not participant.single_peer_connection:
-            # The client restarts the connection on which it offers; this one is ours to restart.
-            state.emit(RestartIce(subscriber))
+        if self._parts.membership.open_subscriber(participant):
+            self._parts.subscribing.rights_changed(participant)
+        elif subscriber is not None and not participant.single_peer_connection:
+            self._state.emit(RestartIce(subscriber))
 
     def _is_gone(self, identity: str) -> bool:
         present = self._state.by_identity.get(identity)
@@ -207,6 +218,7 @@ class Resuming:
         Publications that the client does not list are not ended here: one that is just being published is not listed
         either. The offer that follows says by its lines what is still sent.
         """
+        participant.session.heard_until_s = participant.session.began_at_s
         known = {*participant.publications, *(publication.sid for publication in participant.pending.values())}
         if not known.issuperset(sync.published) or not participant.data_publications.keys() >= {*sync.published_data}:
             self._parts.membership.remove(participant, DisconnectReason.STATE_MISMATCH)

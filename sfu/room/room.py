@@ -342,10 +342,15 @@ class Room:
                 pass  # its effect waits in the state
             case TimerKind.DYNACAST:
                 parts.dynacast.expired(TrackSid(key.sid))
+            case TimerKind.DYNACAST_AGAIN:
+                parts.dynacast.again_expired(TrackSid(key.sid))
             case TimerKind.BACKUP:
                 parts.dynacast.backup_expired(TrackSid(key.sid))
             case TimerKind.UPDATES:
                 parts.announcer.flush()
+                parts.data_publishing.update_told()
+            case TimerKind.HANDLES:
+                parts.data_subscribing.flush()
             case TimerKind.COUNTS:
                 parts.announcer.room_changed()
             case TimerKind.QUALITY:

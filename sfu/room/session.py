@@ -27,6 +27,10 @@ class Session:
     client: ClientDescription
     may_replay: bool = False
     """It goes on where another one broke: once it may ask for the data that it has missed."""
+    began_at_s: float = -math.inf
+    """When it took over from another one (monotonic)."""
+    heard_until_s: float = -math.inf
+    """What the client was told before that has arrived: it has answered since (monotonic)."""
     lost: bool = False
     lost_at_s: float = math.inf
     """When that was noticed (monotonic)."""

@@ -13,7 +13,7 @@ from sfu.room.permissions import utf8_bytes
 if TYPE_CHECKING:
     from sfu.room.views import EncodingView
 
-__all__ = ["DataSettings", "Now", "PlayoutDelay", "RoomSettings", "SpeakerSettings"]
+__all__ = ["DataSettings", "Now", "PlayoutDelay", "RoomSettings", "SpeakerSettings", "UpdateLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,17 @@ class DataSettings:
     tracks_enabled: bool = True
     max_tracks: int = 256
     """Of one participant: each is told to everybody with every change of the participant."""
+    max_subscriptions: int = 8_192
+    """Of one participant: all of its handles are told at each change of one."""
     max_custom_encoding_bytes: int = 32
     blobs_enabled: bool = False
     max_blob_key_bytes: int = 256
+    max_blobs: int = 1_000
+    """Of one participant: each costs more memory than its bytes."""
     max_blobs_bytes: int = 64_000
     """Keys and contents of one participant's blobs together."""
+    max_room_blobs_bytes: int = 16 * 1024 * 1024
+    """The same for all participants together."""
 
     def takes_encoding(self, encoding: EncodingView | None) -> bool:
         """Whether an encoding's own name, if it has one, is of a length that is allowed."""
@@ -71,6 +77,28 @@ class DataSettings:
     def takes_blob_key(self, length: int) -> bool:
         """Whether a key of so many bytes is allowed."""
         return length > 0 and not 0 < self.max_blob_key_bytes < length
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateLimits:
+    """How often everybody is told of changes. Above that they are gathered, and only the newest state is told."""
+
+    tick_s: float = 0.2
+    """Gathered changes wait that long, and longer the more they cost …"""
+    longest_wait_s: float = 3.0
+    """… but not longer than this: clients wait five seconds to see their own changes."""
+    owner_per_s: float = 5.0
+    """Changes of one participant."""
+    owner_burst: float = 16.0
+    reader_bytes_per_s: float = 1024 * 1024
+    """Of updates to each participant."""
+    reader_burst_bytes: float = 2 * 1024 * 1024
+    """To be far less than what the queue of a connection bears."""
+    room_bytes_per_s: float = 20e6
+    """Of updates to all participants together."""
+    room_burst_bytes: float = 40e6
+    handles_per_s: float = 30_000.0
+    """Entries of the maps that tell subscribers their handles of data tracks; each map is told as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +149,7 @@ class RoomSettings:
     """That many of them pass at once before gathering starts; one is regained a second."""
     update_batch_bytes: int = 128 * 1024
     """Aim for the size of one message of gathered updates."""
+    updates: UpdateLimits = UpdateLimits()
     count_update_s: float = 5.0
     """Least time between two `room_update` for changed counts."""
     unknown_track_s: float = 60.0
@@ -137,6 +166,8 @@ class RoomSettings:
     """How long a client that came back waits for the engine to say what arrived from it."""
     unnoticed_loss_s: float = 30.0
     """A lost connection is noticed within that time: what was said before has arrived."""
+    max_tracks: int = 256
+    """Live ones and announced ones of one participant."""
     max_pending_tracks: int = 64
     """Announced but not yet offered tracks of one participant."""
     max_video_subscriptions: int = 0

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfu.room.enums import DisconnectReason, RequestReason, ResumeFailure, Scenario
+from sfu.room.effects import SimulateRate
+from sfu.room.enums import DisconnectReason, ResumeFailure, Scenario
 from sfu.room.messages import SpeakersChanged, SpeakerView
 from sfu.room.timers import TimerKind
 
@@ -56,9 +57,8 @@ class Simulating:
             self._switch(participant.identity, tcp_only=bool(request.value))
         elif scenario is Scenario.SPEAKER_UPDATE:
             self._speak(participant, request.value)
-        else:
-            reason = RequestReason.UNSUPPORTED_TYPE
-            self._state.refuse(participant, reason, "this scenario is not supported", None)
+        else:  # SUBSCRIBER_BANDWIDTH
+            self._narrow(participant, request.value)
 
     def speech_ended(self, owner: ParticipantId) -> None:
         """A simulated speaker falls silent."""
@@ -73,6 +73,12 @@ class Simulating:
             wishes[identity] = None
         if len(wishes) > _MAX_TCP_ONLY:
             del wishes[next(iter(wishes))]
+
+    def _narrow(self, participant: Participant, rate_bps: int) -> None:
+        """As if the path to the client bore no more than that; 0: what it bears counts again."""
+        transport = participant.transports.subscriber
+        if transport is not None:
+            self._state.emit(SimulateRate(transport, rate_bps if rate_bps > 0 else None))
 
     def _speak(self, participant: Participant, duration_s: int) -> None:
         if participant.hidden or duration_s <= 0:

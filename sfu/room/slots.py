@@ -47,10 +47,7 @@ def has_limit(kind: TrackType, settings: RoomSettings) -> bool:
 def has_slot(subscriber: Participant, kind: TrackType, settings: RoomSettings) -> bool:
     """Whether one more subscription of this kind may be bound."""
     limit = _limit(kind, settings)
-    if limit <= 0:
-        return True
-    bound = (s.publication for s in subscriber.subscriptions.values() if s.down_track is not None)
-    return sum(publication is not None and publication.type is kind for publication in bound) < limit
+    return limit <= 0 or subscriber.bound_tracks[kind] < limit
 
 
 def waiting_for_slot(subscriber: Participant, kind: TrackType) -> list[Subscription]:

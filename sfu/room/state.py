@@ -59,6 +59,8 @@ class RoomState:
         self.up_tracks: dict[UpTrackId, Publication] = {}
         self.down_tracks: dict[DownTrackId, Subscription] = {}
         self.data_publications: dict[TrackSid, DataPublication] = {}
+        self.data_blobs_bytes = 0
+        """Keys and contents of all blobs of those who are here."""
         self.returning: dict[ParticipantId, Resume] = {}
         """Clients that came back, until the engine has said what they need not send again."""
         self.tcp_only: dict[str, None] = {}

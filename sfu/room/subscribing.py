@@ -185,15 +185,16 @@ class Subscribing:
             return None
         if subscription.publication.type is TrackType.VIDEO and mime_types:
             subscription.decodes = frozenset(mime_types)
-            if subscription.subscriber.decodes is None:
-                subscription.subscriber.decodes = subscription.decodes  # its other lines will be like this one
-            self._choose_codec(subscription)
+            if subscription.subscriber.decodes is None:  # its other lines will be like this one
+                self._decodes(subscription.subscriber, subscription.decodes)
+            else:
+                self._choose_codec(subscription)
         if subscription.bound or subscription.down_track is None:
             return None
         subscription.bound = True
         publication, subscriber = subscription.publication, subscription.subscriber
-        if not (publication.subscriber_told or subscriber.hidden or subscriber.recording):
-            publication.subscriber_told = True
+        if publication.subscribed_at_s is None and not (subscriber.hidden or subscriber.recording):
+            publication.subscribed_at_s = self._state.now.monotonic_s
             self._state.send((publication.owner,), TrackSubscribed(publication.sid))
         return subscription
 
@@ -218,9 +219,13 @@ class Subscribing:
         receiving = [line for line in media if line.type is TrackType.VIDEO and line.receives and not line.sends]
         taken = frozenset(mime for line in receiving for mime in line.mime_types)
         if taken and subscriber.single_peer_connection and subscriber.decodes != taken:
-            subscriber.decodes = taken
-            for subscription in list(subscriber.subscriptions.values()):
-                self._choose_codec(subscription)
+            self._decodes(subscriber, taken)
+
+    def _decodes(self, subscriber: Participant, mime_types: frozenset[str]) -> None:
+        """It has become known what a subscriber decodes, where its line does not say otherwise."""
+        subscriber.decodes = mime_types
+        for subscription in list(subscriber.subscriptions.values()):
+            self._choose_codec(subscription)
 
     def codec_started(self, publication: Publication, codec: PublishedCodec) -> None:
         """Media of a codec has come. Of a backup: where regression is wanted, all move to it; until now they had better
@@ -264,10 +269,14 @@ class Subscribing:
     def _give_up(self, subscription: Subscription) -> None:
         """The subscriber takes no codec of the publication: an error for the client, no retry until it asks again."""
         subscription.codec_unsupported = True
+        subscription.gave_up_at_s = self._state.now.monotonic_s
         self._unbind(subscription)
+        self._tell_unsupported(subscription)
+        self._fill_slots()
+
+    def _tell_unsupported(self, subscription: Subscription) -> None:
         message = SubscriptionResponse(subscription.track_sid, SubscriptionError.CODEC_UNSUPPORTED)
         self._state.send((subscription.subscriber,), message)
-        self._fill_slots()
 
     def paused(self, down_track: DownTrackId, *, paused: bool) -> None:
         """The path to a subscriber does not bear a track, or does again: the subscriber alone hears of it."""
@@ -278,8 +287,18 @@ class Subscribing:
         subscription.was_paused = True
         self._tell_stream_states(subscription.subscriber, [subscription])
 
-    def tell_returned(self, participant: Participant) -> None:
-        """A client that was away hears how what was ever paused stands now."""
+    def tell_returned(self, participant: Participant, since_s: float) -> None:
+        """A client that was away, and may have heard nothing since then, hears which of its tracks have found their
+        first subscribers, which of the others' cannot be sent to it, and how what was ever paused stands now.
+
+        Better twice than never: who waits for a first subscriber waits for ever.
+        """
+        for publication in participant.publications.values():
+            if publication.subscribed_at_s is not None and publication.subscribed_at_s >= since_s:
+                self._state.send((participant,), TrackSubscribed(publication.sid))
+        for subscription in participant.subscriptions.values():
+            if subscription.codec_unsupported and subscription.gave_up_at_s >= since_s:
+                self._tell_unsupported(subscription)
         self._tell_stream_states(participant, (s for s in participant.subscriptions.values() if s.was_paused))
 
     def _tell_stream_states(self, subscriber: Participant, subscriptions: Iterable[Subscription]) -> None:
@@ -325,10 +344,11 @@ class Subscribing:
                 self._state.emit(Send(tuple(sessions), update))
 
     def _fill_slots(self) -> None:
-        """Subscriptions that waited get the slots that have become free."""
+        """Subscriptions that waited get the slots that have become free, and are not looked at when there is none."""
         while self._vacated:
             (subscriber, kind), _ = self._vacated.popitem()
-            self._reconcile_each(waiting_for_slot(subscriber, kind))
+            if has_slot(subscriber, kind, self._state.settings):
+                self._reconcile_each(waiting_for_slot(subscriber, kind))
 
     def _reconcile(self, subscription: Subscription) -> SubscriptionPermissionUpdate | None:
         """Binds or unbinds; returns what the subscriber must hear of its permission, if that is news."""
@@ -362,6 +382,7 @@ class Subscribing:
         down_track = DownTrackId(next_id())
         subscription.down_track = down_track
         self._state.down_tracks[down_track] = subscription
+        subscription.subscriber.bound_tracks[publication.type] += 1
         self._state.emit(
             AddDownTrack(
                 down_track=down_track,
@@ -390,9 +411,13 @@ class Subscribing:
             subscription.bound = False
             subscription.paused = subscription.was_paused = False
             self._dynacast.changed(subscription)
-            kind = None if subscription.publication is None else subscription.publication.type
-            if kind is not None and has_limit(kind, self._state.settings):
-                self._vacated[subscription.subscriber, kind] = None
+            if subscription.publication is not None:
+                self._vacate(subscription.subscriber, subscription.publication.type)
+
+    def _vacate(self, subscriber: Participant, kind: TrackType) -> None:
+        subscriber.bound_tracks[kind] -= 1
+        if has_limit(kind, self._state.settings):
+            self._vacated[subscriber, kind] = None
 
     def _limit(self, subscription: Subscription) -> None:
         """Tells the engine what the subscriber is to get, when that is news."""

@@ -5,6 +5,7 @@ Owns the three states. Never changes the engine: that is `subscribing`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ class Subscription:
     """… and as what."""
     codec_unsupported: bool = False
     """Not tried again until the client subscribes anew."""
+    gave_up_at_s: float = -math.inf
+    """When that was found (monotonic)."""
 
     def takes(self, codec: PublishedCodec) -> bool:
         """Whether the subscriber can take this codec, as far as is known."""

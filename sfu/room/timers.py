@@ -31,10 +31,14 @@ class TimerKind(enum.Enum):
     """A desired track has not appeared."""
     DYNACAST = "dynacast"
     """A publisher is to hear that less of its track is watched."""
+    DYNACAST_AGAIN = "dynacast_again"
+    """A publisher may have missed what it heard first of its track."""
     BACKUP = "backup"
     """A publisher was asked for a backup codec and has not announced it."""
     UPDATES = "updates"
     """Gathered participant updates are to be sent."""
+    HANDLES = "handles"
+    """Subscribers are to hear which handles of data tracks they have now."""
     COUNTS = "counts"
     """Changed counts are to be told."""
     QUALITY = "quality"
@@ -53,8 +57,13 @@ class TimerKey(NamedTuple):
     """Track sid, where the deadline is a track's."""
 
 
+_FEW = 64
+"""So many dead entries are not worth a rebuild."""
+
+
 class Timers:
-    """A heap with lazy deletion: setting and cancelling cost O(log n), the dead entries go when they surface."""
+    """A heap with lazy deletion: setting and cancelling cost O(log n), the dead entries go when they surface, or all
+    at once when they are more than the living: what keeps moving its deadline must not make the heap grow."""
 
     def __init__(self) -> None:
         self._deadlines: dict[TimerKey, float] = {}
@@ -67,10 +76,12 @@ class Timers:
         self._deadlines[key] = at_s
         self._sequence += 1
         heapq.heappush(self._heap, (at_s, self._sequence, key))
+        self._drop_dead()
 
     def cancel(self, kind: TimerKind, owner: int = 0, sid: str = "") -> None:
         """Forgets a deadline; unknown ones are fine."""
-        self._deadlines.pop(TimerKey(kind, owner, sid), None)
+        if self._deadlines.pop(TimerKey(kind, owner, sid), None) is not None:
+            self._drop_dead()
 
     def is_set(self, kind: TimerKind, owner: int = 0, sid: str = "") -> bool:
         """Whether that deadline is pending."""
@@ -95,3 +106,11 @@ class Timers:
         key = heapq.heappop(self._heap)[2]
         del self._deadlines[key]
         return key
+
+    def _drop_dead(self) -> None:
+        if len(self._heap) <= _FEW + 2 * len(self._deadlines):
+            return
+        # An entry lives when it has its key's present time; the newest of several equal ones will do.
+        living = {entry[2]: entry for entry in self._heap if self._deadlines.get(entry[2]) == entry[0]}
+        self._heap = list(living.values())
+        heapq.heapify(self._heap)

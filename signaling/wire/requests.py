@@ -22,6 +22,7 @@ from sfu.room.enums import DisconnectReason, RequestReason, Scenario, TrackSourc
 from sfu.room.messages import Message, Pong, PongResponse, RequestEcho, RequestResponse
 from sfu.room.views import LayerView
 from signaling.wire import data_requests
+from signaling.wire.list_limits import each_once, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -82,7 +83,13 @@ def translate(session: SessionId, request: rtc.SignalRequest, now_ms: int) -> Tr
     if name == "ping_req":
         return ReplyNow(PongResponse(request.ping_req.timestamp, now_ms))
     translator = _TRANSLATORS.get(name or "")
-    return None if translator is None else translator(session, getattr(request, name or ""))
+    if name is None or translator is None:
+        return None
+    asked = getattr(request, name)
+    if (complaint := too_long(name, asked)) is not None:
+        request_id = getattr(asked, "request_id", 0)
+        return ReplyNow(RequestResponse(RequestReason.LIMIT_EXCEEDED, complaint, request_id))
+    return translator(session, asked)
 
 
 def to_add_track(session: SessionId, request: rtc.AddTrackRequest) -> inputs.AddTrack:
@@ -108,8 +115,8 @@ def to_add_track(session: SessionId, request: rtc.AddTrackRequest) -> inputs.Add
         encryption=request.encryption,
         stream=request.stream,
         backup_codec_policy=request.backup_codec_policy,
-        audio_features=tuple(request.audio_features),
-        packet_trailer_features=tuple(request.packet_trailer_features),
+        audio_features=each_once(request.audio_features),
+        packet_trailer_features=each_once(request.packet_trailer_features),
         echo=RequestEcho("add_track", request),
     )
 
@@ -205,7 +212,7 @@ def _metadata(session: SessionId, request: rtc.UpdateParticipantMetadata) -> Tra
 
 def _audio_track(session: SessionId, request: rtc.UpdateLocalAudioTrack) -> Translated:
     echo = RequestEcho("update_audio_track", request)
-    return inputs.UpdateOwnAudioTrack(session, TrackSid(request.track_sid), tuple(request.features), echo)
+    return inputs.UpdateOwnAudioTrack(session, TrackSid(request.track_sid), each_once(request.features), echo)
 
 
 def _video_track(session: SessionId, request: rtc.UpdateLocalVideoTrack) -> Translated:

@@ -52,8 +52,9 @@ class ServerFacts:
 
     node_id: str
     """`ND_…`"""
-    version: str = "1.13.5"
-    """Level of LiveKit's server that we are compatible with; clients parse it as a semantic version and need 1.8."""
+    version: str = "1.13.7"
+    """Level of LiveKit's server that we are compatible with; clients parse it as a semantic version and need 1.8, and
+    above 1.13.6 for VP9 and AV1 in simulcast."""
     region: str = ""
     ice_servers: tuple[IceServer, ...] = ()
     ping_interval_s: int = 5

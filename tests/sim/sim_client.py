@@ -144,12 +144,18 @@ class SimClient:
 
 
 async def join(
-    world: World, identity: str, *, room: str = "lobby", single: bool = True, claims: dict[str, Any] | None = None
+    world: World,
+    identity: str,
+    *,
+    room: str = "lobby",
+    single: bool = True,
+    claims: dict[str, Any] | None = None,
+    video: VideoGrants | None = None,
 ) -> SimClient:
     """A client that has joined."""
     actor = world.registry.get_or_create(room)
     client = SimClient(world, actor, identity, single=single)
-    video = VideoGrants(room_join=True, room=room)
+    video = video or VideoGrants(room_join=True, room=room)
     wanted = Join(
         session=client.session,
         claims=Claims(api_key="APItest", identity=identity, video=video, **(claims or {})),

@@ -15,7 +15,8 @@ from sfu.control.requests import ClientAnswer, ClientOffer
 from sfu.ids import TrackSid
 from sfu.room import messages as msg
 from sfu.room.enums import DisconnectReason, LeaveAction, Scenario
-from sfu.room.inputs import LeaveRequested, RemoveParticipant, Simulate, SyncState
+from sfu.room.inputs import LeaveRequested, RemoveParticipant, Simulate, SyncState, UpdateParticipant
+from sfu.room.views import PermissionView
 from tests.sim.fake_engine import CANDIDATES, make_offer
 from tests.sim.raw_client import RawClient, connect, join_request, read_all
 from tests.sim.sim_client import join
@@ -110,6 +111,22 @@ async def test_nobody_is_blamed_for_not_answering_while_away() -> None:
         assert list(back.last(msg.Offer).mid_to_track.values()) == [bob.last(msg.TrackPublished).track.sid]
         await asyncio.sleep(60)
         assert not back.closed
+
+
+@in_virtual_time
+async def test_who_may_subscribe_since_it_was_away_is_offered_its_tracks() -> None:
+    async with open_world(clock=VirtualClock(), serve=False) as world:
+        grants = VideoGrants(room_join=True, room="lobby", can_subscribe=False)
+        ann, bob = await join(world, "ann", single=False, video=grants), await join(world, "bob")
+        await ann.offer()
+        world.engine.connect(ann.transport("publisher").id)
+        await bob.connect()
+        published = await bob.publish("mic")
+        await ann.vanish()
+        await ann.actor.ask(lambda request: UpdateParticipant(request, "ann", permission=PermissionView()), timeout_s=5)
+        back = await ann.resume()
+        await back.answer()
+        assert list(back.last(msg.Offer).mid_to_track.values()) == [published.track.sid]
 
 
 @in_virtual_time

@@ -152,6 +152,15 @@ def test_within_a_tenth_or_the_noise_two_servers_are_equal() -> None:
     assert str(judged(EQUAL | {"freezes": 0.0}, EQUAL | {"freezes": 1.0})) == "equal", "the noise of a small number"
 
 
+def test_a_figure_that_means_little_beside_another_gives_way_to_it() -> None:
+    more_and_smaller = EQUAL | {"fps": 20.0, "height": 5.0}
+    assert str(judged(more_and_smaller, EQUAL)) == "better: fps"
+    assert str(judged(EQUAL, more_and_smaller)) == "**worse**: fps"
+    assert str(judged(EQUAL | {"height": 5.0}, EQUAL)) == "**worse**: lines", "of as many pictures"
+    assert str(judged(EQUAL | {"freezes": 20.0, "frozen_s": 2.0}, EQUAL)) == "better: frozen s"
+    assert str(judged(EQUAL | {"freezes": 20.0, "frozen_s": 20.0}, EQUAL)) == "**worse**: freezes, frozen s"
+
+
 def told(cell: str, fps: float, *short: str) -> dict[str, Any]:
     about = {"cell": cell, "at": "2026-01-01T00:00:00", "version": "v", "machine": "m", "short": [*short]}
     return about | {"figures": EQUAL | {"fps": fps}}

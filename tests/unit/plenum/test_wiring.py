@@ -57,10 +57,18 @@ def test_older_names_of_limits_count() -> None:
 
 def test_signal_limits() -> None:
     config = load(
-        "plenum: {signal: {max_candidates_per_minute: 1, send_queue_bytes: 2}}\nlimit: {signal_message_size_limit: 3}"
+        "plenum: {signal: {max_candidates_per_minute: 1, send_queue_bytes: 2, "
+        "max_bytes_per_s: 4, max_tracks_per_s: 5}}\n"
+        "limit: {signal_message_size_limit: 3}"
     )
     limits = signal_limits(config)
     assert (limits.max_candidates_per_minute, limits.send_queue_bytes, limits.max_frame_bytes) == (1, 2, 3)
+    assert (limits.max_bytes_per_s, limits.max_tracks_per_s) == (4, 5)
+
+
+def test_one_limit_is_for_tracks_of_both_kinds() -> None:
+    settings = room_settings(load("plenum: {max_tracks_per_participant: 5}"))
+    assert (settings.max_tracks, settings.data.max_tracks) == (5, 5)
 
 
 def test_how_the_rate_is_estimated() -> None:

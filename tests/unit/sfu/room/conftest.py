@@ -105,7 +105,7 @@ class Ledger:
 
     def _note_track(self, effect: fx.Effect) -> None:
         match effect:
-            case fx.RestartIce() | fx.AllowPause():
+            case fx.RestartIce() | fx.AllowPause() | fx.SimulateRate():
                 assert effect.transport in self.transports
             case fx.AcceptOffer():
                 assert effect.transport in self.transports

@@ -111,6 +111,26 @@ def test_a_backup_is_asked_for_once_somebody_needs_it(stage: Stage) -> None:
     assert not bob.got(messages.SubscriptionResponse) + carol.got(messages.SubscriptionResponse)
 
 
+def test_what_the_first_line_says_counts_for_those_that_have_not_spoken(stage: Stage) -> None:
+    alice, bob, carol = stage.active("alice"), stage.active("bob"), stage.active("carol")
+    _publish(alice)
+    _publish(bob)
+    lines = [d for d, (t, _) in stage.ledger.down_tracks.items() if t in carol.transports.values()]
+    moved = _moves(stage.do(inputs.DownTrackBound(lines[0], _PLAIN)))
+    assert moved == [fx.MoveDownTrack(line, UpTrackId(stage.ledger.down_tracks[line][1])) for line in lines]
+    assert len(lines) == 2
+
+
+def test_others_hear_of_a_backup_that_is_announced(stage: Stage) -> None:
+    """Its offer may never come: what they know of the track is the same as what a newcomer is told."""
+    alice, bob = stage.active("alice"), stage.active("bob")
+    track = _publish(alice)
+    stage.clear()
+    alice.try_announce("backup", TrackSource.CAMERA, sid=track.sid, codecs=(inputs.CodecOffered("vp8", "backup"),))
+    assert bob.told_of("alice")[-1] == stage.room._state.publications[TrackSid(track.sid)].owner.view()
+    assert bob.told_of("alice")[-1].tracks[0].codecs[1].cid == "backup"
+
+
 def test_a_backup_pauses_when_nobody_needs_it_any_more(stage: Stage) -> None:
     alice, bob, carol = stage.active("alice"), stage.active("bob"), stage.active("carol")
     track = _publish(alice)

@@ -40,7 +40,8 @@ def want(client: Client, *tracks: DataTrackView, subscribe: bool = True, fps: in
 
 
 def handles(client: Client) -> dict[TrackSid, int]:
-    """The handles that it was told last."""
+    """The handles that it was told last, once all that was gathered is told."""
+    client.stage.wait(1)
     told = client.got(messages.DataTrackHandles)[-1].handles
     return {track.track_sid: handle for handle, track in told.items()}
 
@@ -168,6 +169,102 @@ def test_who_subscribes_automatically_gets_what_is_there_and_what_comes(stage: S
     assert handles(bob) == {}
     bob.leave()
     assert not stage.ledger.data_down_tracks
+
+
+def test_many_data_tracks_at_once_are_few_messages(stage: Stage) -> None:
+    """Each update tells of all tracks of their owner, and each map tells of all handles."""
+    alice = stage.active("alice")
+    readers = [stage.active(f"reader{number}", auto_subscribe_data=True) for number in range(10)]
+    stage.wait(10)
+    stage.clear()
+    for handle in range(1, 257):
+        stage.do(inputs.PublishDataTrack(alice.session, handle, f"track{handle}"))
+    stage.wait(1)
+    for reader in readers:
+        assert len(reader.told_of("alice")) <= 18
+        assert len(reader.got(messages.DataTrackHandles)) <= 4
+        assert len(handles(reader)) == 256
+    assert len(stage.ledger.data_down_tracks) == 256 * 10
+    stage.clear()
+    alice.leave()
+    stage.wait(1)
+    for reader in readers:
+        (told,) = reader.got(messages.DataTrackHandles)
+        assert told.handles == {}
+
+
+def test_handles_mean_something_to_who_hears_them(stage: Stage) -> None:
+    """The track is told before its handle, and the handle before packets, in a flood of changes as well."""
+    alice = stage.active("alice")
+    bob = stage.active("bob", auto_subscribe_data=True)
+    stage.wait(10)
+    seen: list[fx.Effect] = []
+    for handle in range(1, 41):
+        seen += stage.do(inputs.PublishDataTrack(alice.session, handle, f"track{handle}"))
+        seen += stage.wait(0.03)
+    gone = publish(alice, 99, "gone")
+    seen += stage.do(inputs.UnpublishDataTrack(alice.session, 99))
+    seen += stage.wait(3)
+    tracks: set[str] = set()
+    known: set[int] = set()
+    for effect in seen:
+        message = effect.message if isinstance(effect, fx.Send) and bob.session in effect.sessions else None
+        if isinstance(message, messages.ParticipantUpdate):
+            tracks |= {track.sid for view in message.participants for track in view.data_tracks}
+        elif isinstance(message, messages.DataTrackHandles):
+            assert {track.track_sid for track in message.handles.values()} <= tracks
+            known = set(message.handles)
+        elif isinstance(effect, fx.AddDataDownTrack):
+            assert effect.handle in known
+    assert len(handles(bob)) == len(stage.ledger.data_down_tracks) == 40
+    assert gone.sid not in handles(bob)
+
+
+def test_a_no_counts_at_once_though_it_is_told_later(stage: Stage) -> None:
+    alice, bob = stage.active("alice"), stage.active("bob")
+    want(bob, publish(alice))
+    stage.wait(1)
+    for everybody in (False, True, False):
+        stage.do(inputs.SetSubscriptionPermission(alice.session, all_participants=everybody, permissions=()))
+    assert not stage.ledger.data_down_tracks
+    assert handles(bob) == {}
+    stage.clear()
+    stage.do(inputs.SetSubscriptionPermission(alice.session, all_participants=False, permissions=()))
+    stage.wait(1)
+    assert not bob.got(messages.DataTrackHandles), "it has said so before"
+
+
+def test_a_subscriber_without_a_handle_left_is_told_so(stage_with: Callable[..., Stage]) -> None:
+    stage = stage_with(data=DataSettings(max_subscriptions=2))
+    alice, bob = stage.active("alice"), stage.active("bob")
+    tracks = [publish(alice, handle, f"t{handle}") for handle in range(1, 5)]
+    wishes = tuple(inputs.DataSubscriptionWish(track.sid, subscribe=True) for track in tracks)
+    assert refusal(bob, inputs.UpdateDataSubscription(bob.session, wishes)) is RequestReason.LIMIT_EXCEEDED
+    assert set(handles(bob)) == {track.sid for track in tracks[:2]}
+    swap = [inputs.DataSubscriptionWish(tracks[n].sid, subscribe=n == 3) for n in (3, 0)]
+    stage.do(inputs.UpdateDataSubscription(bob.session, tuple(swap)))
+    assert set(handles(bob)) == {tracks[1].sid, tracks[3].sid}
+    late = stage.active("late", auto_subscribe_data=True)
+    assert len(handles(late)) == 2
+    assert not late.got(messages.RequestResponse), "it has asked for nothing"
+
+
+def test_all_handles_can_be_in_use(stage_with: Callable[..., Stage]) -> None:
+    stage = stage_with(data=DataSettings(max_subscriptions=0xFFFF + 9))
+    alice, bob = stage.active("alice"), stage.active("bob")
+    tracks = [publish(alice, handle, f"t{handle}") for handle in (1, 2)]
+    participant = stage.room._state.by_identity["bob"]
+    want(bob, tracks[0])
+    (subscription,) = participant.data_subscriptions.values()
+    free = (participant.last_data_handle + 77) % 0xFFFF + 1
+    others: Any = {handle: subscription for handle in range(1, 0xFFFF + 1) if handle != free}
+    participant.data_handles = others
+    participant.data_subscriptions.update({TrackSid(f"DTR_{n}"): subscription for n in range(0xFFFF - 2)})
+    want(bob, tracks[1])
+    assert participant.data_subscriptions[tracks[1].sid].handle == free
+    more = publish(alice, 3, "more")
+    wish = inputs.DataSubscriptionWish(more.sid, subscribe=True)
+    assert refusal(bob, inputs.UpdateDataSubscription(bob.session, (wish,))) is RequestReason.LIMIT_EXCEEDED
 
 
 def test_a_rate_is_passed_on_when_it_changes(stage: Stage) -> None:
@@ -313,6 +410,33 @@ def test_blobs_have_limits(open_stage: Stage) -> None:
     assert refusal(alice, store(alice, KEY, b"")) is RequestReason.INVALID_REQUEST
     unnamed = BlobKeyView(schema=SchemaView("s", EncodingView(custom="")))
     assert refusal(alice, store(alice, unnamed)) is RequestReason.INVALID_REQUEST
+
+
+def test_a_participant_keeps_a_limited_number_of_blobs(stage_with: Callable[..., Stage]) -> None:
+    stage = stage_with(data=DataSettings(blobs_enabled=True, max_blobs=2))
+    alice = stage.active("alice")
+    for name in ("one", "two", "one"):
+        stage.do(store(alice, BlobKeyView(name)))
+    assert len(alice.got(messages.DataBlobStored)) == 3
+    assert refusal(alice, store(alice, BlobKeyView("three"))) is RequestReason.LIMIT_EXCEEDED
+    stage.do(get(alice, "alice", BlobKeyView("two")))
+    assert alice.got(messages.DataBlobFound), "those that are kept stay"
+
+
+def test_a_room_keeps_limited_bytes_of_blobs(stage_with: Callable[..., Stage]) -> None:
+    stage = stage_with(data=DataSettings(blobs_enabled=True, max_blobs_bytes=0, max_room_blobs_bytes=100))
+    alice, bob = stage.active("alice"), stage.active("bob")
+    key = BlobKeyView("0123456789")
+    stage.do(store(alice, key, bytes(50)))
+    assert refusal(bob, store(bob, key, bytes(31))) is RequestReason.LIMIT_EXCEEDED
+    stage.do(store(bob, key, bytes(30)))
+    stage.do(store(alice, key, bytes(40)))
+    assert len(bob.got(messages.DataBlobStored)) == 1
+    assert len(alice.got(messages.DataBlobStored)) == 2, "what it replaces does not count"
+    assert refusal(alice, store(alice, key, bytes(51))) is RequestReason.LIMIT_EXCEEDED
+    alice.leave()
+    stage.do(store(bob, key, bytes(90)))
+    assert len(bob.got(messages.DataBlobStored)) == 2, "who left makes room"
 
 
 def test_blobs_are_off_unless_switched_on(stage: Stage, open_stage: Stage) -> None:

@@ -231,6 +231,56 @@ def test_who_is_alone_hears_so_after_ten_seconds(stage: Stage) -> None:
     assert _told(alice) == [()]
 
 
+def _start(stage: Stage, track: TrackView) -> None:
+    """First media of a publication."""
+    (codec,) = stage.room._state.publications[track.sid].codecs
+    stage.do(inputs.UpTrackStarted(codec.up_track, codec.mime_type))
+
+
+def test_what_was_said_while_a_client_still_published_is_said_once_more(stage: Stage) -> None:
+    alice, _ = stage.active("alice"), stage.active("bob", adaptive_stream=True)
+    track = _camera(alice)
+    stage.wait(7)
+    assert _told(alice) == [(_LOW,)], "before its media no client has missed it for certain"
+    _start(stage, track)
+    stage.wait(2.4)
+    assert _told(alice) == [(_LOW,)]
+    stage.wait(60)
+    assert _told(alice) == [(_LOW,), (_LOW,)], "once more, and never again"
+
+
+def test_who_is_to_send_everything_is_not_reminded(stage: Stage) -> None:
+    alice, _ = stage.active("alice"), stage.active("bob")
+    _start(stage, _camera(alice))
+    stage.wait(60)
+    assert _told(alice) == [_ALL]
+
+
+def test_a_reminder_does_not_hasten_what_is_to_be_told_later(stage: Stage) -> None:
+    alice, bob = stage.active("alice"), stage.active("bob")
+    track = _camera(alice)
+    _set(stage, bob, track, quality=_MEDIUM)
+    stage.wait(6)
+    _start(stage, track)
+    stage.wait(1)
+    _set(stage, bob, track, quality=_LOW)
+    stage.wait(2)
+    assert _told(alice) == [_ALL, (_LOW, _MEDIUM), (_LOW, _MEDIUM)]
+    stage.wait(60)
+    assert _told(alice)[3:] == [(_LOW,)]
+
+
+def test_nobody_is_reminded_of_a_track_that_is_muted_or_gone(stage: Stage) -> None:
+    alice, bob = stage.active("alice"), stage.active("bob", adaptive_stream=True)
+    alice_track, bob_track = _camera(alice), _camera(bob)
+    _start(stage, alice_track)
+    _start(stage, bob_track)
+    stage.do(inputs.MuteOwnTrack(alice.session, alice_track.sid, muted=True))
+    bob.leave()
+    stage.wait(60)
+    assert _told(alice) == [(_LOW,)]
+
+
 def test_while_muted_nothing_is_told(stage: Stage) -> None:
     alice, bob = stage.active("alice"), stage.active("bob")
     track = _camera(alice)

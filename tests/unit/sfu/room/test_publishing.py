@@ -440,3 +440,55 @@ def _id(stage: Stage, identity: str) -> Any:
 
 def _track(stage: Stage, identity: str) -> Any:
     return stage.room._state.by_identity[identity].view().tracks[0]
+
+
+# ---------------------------------------------------------------- limits
+
+_LONG = "ä" * 129
+_LONG_RID = (LayerView(VideoQuality.HIGH, rid=_LONG),)
+
+
+@pytest.mark.parametrize(
+    ("cid", "fields"),
+    [
+        (_LONG, {}),
+        ("cam", {"name": _LONG}),
+        ("cam", {"stream": _LONG}),
+        ("cam", {"layers": _LONG_RID}),
+        ("cam", {"codecs": (inputs.CodecOffered(_LONG),)}),
+        ("cam", {"codecs": (inputs.CodecOffered("vp8", _LONG),)}),
+        ("cam", {"codecs": (inputs.CodecOffered("vp8", layers=_LONG_RID),)}),
+        ("cam", {"sid": "TR_x", "codecs": (inputs.CodecOffered("vp8", _LONG),)}),
+    ],
+    ids=["cid", "name", "stream", "rid", "codec", "codec's cid", "codec's rid", "backup's cid"],
+)
+def test_texts_that_everybody_would_be_told_are_limited(stage: Stage, cid: str, fields: dict[str, Any]) -> None:
+    alice = stage.active("alice")
+    alice.try_announce(cid, TrackSource.CAMERA, **fields)
+    (answer,) = alice.got(messages.RequestResponse)
+    assert answer.reason is RequestReason.LIMIT_EXCEEDED
+    assert "exceeds 256 bytes" in answer.message
+    assert answer.echo is not None
+    assert not alice.got(messages.TrackPublished)
+
+
+def test_a_long_name_in_a_description_is_told_to_nobody(stage: Stage) -> None:
+    alice, bob = stage.active("alice"), stage.active("bob")
+    alice.announce("mic")
+    alice.add_line("t" * 5_000, TrackType.AUDIO)
+    alice.offer()
+    (track,) = bob.told_of("alice")[-1].tracks
+    assert track.codecs[0].sdp_cid == ""
+
+
+@pytest.mark.parametrize("limit", [3, 0])
+def test_a_participant_has_so_many_tracks_at_most(stage_with: Callable[..., Stage], limit: int) -> None:
+    alice = stage_with(max_tracks=limit).active("alice")
+    for number in range(3):
+        alice.publish(f"mic{number}")
+    alice.try_announce("more")
+    refused = [answer.reason for answer in alice.got(messages.RequestResponse)]
+    assert refused == ([RequestReason.LIMIT_EXCEEDED] if limit else [])
+    alice.change_line("0", sends=False)
+    alice.offer()
+    assert alice.announce("again").sid, "there is room again"

@@ -9,7 +9,15 @@ import pytest
 from sfu.ids import ParticipantSid, SessionId, TrackSid
 from sfu.room import effects as fx
 from sfu.room import inputs, messages
-from sfu.room.enums import DisconnectReason, LeaveAction, ParticipantState, Scenario, TrackSource
+from sfu.room.enums import (
+    DisconnectReason,
+    LeaveAction,
+    ParticipantState,
+    Scenario,
+    SubscriptionError,
+    TrackSource,
+)
+from sfu.room.views import PermissionView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +56,27 @@ def test_who_comes_back_goes_on_and_the_others_see_nothing(stage: Stage, *, sing
     assert any(isinstance(effect, fx.RefreshToken) and effect.claims.api_key == "newer" for effect in back.seen)
     assert len(bob.told_of("ann")) == known
     assert [type(event) for event in stage.emitted[events:]] == [fx.ParticipantResumed]
+
+
+@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize("noticed", [True, False])
+def test_what_was_permitted_while_nobody_listened_is_there_after_the_return(
+    stage: Stage, *, single: bool, noticed: bool
+) -> None:
+    bob = stage.active("bob", single_peer_connection=single, can_subscribe=False)
+    ann = stage.active("ann")
+    track = ann.publish("mic")
+    if noticed:
+        bob.lose()
+    stage.ask(lambda request: inputs.UpdateParticipant(request, "bob", permission=PermissionView()))
+    camera = ann.publish("cam", TrackSource.CAMERA)
+    bob = bob.resume()
+    opened = [effect for effect in bob.seen if isinstance(effect, fx.OpenTransport)]
+    assert [effect.role for effect in opened] == (["subscriber"] if noticed and not single else [])
+    subscriber = stage.room._state.by_identity["bob"].transports.subscriber
+    assert {transport for transport, _ in stage.ledger.down_tracks.values()} == {subscriber}
+    assert {s.track_sid for s in stage.room._state.down_tracks.values()} == {track.sid, camera.sid}
+    assert not [e for e in bob.seen if isinstance(e, fx.RestartIce) and e.transport in {o.transport for o in opened}]
 
 
 def test_late_words_of_the_old_connection_mean_nothing(stage: Stage) -> None:
@@ -247,6 +276,75 @@ def test_what_is_watched_is_said_again(stage: Stage) -> None:
     assert ann.resume().got(messages.SubscribedQualityUpdate) == [told]
 
 
+def test_a_first_subscriber_that_came_meanwhile_is_said_once(stage: Stage) -> None:
+    ann, bob = stage.active("ann"), stage.active("bob")
+    track = ann.publish("mic")
+    ann.lose()
+    stage.bind_all()
+    bob.leave()
+    stage.wait(100)
+    back = ann.resume()
+    assert back.got(messages.TrackSubscribed) == [messages.TrackSubscribed(track.sid)]
+    stage.active("carol")
+    stage.bind_all()
+    assert back.got(messages.TrackSubscribed) == [messages.TrackSubscribed(track.sid)], "of the first one only"
+
+
+def test_a_first_subscriber_that_came_before_the_loss_was_noticed_is_said_again(stage: Stage) -> None:
+    ann, _ = stage.active("ann"), stage.active("bob")
+    track = ann.publish("mic")
+    stage.wait(100)
+    stage.bind_all()
+    stage.wait(20)
+    ann.lose()
+    assert ann.resume().got(messages.TrackSubscribed) == [messages.TrackSubscribed(track.sid)]
+
+
+def test_a_first_subscriber_of_long_ago_is_not_said_again(stage: Stage) -> None:
+    ann, _ = stage.active("ann"), stage.active("bob")
+    ann.publish("mic")
+    stage.bind_all()
+    stage.wait(100)
+    ann.lose()
+    stage.wait(100)
+    assert not ann.resume().got(messages.TrackSubscribed)
+
+
+@pytest.mark.parametrize(("passed_s", "told"), [(20, 1), (100, 0)])
+def test_a_track_that_could_not_be_sent_meanwhile_is_said_so(stage: Stage, passed_s: float, told: int) -> None:
+    ann, bob = stage.active("ann"), stage.active("bob")
+    track = bob.publish("cam", TrackSource.CAMERA)
+    (down_track,) = stage.ledger.down_tracks
+    stage.do(inputs.DownTrackCodecUnsupported(down_track))
+    stage.wait(passed_s)
+    ann.lose()
+    failure = messages.SubscriptionResponse(track.sid, SubscriptionError.CODEC_UNSUPPORTED)
+    assert ann.resume().got(messages.SubscriptionResponse) == [failure] * told
+
+
+def test_a_track_that_nobody_subscribes_to_is_not_said_to_be_subscribed(stage: Stage) -> None:
+    ann, bob = stage.active("ann"), stage.active("bob", hidden=True)
+    ann.publish("mic")
+    bob.publish("mic")
+    ann.lose()
+    assert not ann.resume().got(messages.TrackSubscribed)
+
+
+def test_what_a_client_has_heard_on_its_return_is_not_said_at_the_next_one(stage: Stage) -> None:
+    ann, _ = stage.active("ann"), stage.active("bob")
+    track = ann.publish("mic")
+    ann.lose()
+    stage.bind_all()
+    stage.wait(1)
+    first = ann.resume()
+    stage.wait(1)
+    unheard = first.resume()
+    assert unheard.got(messages.TrackSubscribed) == [messages.TrackSubscribed(track.sid)], "it has not answered"
+    stage.do(inputs.SyncState(unheard.session, published=(track.sid,)))
+    stage.wait(1)
+    assert not unheard.resume().got(messages.TrackSubscribed)
+
+
 def test_unanswered_announcements_and_mutes_are_said_again(stage: Stage) -> None:
     ann = stage.active("ann")
     live, pending = ann.publish("mic"), ann.announce("cam", TrackSource.CAMERA)
@@ -405,10 +503,18 @@ def test_a_simulated_speaker_falls_silent_again(stage_with: Callable[..., Stage]
     assert told == [(ann.sid, True), (ann.sid, False)]
 
 
-def test_what_cannot_be_simulated_is_said_to_be_so(stage: Stage) -> None:
-    ann = stage.active("ann")
-    play(ann, Scenario.SUBSCRIBER_BANDWIDTH, 100_000)
-    assert len(ann.got(messages.RequestResponse)) == 1
+@pytest.mark.parametrize("single", [True, False])
+def test_a_narrow_path_concerns_only_the_client_that_simulates_it(stage: Stage, *, single: bool) -> None:
+    ann, _ = stage.active("ann", single_peer_connection=single), stage.active("bob")
+    transport = ann.transports["both" if single else "subscriber"]
+    assert play(ann, Scenario.SUBSCRIBER_BANDWIDTH, 1_000) == [fx.SimulateRate(transport, 1_000)]
+    assert play(ann, Scenario.SUBSCRIBER_BANDWIDTH, 0) == [fx.SimulateRate(transport, None)]
+    assert play(ann, Scenario.SUBSCRIBER_BANDWIDTH, -1) == [fx.SimulateRate(transport, None)]
+
+
+def test_who_gets_nothing_simulates_no_narrow_path(stage: Stage) -> None:
+    ann = stage.active("ann", single_peer_connection=False, can_subscribe=False)
+    assert play(ann, Scenario.SUBSCRIBER_BANDWIDTH, 1_000) == []
 
 
 def test_nobody_simulates_from_a_dead_session(stage: Stage) -> None:

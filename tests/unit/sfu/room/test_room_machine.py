@@ -26,6 +26,8 @@ from sfu.room.views import PermissionView
 from tests.unit.sfu.room.conftest import Client, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sfu.room.participant import Participant
     from sfu.room.views import ParticipantView
 
@@ -61,7 +63,7 @@ class RoomMachine(RuleBasedStateMachine):
         protocol=st.sampled_from([2, 11, 16]),
     )
     def join(self, name: str, single: bool, **options: Any) -> None:
-        client = self.stage.try_join(name, single_peer_connection=single, **options)
+        client = self.stage.try_join(name, single_peer_connection=single, can_update_own_metadata=True, **options)
         if client.joined is not None:
             self.clients[name] = client
 
@@ -82,6 +84,8 @@ class RoomMachine(RuleBasedStateMachine):
         elif how == "refused":
             self.stage.do(inputs.NegotiationFailed(transport, "no"))
         elif how == "broke":
+            if client.session not in self.stage.room._state.by_session:  # it is coming back: its sink is gone first
+                self.stage.ledger.sessions.discard(client.session)
             self.stage.do(inputs.SessionFailed(client.session, DisconnectReason.STATE_MISMATCH))
 
     @rule(pick=_PICK, handle=st.integers(0, 3), name=st.sampled_from(["", "pose", "map"]), gone=_MAYBE)
@@ -94,6 +98,15 @@ class RoomMachine(RuleBasedStateMachine):
         else:
             self.stage.do(inputs.PublishDataTrack(client.session, handle, name))
 
+    @rule(pick=_PICK, times=st.sampled_from([1, 20]))
+    def change(self, pick: int, times: int) -> None:
+        """More of them at once than are told at once."""
+        client = self._one(pick)
+        if client is not None:
+            for _ in range(times):
+                self.cids += 1
+                self.stage.do(inputs.UpdateOwnMetadata(client.session, metadata=f"m{self.cids}"))
+
     @rule(pick=_PICK, subscribe=_MAYBE, fps=st.sampled_from([None, 5]))
     def want_data(self, pick: int, subscribe: bool, fps: int | None) -> None:
         client = self._one(pick)
@@ -103,7 +116,12 @@ class RoomMachine(RuleBasedStateMachine):
             self.stage.do(inputs.UpdateDataSubscription(client.session, wishes))
 
     @invariant()
-    def handles_are_as_told(self) -> None:
+    def handles_in_use_were_told(self) -> None:
+        for known, bound in self._handles():
+            assert bound.items() <= known.items(), "of some that are gone it may hear a little later"
+
+    def _handles(self) -> Iterator[tuple[dict[int, TrackSid], dict[int, TrackSid]]]:
+        """What each client knows, and what the engine uses."""
         for client in self.clients.values():
             participant = self.stage.room._state.by_session.get(client.session)
             told = [m for m in self.stage.sent[client.session] if isinstance(m, messages.DataTrackHandles)]
@@ -115,8 +133,7 @@ class RoomMachine(RuleBasedStateMachine):
                 for e in self.stage.ledger.data_down_tracks.values()
                 if e.data_down_track == s.down_track
             }
-            known = {handle: track.track_sid for handle, track in told[-1].handles.items()} if told else {}
-            assert known == bound
+            yield ({handle: track.track_sid for handle, track in told[-1].handles.items()} if told else {}), bound
 
     @rule(pick=_PICK)
     def resume(self, pick: int) -> None:
@@ -315,6 +332,8 @@ class RoomMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         """Once everything gathered was told, each client believes what is true."""
         self.stage.wait(6)
+        for known, bound in self._handles():
+            assert known == bound
         participants = self.stage.room._state.participants.values()
         for client in self.clients.values():
             if client.session in self.stage.ledger.sessions:
@@ -350,6 +369,13 @@ class RoomMachine(RuleBasedStateMachine):
                 publication = state.publications.get(sid)
                 assert subscription.publication is publication
                 assert (subscription.down_track is not None) == _is_due(participant, subscription)
+
+    @invariant()
+    def bound_tracks_are_counted(self) -> None:
+        state = self.stage.room._state
+        bound = Counter((s.subscriber.id, s.publication.type) for s in state.down_tracks.values() if s.publication)
+        counted = {(p.id, kind): n for p in state.participants.values() for kind, n in p.bound_tracks.items() if n}
+        assert counted == bound
 
     @invariant()
     def watchers_are_counted(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,8 @@ from tests.unit.sfu.room.conftest import Client, Stage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sfu.ids import TrackSid
+    from sfu.room.subscription import Subscription
     from sfu.room.views import TrackView
 
 _LAST, _SCREEN = 65_535, 65_534
@@ -87,6 +89,32 @@ def test_the_end_of_a_track_needs_no_more_stack_the_more_watch_it() -> None:
     finally:
         sys.setrecursionlimit(before)
     assert stage.room._state.down_tracks == {}
+
+
+class _WalksCounted(dict["TrackSid", "Subscription"]):
+    """A participant's subscriptions that count how often all of them are looked at."""
+
+    walks = 0
+
+    def values(self) -> Any:
+        """See `dict.values`."""
+        self.walks += 1
+        return super().values()
+
+
+def test_slots_are_not_counted_anew_for_each_subscription() -> None:
+    stage = _stage(max_video_subscriptions=8)
+    alice, bob = stage.active("alice"), stage.active("bob", auto_subscribe=False)
+    sids = tuple(track.sid for track in _cameras(alice, 40))
+    participant = stage.room._state.by_identity["bob"]
+    participant.subscriptions = subscriptions = _WalksCounted()
+    stage.do(inputs.UpdateSubscription(bob.session, sids, subscribe=True))
+    assert len(_bound_to(stage, bob)) == 8
+    assert subscriptions.walks == 0, "there is nothing to look for while no slot was vacated"
+    for sid in sids[:8]:
+        stage.do(inputs.UpdateSubscription(bob.session, (sid,), subscribe=False))
+    assert len(_bound_to(stage, bob)) == 8
+    assert subscriptions.walks == 8, "once for each slot that became free"
 
 
 def test_slots_go_to_the_most_important_who_waits() -> None:

@@ -75,6 +75,27 @@ def test_moving_a_timer_back_and_forth_fires_it_once() -> None:
     assert [timers.pop_due(10.0), timers.pop_due(10.0)] == [TimerKey(TimerKind.EMPTY), None]
 
 
+def test_deadlines_that_are_moved_or_cancelled_do_not_pile_up() -> None:
+    timers = Timers()
+    for owner in range(100):
+        timers.set(TimerKind.TOKEN, 5_000.0, owner)
+    for moved in range(10_000):
+        timers.set(TimerKind.JOIN, 9_000.0 - moved, 1)
+        timers.set(TimerKind.BACKUP, 8_000.0 + moved, 2)
+        timers.cancel(TimerKind.BACKUP, 2)
+        assert len(timers._heap) <= 64 + 2 * 102
+    for owner in range(100):
+        timers.cancel(TimerKind.TOKEN, owner)
+    assert len(timers._heap) <= 64 + 2
+    timers.set(TimerKind.COUNTS, 9_000.0)
+    timers.set(TimerKind.JOIN, 9_500.0, 1)
+    assert [timers.pop_due(10_000.0) for _ in range(3)] == [
+        TimerKey(TimerKind.COUNTS),
+        TimerKey(TimerKind.JOIN, 1),
+        None,
+    ]
+
+
 @pytest.mark.parametrize(
     ("grants", "publish", "sources"),
     [

@@ -6,6 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
+from hypothesis import given
+from hypothesis import strategies as st
 from livekit.protocol import agent_dispatch, egress, ingress, models, room, sip
 from structlog.testing import capture_logs
 
@@ -13,9 +17,11 @@ from auth.grants import SipGrants
 from sfu.control.registry import RoomOverrides
 from signaling.http.twirp import to_json
 from signaling.refusal import Refusal
+from tests.unit.signaling.any_message import any_message
+from tests.unit.signaling.http.conftest import Api
 
 if TYPE_CHECKING:
-    from tests.unit.signaling.http.conftest import Api
+    from google.protobuf.descriptor import MethodDescriptor
 
 _DENIED = (401, "unauthenticated", "permissions denied")
 
@@ -210,3 +216,44 @@ async def test_a_refused_token_is_logged(api: Api) -> None:
     (line,) = lines
     assert (line["event"], line["status"]) == ("call refused", 401)
     assert "no token" not in str(line)
+
+
+_BODIES = st.one_of(
+    st.binary(max_size=200),
+    st.text(max_size=100).map(str.encode),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=8,
+    ).map(lambda value: json.dumps(value).encode()),
+)
+_RPCS = room.DESCRIPTOR.services_by_name["RoomService"].methods
+_ALL_GRANTS: dict[str, Any] = {"room_create": True, "room_list": True, "room_admin": True, "room": "r"}
+
+
+@given(method=st.sampled_from([method.name for method in _RPCS]), is_json=st.booleans(), body=_BODIES)
+async def test_any_body_gets_an_answer(method: str, is_json: bool, body: bytes) -> None:
+    api = Api()
+    path, token = f"/twirp/livekit.RoomService/{method}", api.token(**_ALL_GRANTS)
+    content_type = "application/json" if is_json else "application/protobuf"
+    answer = await api.post(path, body, token=token, content_type=content_type)
+    assert answer.status == 200 or all(answer.error[1:])
+    assert answer.status < 500 or answer.error[1] == "unimplemented", answer.body
+
+
+@given(method=st.sampled_from(list(_RPCS)), is_json=st.booleans(), data=st.data())
+async def test_any_request_that_decodes_gets_an_answer(
+    method: MethodDescriptor, is_json: bool, data: st.DataObject
+) -> None:
+    texts = st.sampled_from(["r", "r", "alice", "", "TR_x", "ö😀", "\0", "y" * 2000])
+    fields = data.draw(any_message(method.input_type, texts))
+    api = Api()
+    api.rooms.create("r", RoomOverrides())
+    api.rooms.join("r", "alice")
+    path, token = f"/twirp/livekit.RoomService/{method.name}", api.token(**_ALL_GRANTS, destination_room="r")
+    if is_json:
+        answer = await api.post(path, json.dumps(fields).encode(), token=token)
+    else:
+        body = json_format.ParseDict(fields, GetMessageClass(method.input_type)()).SerializeToString()
+        answer = await api.post(path, body, token=token, content_type="application/protobuf")
+    assert answer.status < 500 or answer.error[1] == "unimplemented", answer.body
