@@ -9,8 +9,9 @@ UV := $(BIN)/uv
 STAMPS := .make
 ENGINE := sfu/engine
 PYTEST := $(BIN)/pytest
-# End-to-end tests mostly wait: two processes share them, file by file.
-BESIDE := -n 2 --dist loadfile
+# End-to-end tests mostly wait: two processes share them, file by file. One that dies ends the run: what it leaves is
+# not shared out anew, and the run would wait for ever (pytest-xdist issue 1378).
+BESIDE := -n 2 --dist loadfile --max-worker-restart 0
 
 RUST_SOURCES := $(shell find $(ENGINE) -path $(ENGINE)/target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)

@@ -20,12 +20,14 @@ from tests.e2e.support.server import ServerSpec, started
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-pytestmark = pytest.mark.netns
+# When frames come is timed.
+pytestmark = [pytest.mark.netns, pytest.mark.alone]
 
 WINDOW = 300
 """Frames that are judged, of 20 ms each."""
-SETTLING = 50
-"""Frames after the link became narrow; before that, a queue has to be noticed."""
+SETTLING = 250
+"""Frames after the link became narrow. What a path carried is known for up to two seconds more, and what was written in
+these takes as long to leave."""
 DEADLINE_S = 60
 _PROMPT = ("nice", "-n", "-15")
 """Before other programs: a receiver that waits for a CPU acknowledges late, as if its link were narrow."""

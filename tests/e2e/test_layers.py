@@ -10,6 +10,7 @@ from livekit import rtc
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_bars
 from tests.e2e.support.sdk_client import sdk
+from tests.e2e.support.server import OWN
 
 if TYPE_CHECKING:
     from tests.e2e.support.browser import Browser, BrowserClient
@@ -79,17 +80,16 @@ async def _heights(client: BrowserClient) -> dict[str, list[int]]:
     return {names[quality]: list(range(height - 4, height + 5)) for quality, height in layers}
 
 
-@pytest.mark.parametrize("codec", _CODECS)
-async def test_qualities_switch_without_a_freeze(
-    endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str
-) -> None:
-    """VID01 to VID04, VID10, ADA04: each quality has its size, pictures go on, few key frames."""
+async def _switch_qualities(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str, **options: Any
+) -> list[str | None]:
+    """Publish in three layers and ask for one after the other; the publisher's restriction ids."""
     room = unique(codec)
     async with (
         chromium.client(endpoint, "alice", room, path) as alice,
         chromium.client(endpoint, "bob", room, path) as bob,
     ):
-        await _publish(alice, codec)
+        await _publish(alice, codec, **options)
         seen = await bob.see("alice")
         assert_bars(seen["bars"])
         heights = await _heights(alice)
@@ -104,6 +104,29 @@ async def test_qualities_switch_without_a_freeze(
         assert report.get("framesDropped", 0) - before.get("framesDropped", 0) <= 15, report
         seen = await bob.see("alice")
         assert_bars(seen["bars"])
+        rids: list[str | None] = await alice.run(
+            """const [publication] = e2e.room.localParticipant.videoTrackPublications.values();
+            return publication.track.sender.getParameters().encodings.map((encoding) => encoding.rid);"""
+        )
+        return rids
+
+
+@pytest.mark.parametrize("codec", _CODECS)
+async def test_qualities_switch_without_a_freeze(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str
+) -> None:
+    """VID01 to VID04, VID10, ADA04: each quality has its size, pictures go on, few key frames."""
+    await _switch_qualities(endpoint, path, chromium, codec)
+
+
+@pytest.mark.skipif(not OWN, reason="clients do not try it with the reference's version")
+@pytest.mark.parametrize(("codec", "path"), [("vp9", JoinPath.V0), ("av1", JoinPath.V1)])
+async def test_scalable_codecs_in_simulcast_switch_too(
+    endpoint: Endpoint, chromium: Browser, codec: str, path: JoinPath
+) -> None:
+    """VID03, VID04: the same where the publisher wants streams in place of layers inside one."""
+    rids = await _switch_qualities(endpoint, path, chromium, codec, scalabilityMode="L1T3")
+    assert rids == ["q", "h", "f"]
 
 
 @pytest.mark.parametrize("codec", ["av1", "vp9"])

@@ -38,9 +38,10 @@ class Bounds:
 BOUNDS = {
     Cell(): Bounds(concealed_percent=15, lossy_percent=95),
     Cell(5, 50): Bounds(concealed_percent=15, lossy_percent=80),
-    Cell(20): Bounds(concealed_percent=25, lossy_percent=55),
-    # The best layer does not pass this link: how much of all comes is a matter of how fast a server sees that.
-    Cell(0, 50, 1_000_000): Bounds(concealed_percent=60, lossy_percent=20, reliable_percent=20, pictures=0),
+    # What is lost again waits for its sender's timer: a second, two, four.
+    Cell(20): Bounds(concealed_percent=25, lossy_percent=45, reliable_percent=60),
+    # The best layer does not pass this link.
+    Cell(0, 50, 1_000_000): Bounds(concealed_percent=30, lossy_percent=70, reliable_percent=90),
     Cell(delay_ms=50, event="reorder"): Bounds(concealed_percent=20, lossy_percent=90),
     Cell(delay_ms=20, event="blackout"): Bounds(concealed_percent=70, lossy_percent=35),
 }

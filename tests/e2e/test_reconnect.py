@@ -145,36 +145,43 @@ async def test_the_python_sdk_goes_on_after_its_signalling_broke(
 async def test_media_go_on_while_the_signalling_line_is_cut(
     endpoint: Endpoint, path: JoinPath, chromium: Browser
 ) -> None:
-    """REC09, REC08: twenty seconds without signalling, sound goes on; then who left is gone, who came is heard."""
+    """REC09, REC08: twenty seconds without signalling, sound goes on; then who left is gone, who came is heard.
+
+    Who comes meanwhile is the first to subscribe: the publisher hears that once, when it is back.
+    """
     room = unique("cut")
     async with (
         relay(endpoint) as line,
-        sdk(endpoint, "py", room, path) as py,
-        sdk(endpoint, "other", room, path) as other,
+        sdk(endpoint, "other", room, path, auto_subscribe=False) as other,
         chromium.client(line.endpoint, "web", room, path) as web,
     ):
         await web.publish_tone(440)
-        track = await py.subscribed("web")
-        await assert_tone(track, 440)
         await web.remote_here("other")
-        since_py, since = py.journal.mark(), web.journal.mark()
+        since = web.journal.mark()
         line.cut()
         await web.journal.wait("signalReconnecting", since=since)
-        await other.close()
-        await py.remote_gone("other")
-        async with publish_tone(py.room, 660):
+        async with sdk(endpoint, "py", room, path) as py, publish_tone(py.room, 660):
+            track = await py.subscribed("web")
+            since_py = py.journal.mark()
+            await other.close()
+            await py.remote_gone("other")
             for _ in range(6):
                 await assert_tone(track, 440)
             line.mend()
             await web.journal.wait("reconnected", since=since, timeout_s=40)
             await web.journal.wait("participantDisconnected", lambda who, *_: who["identity"] == "other", since=since)
             await web.hear("py", 660)
-        assert [e for e in seen(py, _GONE, since_py) if "other" not in str(e)] == []
+            assert [e for e in seen(py, _GONE, since_py) if "other" not in str(e)] == []
+        assert len(web.journal.seen("localTrackSubscribed")) == 1
         assert web.journal.seen("reconnecting", since=since) == []
 
 
+_SCENARIOS = ["full-reconnect", "leave-full-reconnect", "node-failure", "migration", "force-tcp"]
+_BOTH_PATHS = [(path, scenario) for scenario in _SCENARIOS for path in JoinPath]
+
+
 @pytest.mark.parametrize(
-    "scenario", ["full-reconnect", "leave-full-reconnect", "node-failure", "migration", "force-tcp"]
+    ("path", "scenario"), [*_BOTH_PATHS, (JoinPath.V0, "resume-reconnect"), (JoinPath.V1, "force-tls")]
 )
 async def test_a_browser_begins_anew_by_itself(
     endpoint: Endpoint, path: JoinPath, chromium: Browser, scenario: str
@@ -192,7 +199,7 @@ async def test_a_browser_begins_anew_by_itself(
         await talk(web, py)
         assert await web.run("return e2e.room.localParticipant.sid") != sid
         assert len(py.journal.seen("participant_connected", since=since_py)) == 1
-        if scenario == "force-tcp":
+        if scenario in {"force-tcp", "force-tls"}:
             pairs = await web.run(
                 """const pairs = await e2e.stats('candidate-pair', (r) => r.state === 'succeeded' && r.nominated);
                 const local = await e2e.stats('local-candidate');
@@ -224,6 +231,25 @@ async def test_a_browser_asks_for_its_own_leave_and_for_speech(
         await web.journal.wait("activeSpeakersChanged", lambda speakers: speakers == [], since=since)
         await web.run("await e2e.room.simulateScenario('server-leave')")
         await web.journal.wait("disconnected", lambda reason: reason == 3, since=since)
+
+
+async def test_a_browser_has_its_line_narrowed(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """REC13: `subscriber-bandwidth` pauses its video, and lets it go on; nobody else notices."""
+    room = unique("narrowed")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+    ):
+        sid = await alice.publish_bars(width=640, height=360, fps=15, videoCodec="vp8")
+        await bob.see("alice")
+        since = bob.journal.mark()
+        for rate_bps, state in ((1_000, "paused"), (100_000_000, "active")):
+            await bob.run("await e2e.room.simulateScenario('subscriber-bandwidth', rate)", rate=rate_bps)
+            entry = await bob.journal.wait("trackStreamStateChanged", since=since, timeout_s=40)
+            assert (entry.args[0]["publication"], entry.args[1]) == (sid, state)
+            since = bob.journal.mark()
+        await bob.see("alice")
+        assert alice.journal.seen("trackStreamStateChanged") == []
 
 
 @contextlib.asynccontextmanager

@@ -84,17 +84,30 @@ window.e2e = (() => {
     return track;
   }
 
-  function barsTrack({ width = 320, height = 240, fps = 15 } = {}) {
+  function noiseCanvas(width, height) {
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    const pen = canvas.getContext('2d');
+    const image = pen.createImageData(width, height);
+    for (let i = 0; i < image.data.length; i += 1) image.data[i] = i % 4 === 3 ? 255 : Math.random() * 256;
+    pen.putImageData(image, 0, 0);
+    return canvas;
+  }
+
+  // `snow`: the strip below the bars is noise, so that an encoder needs all it may use, in every layer.
+  function barsTrack({ width = 320, height = 240, fps = 15, snow = false } = {}) {
     const canvas = Object.assign(document.createElement('canvas'), { width, height });
     const pen = canvas.getContext('2d');
     let count = 0;
     const edge = Math.floor((height * 3) / 4);
+    const strip = height - edge;
+    const noise = snow && noiseCanvas(2 * width, 2 * height);
     const draw = () => {
       BARS.forEach((colour, i) => { pen.fillStyle = colour; pen.fillRect((i * width) / 4, 0, width / 4, edge); });
       pen.fillStyle = 'black';
-      pen.fillRect(0, edge, width, height - edge);
+      pen.fillRect(0, edge, width, strip);
+      if (noise) pen.drawImage(noise, Math.random() * width, Math.random() * height, width, strip, 0, edge, width, strip);
       pen.fillStyle = 'white';
-      pen.fillRect((count * 8) % (width - width / 8), edge, width / 8, height - edge);
+      pen.fillRect((count * 8) % (width - width / 8), edge, width / 8, strip);
       count += 1;
     };
     draw();
@@ -107,8 +120,8 @@ window.e2e = (() => {
     return publication.trackSid;
   }
 
-  async function publishBars({ width, height, fps, ...options } = {}) {
-    const track = barsTrack({ width, height, fps });
+  async function publishBars({ width, height, fps, snow, ...options } = {}) {
+    const track = barsTrack({ width, height, fps, snow });
     const publication = await api.room.localParticipant.publishTrack(track, { source: 'camera', simulcast: false, ...options });
     return publication.trackSid;
   }

@@ -203,7 +203,7 @@ class BrowserClient:
         return str(await self.run("return e2e.publishTone(hz, options)", hz=hz, options=options))
 
     async def publish_bars(self, **options: Any) -> str:
-        """Publish colour bars as the camera (`width`, `height`, `fps`, and TrackPublishOptions); the track's sid."""
+        """Publish colour bars as the camera (`width height fps snow`, and TrackPublishOptions); the track's sid."""
         return str(await self.run("return e2e.publishBars(options)", options=options))
 
     async def hear(self, identity: str, hz: float, *, timeout_s: float = 20.0) -> None:

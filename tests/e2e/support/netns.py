@@ -29,14 +29,24 @@ def _run(*command: str, stdin: str | None = None) -> None:
     )
 
 
+def _block(number: int) -> str:
+    """A network: two processes that run tests beside each other never use the same one."""
+    return f"10.{213 + WORKER_NUMBER}.{(os.getpid() + number) % 250}"
+
+
+def _is_taken(block: str) -> bool:
+    """Whether somebody has left such a network behind: what was killed removes nothing."""
+    listed = subprocess.run(["ip", "-4", "-br", "address"], capture_output=True, text=True, check=True, timeout=20)
+    return f" {block}." in listed.stdout
+
+
 class Namespace:
     """One namespace, joined to this machine: `here` is the machine's end, `there` the namespace's own address."""
 
     def __init__(self) -> None:
-        number = next(_NUMBERS)
+        number = next(number for number in _NUMBERS if not _is_taken(_block(number)))
         self.name = f"plenum-{os.getpid() % 10000}-{number}"
-        # Two processes that run tests beside each other never use the same network.
-        block = f"10.{213 + WORKER_NUMBER}.{(os.getpid() + number) % 250}"
+        block = _block(number)
         self.here, self.there = f"{block}.1", f"{block}.2"
         self._outside, self._inside = f"pl{os.getpid() % 10000}o{number}", f"pl{os.getpid() % 10000}i{number}"
 
