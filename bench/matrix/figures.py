@@ -35,13 +35,15 @@ class Figure:
     noise: float
     """Below this difference two values are equal, whatever their ratio."""
     judged: bool = True
+    beside: str | None = None
+    """The key of the figure that counts alone where the two disagree."""
 
 
 FIGURES = (
-    Figure("freezes", "freezes", 0, more_is_better=False, noise=1.0),
+    Figure("freezes", "freezes", 0, more_is_better=False, noise=1.0, beside="frozen_s"),
     Figure("frozen_s", "frozen s", 1, more_is_better=False, noise=0.3),
     Figure("fps", "fps", 1, more_is_better=True, noise=0.5),
-    Figure("height", "lines", 0, more_is_better=True, noise=0.0),
+    Figure("height", "lines", 0, more_is_better=True, noise=0.0, beside="fps"),
     Figure("concealed_percent", "concealed %", 1, more_is_better=False, noise=0.5),
     Figure("recovery_s", "recovery s", 1, more_is_better=False, noise=0.5),
     Figure("reliable_percent", "reliable %", 0, more_is_better=True, noise=1.0),

@@ -32,6 +32,8 @@ short of CPU. *Recovery* is the time from the end of the disturbance until three
 and at most a tenth of the sound concealed. *Reliable* and *lossy* are the messages that arrived. CPU is of both
 browsers, and of the server, in percent of one core; it is not judged, since who is shown less needs less. Two values
 are equal within 10 %, or within what two runs of one server differ by anyway ({_NOISE}).
+How often the picture froze says little beside how long, and how many lines pictures had little beside how many pictures
+there were (a single one for twelve seconds may have them all): where these disagree, frozen s and fps are judged alone.
 """
 
 
@@ -56,10 +58,11 @@ class Verdict:
 
 def judged(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Verdict:
     """Compares two servers' medians in one cell."""
-    ways = {f.title: _way(f, ours[f.key], theirs[f.key]) for f in FIGURES if f.judged}
+    ways = {f.key: _way(f, ours[f.key], theirs[f.key]) for f in FIGURES if f.judged}
+    counting = [f for f in FIGURES if f.judged and not (f.beside and ways[f.key] * ways[f.beside] < 0)]
     return Verdict(
-        better=tuple(title for title, way in ways.items() if way > 0),
-        worse=tuple(title for title, way in ways.items() if way < 0),
+        better=tuple(f.title for f in counting if ways[f.key] > 0),
+        worse=tuple(f.title for f in counting if ways[f.key] < 0),
     )
 
 
