@@ -211,6 +211,8 @@ pub(crate) struct UpEntry {
     pub(crate) downs: Vec<DownIndex>,
     /// Down tracks with a line; others wait and get nothing.
     pub(crate) links: Vec<Link>,
+    /// Down tracks of others that come here with the next key frame.
+    pub(crate) coming: Vec<DownIndex>,
     pub(crate) unbound: u32,
     pub(crate) pending: Vec<Gathered>,
     pub(crate) scheduled: Scheduled,
@@ -239,6 +241,11 @@ impl UpRedundancy {
 }
 
 impl UpEntry {
+    /// Whether anybody gets its packets, or waits for one of them.
+    pub(crate) const fn is_wanted(&self) -> bool {
+        !self.links.is_empty() || !self.coming.is_empty()
+    }
+
     /// When a key-frame request or a report is due.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let report = self.reception.as_ref().and_then(|reception| reception.due());
@@ -278,10 +285,27 @@ pub(crate) struct DownEntry {
     pub(crate) is_paused: bool,
     /// Which is served first when not everything can be sent: lower.
     pub(crate) priority: u16,
+    /// Where it goes with the next key frame there; until then it plays on where it is.
+    pub(crate) next: Option<Next>,
     pub(crate) binding: Option<Binding>,
 }
 
+/// The up track to which a down track goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Next {
+    pub(crate) up: UpIndex,
+    /// Most that its subscriber wants there.
+    pub(crate) max_layer: Layer,
+}
+
 impl DownEntry {
+    /// It goes nowhere. What its subscriber wants there it wants here.
+    fn settle(&mut self) -> Option<Next> {
+        let next = self.next.take()?;
+        self.max_layer = next.max_layer;
+        Some(next)
+    }
+
     /// Most that it may get: what is wanted, as far as it can be sent.
     pub(crate) fn limit(&self) -> Layer {
         match self.granted {
@@ -429,6 +453,7 @@ impl Tables {
                 is_heard: false,
                 downs: Vec::new(),
                 links: Vec::new(),
+                coming: Vec::new(),
                 unbound: 0,
                 pending: Vec::new(),
                 scheduled: Scheduled::default(),
@@ -458,6 +483,7 @@ impl Tables {
 
     /// Takes a down track out of the fan-out, keeping its entry.
     pub(crate) fn unbind_down(&mut self, index: DownIndex) -> Option<Binding> {
+        self.finish_move(index); // nothing plays that it could wait with
         let down = self.downs.get_mut(index)?;
         let binding = down.binding.take()?;
         match self.ups.get_mut(down.up) {
@@ -499,8 +525,37 @@ impl Tables {
         self.paused
     }
 
+    /// Feeds a down track by another up track from that one's next key frame on.
+    pub(crate) fn move_down_later(&mut self, index: DownIndex, to: UpIndex) {
+        self.stay(index);
+        let Some(down) = self.downs.get_mut(index).filter(|down| down.up != to) else { return };
+        if let Some(up) = self.ups.get_mut(to) {
+            up.coming.push(index);
+            down.next = Some(Next { up: to, max_layer: down.max_layer });
+        }
+    }
+
+    /// A down track goes where it was to go, at once. True: it was to go somewhere.
+    pub(crate) fn finish_move(&mut self, index: DownIndex) -> bool {
+        let Some(down) = self.downs.get_mut(index) else { return false };
+        let Some(next) = down.next else { return false };
+        self.move_down(index, next.up);
+        true
+    }
+
+    /// A down track does not go where it was to go.
+    fn stay(&mut self, index: DownIndex) {
+        let Some(down) = self.downs.get_mut(index) else { return };
+        let Some(next) = down.settle() else { return };
+        match self.ups.get_mut(next.up) {
+            Some(up) => up.coming.retain(|other| *other != index),
+            None => self.note_slip("down track comes to no up track"),
+        }
+    }
+
     /// Feeds a down track by another up track from now on; its line and its numbers go on.
     pub(crate) fn move_down(&mut self, index: DownIndex, to: UpIndex) {
+        self.stay(index);
         let Some(down) = self.downs.get_mut(index) else { return };
         if down.up == to || !self.ups.contains(to) {
             return;
@@ -550,8 +605,12 @@ impl Tables {
         Some(down)
     }
 
-    /// Forgets an up track without down tracks.
+    /// Forgets an up track without down tracks; those that were to come stay where they are.
     pub(crate) fn remove_up(&mut self, index: UpIndex) {
+        let coming = self.ups.get_mut(index).map(|up| std::mem::take(&mut up.coming)).unwrap_or_default();
+        for down in coming {
+            self.downs.get_mut(down).and_then(DownEntry::settle);
+        }
         if let Some(up) = self.ups.try_remove(index) {
             self.up_index.remove(&up.id);
         }
@@ -614,6 +673,7 @@ mod tests {
             granted: None,
             is_paused: false,
             priority: u16::MAX,
+            next: None,
             binding: None,
         };
         let downs = (0..count).map(|id| tables.add_down(add(id)).unwrap()).collect();

@@ -87,6 +87,64 @@ fn a_down_track_moves_to_another_up_track_in_place() {
 }
 
 #[test]
+fn the_first_codec_plays_on_until_the_second_has_its_key_frame() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let mut world = World::new(WorldConfig::default());
+        let (alice, bob) = (world.join_connected(mode), world.join_connected(mode));
+        let ups = [(); 2].map(|()| world.publish(alice, MediaKind::Video, &[]));
+        let down_track = world.subscribe(bob, ups[0], MediaKind::Video, "TR_cam");
+        world.run_for(SECOND);
+        let mut cameras = [0, 1].map(|line| Camera::new(alice, line, None));
+        cameras[1].tag = 2;
+        let mut film = |world: &mut World, frames: usize, gives_key_frames: bool| {
+            cameras[1].obeys = gives_key_frames;
+            for _ in 0..frames {
+                for camera in &mut cameras {
+                    camera.shoot(world);
+                }
+                world.run_for(FRAME);
+            }
+        };
+        film(&mut world, 30, false);
+        world.command(Command::MoveDownTrack { down_track, up_track: ups[1] });
+        let layers = Command::SetDownTrackLayers { down_track, max_spatial: 0, max_temporal: 255 };
+        world.command(layers);
+        film(&mut world, 30, false);
+        film(&mut world, 30, true);
+        world.run_for(SECOND);
+        let packets = world.clients[bob.0].packets_of("TR_cam");
+        let change = packets.iter().position(|packet| packet.payload[TAG] == 2).expect("the other one came");
+        assert!(is_key(&packets[change].payload), "{mode:?}: it begins with a key frame");
+        assert!(packets[change..].iter().all(|packet| packet.payload[TAG] == 2));
+        let longest = packets.windows(2).map(|pair| pair[1].at - pair[0].at).max();
+        assert!(longest.unwrap() < 2 * FRAME, "{mode:?}: no picture is missing");
+        world.command(Command::CloseUpTrack { up_track: ups[0] });
+        assert_eq!(world.shard.counters().down_tracks, 1, "nothing of it hangs on the first one");
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_key_frame_goes_on_where_one_of_the_two_ends() {
+    for ended in [0, 1] {
+        let mut world = World::new(WorldConfig::default());
+        let (alice, bob) = (world.join_connected(Mode::Single), world.join_connected(Mode::Dual));
+        let ups = [(); 2].map(|()| world.publish(alice, MediaKind::Video, &[]));
+        let down_track = world.subscribe(bob, ups[0], MediaKind::Video, "TR_cam");
+        world.run_for(SECOND);
+        Camera::new(alice, 0, None).film(&mut world, 30);
+        world.command(Command::MoveDownTrack { down_track, up_track: ups[1] });
+        world.command(Command::CloseUpTrack { up_track: ups[ended] });
+        let seen = world.clients[bob.0].packets_of("TR_cam").len();
+        Camera::new(alice, 1 - ended, None).film(&mut world, 30);
+        world.run_for(SECOND);
+        assert!(world.clients[bob.0].packets_of("TR_cam").len() > seen + 20, "{ended}");
+        world.command(Command::RemoveDownTrack { down_track });
+        assert_eq!((world.shard.counters().up_tracks, world.shard.counters().down_tracks), (1, 0));
+        assert_eq!(world.shard.counters().inconsistent_tables, 0);
+    }
+}
+
+#[test]
 fn a_down_track_can_wait_for_an_up_track_that_nobody_has_published_yet() {
     let mut world = World::new(WorldConfig::default());
     let (alice, bob) = (world.join_connected(Mode::Single), world.join_connected(Mode::Single));

@@ -224,6 +224,14 @@ impl DownTrack {
     }
 }
 
+/// Stream that a down track of this limit wants of these.
+#[must_use]
+pub fn target_within(limit: Layer, live: StreamSet) -> Option<StreamIndex> {
+    let mut selector = LayerSelector::new();
+    selector.set_limit(StreamIndex(limit.spatial));
+    selector.target(live)
+}
+
 #[cfg(test)]
 mod layer_tests;
 #[cfg(test)]

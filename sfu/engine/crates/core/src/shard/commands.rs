@@ -349,6 +349,7 @@ impl Shard {
             granted: None,
             is_paused: false,
             priority: u16::MAX,
+            next: None,
             binding: None,
         };
         let Some(down) = self.tables.add_down(entry) else { return false };
@@ -379,10 +380,14 @@ impl Shard {
         let Some(index) = self.tables.down_index.get(&id).copied() else { return false };
         let Some(kind) = self.tables.downs.get(index).map(|down| down.kind) else { return false };
         let up = self.up_track(up_track, kind);
-        self.tables.move_down(index, up);
-        if let Some(subscriber) = self.tables.downs.get(index).map(|down| down.transport) {
-            self.note_demand(now, subscriber, up, index);
+        if self.can_wait(now, index, up) {
+            self.tables.move_down_later(index, up);
+            self.request_coming_key_frame(now, index);
+            return true;
         }
+        self.tables.move_down(index, up);
+        self.has_moved(index);
+        self.request_wanted_key_frame(now, up, index);
         true
     }
 
@@ -411,7 +416,11 @@ impl Shard {
     /// Ends an up track with its down tracks.
     pub(super) fn close_up_track(&mut self, now: Instant, index: UpIndex) {
         for down in self.tables.downs_of(index) {
-            self.end_down_track(now, down);
+            if self.tables.finish_move(down) {
+                self.has_moved(down);
+            } else {
+                self.end_down_track(now, down);
+            }
         }
         let origin = self.tables.ups.get(index).and_then(|up| up.origin);
         if let Some(transport) = origin.and_then(|origin| self.transports.get_mut(origin.transport)) {

@@ -11,7 +11,7 @@ use str0m::media::Mid;
 use super::{Shard, TimerKey, on_grid};
 use crate::command::MediaKind;
 use crate::demux::TransportIndex;
-use crate::downtrack::{DownTrack, DownTrackConfig, Rewrite};
+use crate::downtrack::{self, DownTrack, DownTrackConfig, Rewrite};
 use crate::drop_reason::DropReason;
 use crate::event::Event;
 use crate::layers::{StreamIndex, StreamSet};
@@ -73,6 +73,7 @@ impl Shard {
     }
 
     fn fan_out(&mut self, now: Instant, index: UpIndex, relief: Relief<'_>) {
+        self.admit_coming(now, index);
         let Some(up) = self.tables.ups.get_mut(index) else { return };
         let live = up.track.live_streams(now);
         let licence =
@@ -118,6 +119,65 @@ impl Shard {
         }
         for stream in wanted.iter() {
             self.request_key_frame(now, index, stream);
+        }
+    }
+
+    /// Whether a down track plays something with which it can wait for the first key frame of another up track.
+    pub(super) fn can_wait(&self, now: Instant, down: DownIndex, next: UpIndex) -> bool {
+        let is_published = self.tables.ups.get(next).is_some_and(|up| up.origin.is_some());
+        is_published && self.is_playing(now, down)
+    }
+
+    fn is_playing(&self, now: Instant, down: DownIndex) -> bool {
+        let Some(down) = self.tables.downs.get(down) else { return false };
+        let playing = down.binding.as_ref().and_then(|binding| binding.track.current());
+        let live = self.tables.ups.get(down.up).map(|up| up.track.live_streams(now)).unwrap_or_default();
+        down.kind == MediaKind::Video && playing.is_some_and(|stream| live.contains(stream))
+    }
+
+    /// Takes in the down tracks for which the key frame has come, or which play nothing any more where they are. The
+    /// others ask for one.
+    fn admit_coming(&mut self, now: Instant, index: UpIndex) {
+        let Some(up) = self.tables.ups.get(index).filter(|up| !up.coming.is_empty()) else { return };
+        let begun: StreamSet = up
+            .pending
+            .iter()
+            .filter(|gathered| gathered.packet.starts_key_frame)
+            .map(|gathered| gathered.packet.stream)
+            .collect();
+        for down in up.coming.clone() {
+            let wanted = self.wanted_of_next(now, down);
+            if !wanted.is_some_and(|wanted| begun.contains(wanted)) && self.is_playing(now, down) {
+                self.request_coming_key_frame(now, down);
+                continue;
+            }
+            if self.tables.finish_move(down) {
+                self.has_moved(down);
+            }
+        }
+    }
+
+    /// A down track is fed by another up track: its limits there hold, and its subscriber needs another rate.
+    pub(super) fn has_moved(&mut self, down: DownIndex) {
+        let Some(entry) = self.tables.downs.get_mut(down) else { return };
+        let (limit, subscriber) = (entry.limit(), entry.transport);
+        if let Some(binding) = &mut entry.binding {
+            binding.track.set_max_layer(limit);
+        }
+        self.want_allocation(subscriber);
+    }
+
+    /// The stream that a down track is to get where it goes.
+    fn wanted_of_next(&self, now: Instant, down: DownIndex) -> Option<StreamIndex> {
+        let next = self.tables.downs.get(down)?.next?;
+        let live = self.tables.ups.get(next.up)?.track.live_streams(now);
+        downtrack::target_within(next.max_layer, live)
+    }
+
+    pub(super) fn request_coming_key_frame(&mut self, now: Instant, down: DownIndex) {
+        let next = self.tables.downs.get(down).and_then(|down| down.next);
+        if let (Some(next), Some(stream)) = (next, self.wanted_of_next(now, down)) {
+            self.request_key_frame(now, next.up, stream);
         }
     }
 
@@ -191,6 +251,10 @@ impl Shard {
     /// Limits what one down track may get.
     pub(super) fn limit_down_track(&mut self, now: Instant, index: DownIndex, max_layer: Layer) {
         let Some(down) = self.tables.downs.get_mut(index) else { return };
+        if let Some(next) = &mut down.next {
+            next.max_layer = max_layer;
+            return;
+        }
         let (up, subscriber) = (down.up, down.transport);
         down.max_layer = max_layer;
         let limit = down.limit();

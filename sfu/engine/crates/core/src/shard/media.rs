@@ -127,7 +127,7 @@ impl Shard {
     fn enqueue(&mut self, now: Instant, index: UpIndex, recovered: Vec<Gathered>, gathered: Gathered) {
         let Some(up) = self.tables.ups.get_mut(index) else { return };
         self.counters.count_drops(DropReason::NotBound, u64::from(up.unbound));
-        if up.links.is_empty() || up.pending.len() >= MAX_GATHERED {
+        if !up.is_wanted() || up.pending.len() >= MAX_GATHERED {
             return;
         }
         if up.pending.is_empty() {
