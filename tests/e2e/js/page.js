@@ -44,6 +44,15 @@ window.e2e = (() => {
     }
   }
 
+  // When this page was not run for more than a tenth of a second: no picture is sent or shown then, whatever a server does.
+  const TICK_MS = 20;
+  const stalls = [];
+  let due = performance.now() + TICK_MS;
+  setInterval(() => {
+    if (performance.now() - due > 100) stalls.push(Date.now());
+    due = performance.now() + TICK_MS;
+  }, TICK_MS);
+
   // Peer connections made by this page, for statistics and descriptions.
   const connections = [];
   const Native = window.RTCPeerConnection;
@@ -266,6 +275,6 @@ window.e2e = (() => {
 
   const digest = async (bytes) => hex(await crypto.subtle.digest('SHA-256', bytes));
 
-  const api = { run, until, notify, plain, connections, sockets, join, toneTrack, barsTrack, publishTone, publishBars, remoteTrack, hear, loudness, record, see, stats, codecs, digest };
+  const api = { run, until, notify, plain, connections, sockets, stalls, join, toneTrack, barsTrack, publishTone, publishBars, remoteTrack, hear, loudness, record, see, stats, codecs, digest };
   return api;
 })();

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from tests.e2e.support.endpoint import Endpoint, JoinPath
 
-__all__ = ["Browser", "BrowserClient", "PageError", "launched"]
+__all__ = ["Browser", "BrowserClient", "PageError", "launched", "stalls"]
 
 FIREFOX_HZ = 440
 """The pitch of Firefox's fake microphone, set in `driver.mjs`."""
+
+_SAME_STALL_MS = 250
+"""Pages that were not run at times so near to each other waited for the same thing."""
 
 _JS = Path(__file__).parent.parent / "js"
 
@@ -233,6 +236,13 @@ class BrowserClient:
             timeout_s=2 * timeout_s + 5,
         )
         return seen
+
+
+async def stalls(*clients: BrowserClient) -> int:
+    """How often pages were not run for a tenth of a second; what several had at the same time counts once. A picture
+    that stood still meanwhile is no server's doing."""
+    times: list[int] = sorted([at for client in clients for at in await client.run("return e2e.stalls")])
+    return sum(later - earlier > _SAME_STALL_MS for earlier, later in itertools.pairwise([-_SAME_STALL_MS - 1, *times]))
 
 
 @contextlib.asynccontextmanager
