@@ -9,15 +9,12 @@ from typing import Any, Literal
 
 __all__ = ["ALL_CELLS", "SMOKE_CELLS", "Cell", "CellError", "Event", "chosen"]
 
-Event = Literal["steady", "reorder", "blackout", "address", "handover"]
+Event = Literal["steady", "reorder", "blackout", "address"]
 
 LOSSES_PERCENT = (0, 2, 5, 10, 20)
 DELAYS_MS = (0, 50, 200)
 RATES_BPS = (0, 1_000_000, 300_000)
 BLACKOUT_S = 5.0
-HANDOVER_S = 1.0
-"""Without any address. Long enough for a browser to notice, which it does only now and then where one address replaces
-the other at once."""
 
 
 class CellError(ValueError):
@@ -49,8 +46,6 @@ class Cell:
             return f"nothing for {BLACKOUT_S:.0f} s, {self.delay_ms} ms"
         if self.event == "address":
             return f"another address, {self.delay_ms} ms"
-        if self.event == "handover":
-            return f"no address for {HANDOVER_S:.0f} s, then another, {self.delay_ms} ms"
         rate = f"{self.rate_bps // 1000} kbit/s" if self.rate_bps else "no limit"
         return f"{self.loss_percent} %, {self.delay_ms} ms, {rate}"
 
@@ -67,26 +62,21 @@ class Cell:
     @property
     def disturbed_s(self) -> float:
         """How long from its beginning nothing can arrive: recovery counts from its end."""
-        return {"blackout": BLACKOUT_S, "handover": HANDOVER_S}.get(self.event, 0.0)
+        return BLACKOUT_S if self.event == "blackout" else 0.0
 
     @property
     def measured_s(self) -> float:
         """How long is measured."""
-        return {"steady": 12.0, "reorder": 12.0, "blackout": 16.0, "address": 20.0, "handover": 20.0}[self.event]
+        return {"steady": 12.0, "reorder": 12.0, "blackout": 16.0, "address": 20.0}[self.event]
 
 
 REORDER_PERCENT = 10
-EVENTS = (
-    Cell(delay_ms=50, event="reorder"),
-    Cell(delay_ms=20, event="blackout"),
-    Cell(delay_ms=20, event="address"),
-    Cell(delay_ms=20, event="handover"),
-)
+EVENTS = (Cell(delay_ms=50, event="reorder"), Cell(delay_ms=20, event="blackout"), Cell(delay_ms=20, event="address"))
 ALL_CELLS = (
     tuple(Cell(loss, delay, rate) for rate, delay, loss in itertools.product(RATES_BPS, DELAYS_MS, LOSSES_PERCENT))
     + EVENTS
 )
-"""Forty-five steady conditions and four events."""
+"""Forty-five steady conditions and three events."""
 
 SMOKE_CELLS = (Cell(), Cell(5, 50), Cell(20), Cell(0, 50, 1_000_000), *EVENTS[:2])
 """Six that a continuous integration runs."""

@@ -118,8 +118,8 @@ class Stage:
         cpu_before, machine_before = self._cpu_s(), machine_time()
         begun_ms = await subscriber.run("return Date.now()")
         await self._link.tell(**cell.steps)
-        if cell.event in {"address", "handover"}:
-            await self._move(cell.disturbed_s)
+        if cell.event == "address":
+            self._move()
         await asyncio.sleep(seconds)
         received = await subscriber.run("return e2e.matrix.received()", timeout_s=30)
         cpu_after, machine_after = self._cpu_s(), machine_time()
@@ -150,14 +150,13 @@ class Stage:
         clients = sum(tree_cpu_s(browser.pid) for browser in (self._publishing, self._watching))
         return clients, tree_cpu_s(self._server.pid)
 
-    async def _move(self, without_s: float) -> None:
-        """Give the subscriber another address, after a time without any; the next run moves it back."""
+    def _move(self) -> None:
+        """Give the subscriber another address; it keeps that one, the next run moves it back."""
         space, device = self._link.near, self._link.near_device
         old = self._link.near_address
         block, _, number = old.rpartition(".")
         self._link.near_address = f"{block}.{'1' if number == '77' else '77'}"
         space.run("ip", "addr", "del", f"{old}/24", "dev", device)
-        await asyncio.sleep(without_s)
         space.run("ip", "addr", "add", f"{self._link.near_address}/24", "dev", device)
         space.run("ip", "route", "replace", "default", "dev", device)
 
