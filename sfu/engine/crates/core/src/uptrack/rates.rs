@@ -11,6 +11,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 const STALE: Duration = Duration::from_secs(3);
 /// Temporal layers told apart; higher ones count with the last.
 const TEMPORALS: usize = 4;
+/// Of a track that has just begun, so much of the first window tells enough: a path that cannot bear it is not to suffer
+/// until the window ends.
+const EARLY: Duration = Duration::from_millis(200);
 
 type Counts = [[u32; TEMPORALS]; MAX_STREAMS as usize];
 
@@ -18,6 +21,7 @@ type Counts = [[u32; TEMPORALS]; MAX_STREAMS as usize];
 #[derive(Debug, Default)]
 pub(super) struct LayerRates {
     began: Option<Instant>,
+    has_ended_one: bool,
     bytes: Counts,
     bits_per_s: Counts,
 }
@@ -39,21 +43,35 @@ impl LayerRates {
     }
 
     fn end_window(&mut self, elapsed: Duration) {
-        let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.has_ended_one = true;
         for (rates, bytes) in self.bits_per_s.iter_mut().flatten().zip(self.bytes.iter_mut().flatten()) {
-            let bits = u64::from(std::mem::take(bytes)) * 8_000 / milliseconds;
-            *rates = smoothed(*rates, u32::try_from(bits).unwrap_or(u32::MAX));
+            *rates = smoothed(*rates, bits_per_s(std::mem::take(bytes), elapsed));
         }
     }
 
     /// Bits per second of one spatial layer alone, with its temporal layers up to this one; 0 when nothing is known.
     pub(super) fn of(&self, now: Instant, layer: Layer) -> u32 {
-        if self.began.is_none_or(|began| now > began + STALE) {
+        let Some(elapsed) = self.began.map(|began| now.saturating_duration_since(began)) else { return 0 };
+        if elapsed > STALE {
             return 0;
         }
-        let temporals = self.bits_per_s.get(usize::from(layer.spatial)).map_or(&[][..], |rates| &rates[..]);
-        temporals.iter().take(usize::from(layer.temporal) + 1).fold(0, |sum, rate| sum.saturating_add(*rate))
+        let counts = if self.has_ended_one { &self.bits_per_s } else { &self.bytes };
+        let temporals = counts.get(usize::from(layer.spatial)).map_or(&[][..], |counts| &counts[..]);
+        let sum = temporals
+            .iter()
+            .take(usize::from(layer.temporal) + 1)
+            .fold(0_u32, |sum, n| sum.saturating_add(*n));
+        match self.has_ended_one {
+            true => sum,
+            false if elapsed >= EARLY => bits_per_s(sum, elapsed),
+            false => 0,
+        }
     }
+}
+
+fn bits_per_s(bytes: u32, elapsed: Duration) -> u32 {
+    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    u32::try_from(u64::from(bytes) * 8_000 / milliseconds).unwrap_or(u32::MAX)
 }
 
 /// Half of the past, half of the last second: a key frame must not look like a better picture. What was measured once
@@ -70,6 +88,16 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn what_has_just_begun_has_a_rate_after_a_fifth_of_a_second() {
+        let (mut rates, start) = (LayerRates::default(), Instant::now());
+        for n in 0..=20 {
+            rates.observe(start + n * 10 * MS, StreamIndex(0), Layer { spatial: 0, temporal: 0 }, 1_000);
+        }
+        let of = |ms| rates.of(start + ms * MS, Layer { spatial: 0, temporal: 7 });
+        assert_eq!((of(199), of(200)), (0, 21_000 * 8 * 5), "a key frame alone says nothing");
+    }
 
     #[test]
     fn layers_are_counted_by_the_second() {
