@@ -82,6 +82,8 @@ pub struct Allocation {
     pub grants: Vec<(DownTrackId, Grant)>,
     /// What the transport should aim for.
     pub goal: RateGoal,
+    /// Where something is lowered for want of rate: what has been sent until now, in percent of the estimate.
+    pub excess_percent: Option<u64>,
     /// Look again after this time, whatever happens.
     pub again_after: Duration,
 }
@@ -136,7 +138,7 @@ impl Allocator {
         let claims: Vec<Claim<'_>> =
             video.iter().map(|demand| self.claim(now, demand, may_raise, worth(demand))).collect();
         if !self.has_begun {
-            self.probation.begin(now); // all that was sent until now, without an estimate
+            self.probation.begin_first(now);
             self.allocated_bps = kept_bps(&claims, reserved_bps);
         }
         let kept_bps = kept_bps(&claims, reserved_bps);
@@ -150,8 +152,10 @@ impl Allocator {
         let grants = self.hold(now, &video, &division);
         let goal = goal(&claims, &division, (reserved_bps, estimate.total_bps));
         self.is_limited = budget.raise_bps < u64::MAX && goal.wanted_bps > goal.allocated_bps;
+        let excess_percent =
+            division.is_short.then(|| kept_bps.saturating_mul(100) / estimate.total_bps.max(1));
         let again_after = if goal.wanted_bps > goal.allocated_bps { SOON } else { LATER };
-        Allocation { grants, goal, again_after }
+        Allocation { grants, goal, excess_percent, again_after }
     }
 
     /// What may be spent, where leaving all as it is costs `kept_bps`. An estimate knows little more than what was sent,

@@ -14,6 +14,8 @@ const BURST: Duration = Duration::from_secs(1);
 const TRUST: Duration = Duration::from_secs(8);
 /// Congestion with an estimate below this part of what it was at the raise (percent) is a verdict in any case.
 const VERDICT_PERCENT: u64 = 50;
+/// So is that of a first estimate below this part of what was sent until then (percent): no key frame's burst looks so.
+const DROWNING_PERCENT: u64 = 33;
 /// What counts as growth, percent.
 const GROWTH_PERCENT: u64 = 105;
 /// An estimate of this part of its best since the last raise has not fallen, percent.
@@ -29,6 +31,8 @@ pub(super) struct Probation {
     grown: Option<(Instant, u64)>,
     /// The last estimate.
     last_bps: u64,
+    /// All was sent before there was an estimate.
+    is_of_first: bool,
     /// What it was at the last raise, and the best since.
     base_bps: u64,
     best_bps: u64,
@@ -39,6 +43,13 @@ pub(super) struct Probation {
 }
 
 impl Probation {
+    /// There is a first estimate; all was sent until now.
+    pub(super) fn begin_first(&mut self, now: Instant) {
+        let was_congested = self.was_congested;
+        self.begin(now);
+        (self.is_of_first, self.was_congested) = (true, was_congested);
+    }
+
     /// More is sent from now on.
     pub(super) fn begin(&mut self, now: Instant) {
         let last_bps = self.last_bps;
@@ -86,7 +97,10 @@ impl Probation {
         let grew_at = self.grown.map(|(at, _)| at).max(self.raised_at);
         let is_on = !self.is_over && self.raised_at.is_some() && grew_at.is_some_and(|at| now < at + TRUST);
         let shown_bps = self.base_bps.min(sent_bps);
-        let is_near = estimate_bps.saturating_mul(100) >= shown_bps.saturating_mul(VERDICT_PERCENT);
+        let is_at_least =
+            |percent: u64, of_bps: u64| estimate_bps.saturating_mul(100) >= of_bps.saturating_mul(percent);
+        let is_drowning = self.is_of_first && !is_at_least(DROWNING_PERCENT, sent_bps);
+        let is_near = is_at_least(VERDICT_PERCENT, shown_bps) && !is_drowning;
         if is_on && !self.was_congested {
             u64::MAX
         } else if is_on && is_near {

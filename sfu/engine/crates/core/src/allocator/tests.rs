@@ -329,3 +329,20 @@ fn who_was_sent_everything_is_not_cut_by_an_estimate_that_is_only_beginning() {
     bench.is_congested = true;
     assert_eq!(bench.after(100, 1_000), [1], "unless it says that it is too much");
 }
+
+#[test]
+fn a_first_estimate_of_a_third_of_what_is_sent_is_no_key_frames_burst() {
+    for (kbps, step) in [(600, 2), (550, 1)] {
+        let mut bench = Bench::beginning(vec![demand(1, 1, CAMERA)]);
+        bench.is_congested = true;
+        assert_eq!(bench.after(0, kbps), [step], "{kbps} kbit/s of 1,700");
+    }
+}
+
+#[test]
+fn how_much_more_is_sent_than_passes_is_told_where_something_is_lowered() {
+    let mut bench = Bench::beginning(vec![demand(1, 1, CAMERA)]);
+    bench.is_congested = true;
+    assert_eq!(bench.at(400).excess_percent, Some(425), "1,700 with 400");
+    assert_eq!(bench.at(400).excess_percent, None, "nothing is left to be lowered");
+}

@@ -25,6 +25,11 @@ use crate::transport::{DownIndex, Transport, UpIndex};
 /// A layer inside a stream with less than that is not being sent, bits per second.
 const LEAST_LAYER_BPS: u32 = 1_000;
 
+/// So much of the estimate is unbearable …
+const UNBEARABLE_PERCENT: u64 = 150;
+/// … and so much of a receiver's own, which falls further than the path does.
+const UNBEARABLE_PERCENT_OF_COARSE: u64 = 300;
+
 /// Down tracks that are looked at in one turn: some tenths of a millisecond. The last subscriber of a turn may have more.
 const TRACKS_PER_TURN: usize = 512;
 
@@ -186,7 +191,8 @@ impl Shard {
         if simulated != estimate {
             limited.allocator.note_estimate(now, simulated);
         }
-        let Allocation { grants, goal, again_after } = limited.allocator.allocate(now, simulated, &demands);
+        let Allocation { grants, goal, excess_percent, again_after } =
+            limited.allocator.allocate(now, simulated, &demands);
         limited.goal = goal;
         limited.due = now + again_after;
         self.timers.schedule(TimerKey::Rate(index), limited.due, &mut limited.scheduled);
@@ -195,14 +201,21 @@ impl Shard {
             transport.set_rate_goal(now, goal);
         }
         self.schedule_transport(index);
+        let stops_at_once = excess_percent.is_some_and(|percent| percent > self.unbearable_percent(index));
         // Both are in the order of `downs`; the one lacks what is not wanted or not there now.
         let mut grants = grants.into_iter().peekable();
         for down in downs {
             let id = self.tables.downs.get(*down).map(|entry| entry.id);
             let grant = grants.next_if(|(granted, _)| Some(*granted) == id).map(|(_, grant)| grant);
-            self.grant(now, *down, grant);
+            self.grant(now, *down, grant, stops_at_once);
         }
         self.counters.paused_down_tracks = self.tables.paused();
+    }
+
+    /// What exceeds the estimate so far loses sound and breaks its own pictures.
+    fn unbearable_percent(&self, index: TransportIndex) -> u64 {
+        let is_coarse = self.transports.get(index).is_some_and(Transport::is_estimated_by_video);
+        if is_coarse { UNBEARABLE_PERCENT_OF_COARSE } else { UNBEARABLE_PERCENT }
     }
 
     fn demands(&self, now: Instant, index: TransportIndex, downs: &[DownIndex]) -> Demands {
@@ -227,8 +240,9 @@ impl Shard {
         demands
     }
 
-    /// Lets a down track have what was granted; `None`: it wants nothing, or there is nothing to give.
-    fn grant(&mut self, now: Instant, index: DownIndex, grant: Option<Grant>) {
+    /// Lets a down track have what was granted; `None`: it wants nothing, or there is nothing to give. A stream that is
+    /// beyond it plays on until a smaller one's key frame comes, but not where it `stops_at_once`.
+    fn grant(&mut self, now: Instant, index: DownIndex, grant: Option<Grant>, stops_at_once: bool) {
         let Some(down) = self.tables.downs.get_mut(index) else { return };
         let (granted, is_paused) = match grant {
             Some(Grant::UpTo(layer)) => (Some(layer), false),
@@ -244,6 +258,9 @@ impl Shard {
         if let Some(binding) = &mut down.binding {
             binding.track.set_max_layer(limit);
             binding.track.set_paused(is_paused);
+            if stops_at_once && binding.track.current().is_some_and(|current| current.0 > limit.spatial) {
+                binding.track.interrupt();
+            }
         }
         if self.tables.set_paused(index, is_paused) {
             self.events.push_back(Event::DownTrackPaused { down_track: id, paused: is_paused });
