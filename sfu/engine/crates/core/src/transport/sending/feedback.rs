@@ -141,6 +141,7 @@ impl Transport {
         let Some(known) = self.sending.streams.get_mut(stream) else { return };
         let Some(bytes) = known.resend_bytes(seq) else { return };
         known.note_lost(now, round_trip, own_loss, spare_loss);
+        known.note_congestion(!is_calm);
         if !is_calm && known.is_dispensable(seq) {
             return; // where a link became narrow, the key frame of the lower layer needs what may be sent again
         }

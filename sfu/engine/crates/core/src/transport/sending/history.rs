@@ -23,6 +23,9 @@ const MAX_UNDER_WAY: usize = 128;
 const RESEND_SHARE: f32 = 0.4;
 /// Bytes that may be sent again however little was sent lately.
 const RESEND_FLOOR_BYTES: f32 = 20_000.0;
+/// The same of a path that has just been seen to bear less than it was sent: what goes again keeps its queue full.
+const CONGESTED_SHARE: f32 = 0.1;
+const CONGESTED_FLOOR_BYTES: f32 = 3_000.0;
 /// The same of a path that loses a share by itself and has room: so many times that share, …
 const RESENDS_OF_LOSS: f32 = 5.0;
 /// … and no more than all.
@@ -75,6 +78,7 @@ pub(super) struct History {
     round_trip: Duration,
     /// What part of the packets the path loses by itself, as long as it has room for what goes again.
     spare_loss: f32,
+    is_congested: bool,
     /// Numbers sent again lately, and when; oldest first.
     under_way: VecDeque<(u64, Instant)>,
 }
@@ -93,6 +97,7 @@ impl History {
             decayed_at: now,
             round_trip: Duration::ZERO,
             spare_loss: 0.0,
+            is_congested: false,
             under_way: VecDeque::new(),
         }
     }
@@ -110,6 +115,9 @@ impl History {
             self.key_frame.is_none_or(|(seq, timestamp)| packet.seq > seq && packet.timestamp != timestamp);
         if packet.starts_key_frame && is_another {
             self.key_frame = Some((packet.seq, packet.timestamp));
+            if self.is_congested {
+                self.resent = 0.0; // what it cost to repair pictures that nobody waits for any more
+            }
         }
         self.make_room(packet.sent_at, packet.seq);
         let place = self.place(packet.seq);
@@ -193,7 +201,8 @@ impl History {
             return None;
         }
         let place = self.place(seq);
-        let may_be_resent = (self.recent * self.resend_share()).max(RESEND_FLOOR_BYTES);
+        let floor = if self.is_congested { CONGESTED_FLOOR_BYTES } else { RESEND_FLOOR_BYTES };
+        let may_be_resent = (self.recent * self.resend_share()).max(floor);
         let resent_before = self.resent;
         let packet = self.places.get_mut(place)?.as_mut().filter(|packet| packet.seq == seq)?;
         if now.saturating_duration_since(packet.sent_at) >= MAX_AGE {
@@ -211,6 +220,9 @@ impl History {
     }
 
     fn resend_share(&self) -> f32 {
+        if self.is_congested {
+            return CONGESTED_SHARE;
+        }
         (self.spare_loss * RESENDS_OF_LOSS).clamp(RESEND_SHARE, MAX_RESEND_SHARE)
     }
 
@@ -250,6 +262,11 @@ impl History {
     /// Another share that the path loses by itself; 0 where it has no room for what goes again.
     pub(super) const fn note_spare_loss(&mut self, share: f32) {
         self.spare_loss = share;
+    }
+
+    /// Whether the path was lately seen to bear less than it was sent.
+    pub(super) const fn note_congestion(&mut self, is_congested: bool) {
+        self.is_congested = is_congested;
     }
 
     /// Another round-trip time.
@@ -404,6 +421,22 @@ mod tests {
         for (seq, is_dispensable) in [(9, true), (10, true), (19, true), (20, false), (39, false)] {
             assert_eq!(history.is_dispensable(seq), is_dispensable, "{seq}");
         }
+    }
+
+    #[test]
+    fn where_too_much_was_sent_hardly_anything_goes_again_until_a_new_key_frame() {
+        let now = Instant::now();
+        let mut history = filled(now, 1..101, 300);
+        let again = |history: &mut History, numbers: std::ops::Range<u16>| {
+            numbers.filter(|seq| history.take_for_resend(now, *seq, 0).is_some()).count()
+        };
+        assert_eq!(again(&mut history, 1..21), 20);
+        history.note_congestion(true);
+        assert_eq!(again(&mut history, 21..41), 0, "a tenth of what was sent has gone again long ago");
+        history.keep(SentPacket { starts_key_frame: true, timestamp: 1, ..packet(101, now) });
+        assert_eq!(again(&mut history, 21..61), 10, "that was for pictures of the past");
+        history.note_congestion(false);
+        assert_eq!(again(&mut history, 61..101), 30);
     }
 
     #[test]

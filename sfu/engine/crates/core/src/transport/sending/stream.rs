@@ -361,6 +361,11 @@ impl SendStream {
         self.history.bytes_of(seq)
     }
 
+    /// Whether the path was lately seen to bear less than it was sent.
+    pub(super) const fn note_congestion(&mut self, is_congested: bool) {
+        self.history.note_congestion(is_congested);
+    }
+
     /// Whether the peer can do without a packet.
     pub(super) fn is_dispensable(&self, seq: u16) -> bool {
         self.history.is_dispensable(seq)
