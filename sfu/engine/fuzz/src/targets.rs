@@ -712,7 +712,7 @@ pub fn rate(input: &[u8]) {
             34..128 => {
                 let bytes = 100 + usize::from(argument) * 5;
                 let probe =
-                    (operation & 3 == 0).then_some(ProbeTag { id: last_plan, least_bytes: amount * 8 });
+                    (operation & 3 == 0).then_some(ProbeTag { id: last_plan, rate_bps: amount * 4_000 });
                 estimator.note_sent(Departure { at: now, seq: Some(seq), bytes, probe });
                 if waiting.is_empty() && pacer.admits(now) {
                     pacer.note_sent(now, bytes);

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use super::trendline::ArrivedPacket;
 
 /// Packets without which a probe shows nothing.
-const LEAST_PACKETS: usize = 4;
+const LEAST_PACKETS: f64 = 4.0;
 /// Least time over which a probe is sent and arrives.
 const LEAST_SENT: Duration = Duration::from_millis(10);
 const LEAST_ARRIVED_US: i64 = 1_000;
-/// Part of a probe's bytes that must have arrived.
-const LEAST_PART: f64 = 0.8;
+/// So much of a probe must have arrived, in time at its rate.
+const LEAST_PART: Duration = Duration::from_millis(12);
 /// A probe that arrived so much faster than it left was held up on the way.
 const IMPLAUSIBLE: f64 = 2.0;
 /// A probe that arrived slower than this part of its rate has filled the path …
@@ -27,8 +27,8 @@ const MAX_CLUSTERS: usize = 4;
 pub struct ProbeTag {
     /// Its number.
     pub id: u32,
-    /// Bytes that it is to have at least.
-    pub least_bytes: u64,
+    /// Bits per second at which it leaves.
+    pub rate_bps: u64,
 }
 
 #[derive(Debug)]
@@ -89,20 +89,22 @@ impl Clusters {
         }
     }
 
-    /// What the newest probe shows that the path bears, bits per second; `None`: nothing (yet).
+    /// What the newest probe shows that the path bears, bits per second, when it loses that share by itself; `None`:
+    /// nothing (yet).
     #[must_use]
-    pub(super) fn result_bps(&self) -> Option<f64> {
-        self.clusters.last().and_then(Cluster::result_bps)
+    pub(super) fn result_bps(&self, own_loss: f64) -> Option<f64> {
+        self.clusters.last().and_then(|cluster| cluster.result_bps(own_loss))
     }
 }
 
 impl Cluster {
     #[expect(clippy::cast_precision_loss, reason = "a few kilobytes")]
-    fn result_bps(&self) -> Option<f64> {
+    fn result_bps(&self, own_loss: f64) -> Option<f64> {
+        let arrives = 1.0 - own_loss;
         let sent = self.last_sent.saturating_duration_since(self.first_sent);
         let arrived_us = self.last_arrived_us - self.first_arrived_us;
-        let is_whole = self.packets >= LEAST_PACKETS
-            && self.bytes as f64 >= LEAST_PART * self.tag.least_bytes as f64
+        let is_whole = self.packets as f64 >= LEAST_PACKETS * arrives
+            && self.bytes as f64 * 8.0 >= LEAST_PART.as_secs_f64() * arrives * self.tag.rate_bps as f64
             && sent >= LEAST_SENT
             && arrived_us >= LEAST_ARRIVED_US;
         if !is_whole {
@@ -115,6 +117,8 @@ impl Cluster {
             return None;
         }
         let shown = sent_bps.min(arrived_bps);
+        // What the path lost by itself had left as well, though no faster than the probe.
+        let shown = (shown / arrives).min(shown.max(self.tag.rate_bps as f64));
         Some(if arrived_bps < FILLED * sent_bps { USABLE * shown } else { shown })
     }
 }
@@ -123,7 +127,7 @@ impl Cluster {
 mod tests {
     use super::*;
 
-    const TAG: ProbeTag = ProbeTag { id: 1, least_bytes: 5_000 };
+    const TAG: ProbeTag = ProbeTag { id: 1, rate_bps: 3_200_000 };
 
     /// Six bursts of two packets, 5 ms apart (3.2 Mbit/s), over a link of that many microseconds per packet.
     fn shown(us_per_packet: i64, tag: ProbeTag) -> Option<f64> {
@@ -136,7 +140,7 @@ mod tests {
                 clusters.note(tag, packet);
             }
         }
-        clusters.result_bps()
+        clusters.result_bps(0.0)
     }
 
     #[test]
@@ -148,14 +152,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_path_loses_by_itself_is_no_verdict_on_its_rate() {
+        let (start, mut clusters) = (Instant::now(), Clusters::default());
+        for nth in [0, 1, 2, 4, 5_u32] {
+            let sent_at = start + Duration::from_millis(5) * nth;
+            clusters.note(
+                TAG,
+                ArrivedPacket { sent_at, arrived_us: 20_000 + 5_000 * i64::from(nth), bytes: 2_000 },
+            );
+        }
+        let [shown, of_more, of_most] =
+            [0.0, 0.2, 0.3].map(|own_loss| clusters.result_bps(own_loss).unwrap());
+        assert!((2_500_000.0..2_600_000.0).contains(&shown), "{shown}");
+        assert!((3_150_000.0..=3_200_000.0).contains(&of_more), "{of_more}");
+        assert!(of_most <= 3_200_000.0, "no more than it was sent at: {of_most}");
+    }
+
+    #[test]
     fn a_probe_of_which_too_little_arrived_shows_nothing() {
-        assert_eq!(shown(10, ProbeTag { least_bytes: 16_000, ..TAG }), None);
+        assert_eq!(shown(10, ProbeTag { rate_bps: 8_500_000, ..TAG }), None);
         let mut clusters = Clusters::default();
-        assert_eq!(clusters.result_bps(), None);
+        assert_eq!(clusters.result_bps(0.0), None);
         let now = Instant::now();
         for _ in 0..10 {
             clusters.note(TAG, ArrivedPacket { sent_at: now, arrived_us: 5, bytes: 1_000 });
         }
-        assert_eq!(clusters.result_bps(), None, "no time has passed");
+        assert_eq!(clusters.result_bps(0.0), None, "no time has passed");
     }
 }

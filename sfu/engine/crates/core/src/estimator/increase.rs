@@ -9,7 +9,7 @@ use super::trendline::PathUse;
 
 /// What is left of the throughput when a queue grows. (The draft has 0.85: with it a steady link is used by less than four
 /// fifths after each time.)
-const BACK_OFF: f64 = 0.88;
+const BACK_OFF: f64 = 0.9;
 /// Growth per second while nothing is known of the path's capacity.
 const GROWTH: f64 = 1.08;
 /// The rate grows no further beyond what arrives: more has never been tried.
@@ -17,6 +17,15 @@ const UNTRIED: f64 = 1.5;
 const UNTRIED_BPS: f64 = 10_000.0;
 /// What has arrived without a queue for so long after a reduction is no rest of the queue that was reduced for.
 const BORNE: Duration = Duration::from_millis(1_500);
+/// On a path that bears less than this, three packets that were lost and go again are a queue of a tenth of a second: one
+/// that grows after so long without any is most likely such a burst's. It takes no more than this off what was borne …
+const NARROW_BPS: f64 = 400_000.0;
+const QUIET: Duration = Duration::from_millis(700);
+const KEPT: f64 = 1.0;
+/// … unless what arrives is less than this part of that: then the path has become narrower.
+const STILL_BORNE: f64 = 0.5;
+/// Half of the time over which is known what was borne.
+const BORNE_HALF: Duration = Duration::from_secs(3);
 /// Least growth per second near the capacity.
 const LEAST_GROWTH_BPS: f64 = 4_000.0;
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
@@ -73,8 +82,34 @@ pub(super) struct DelayRate {
     state: State,
     changed_at: Option<Instant>,
     reduced_at: Option<Instant>,
+    /// When a queue was last seen to grow.
+    over_at: Option<Instant>,
     capacity: Capacity,
+    borne: Borne,
     rtt: Duration,
+}
+
+/// The most that has arrived lately while no queue grew.
+#[derive(Debug, Default)]
+struct Borne {
+    began: Option<Instant>,
+    most_bps: f64,
+    before_bps: f64,
+}
+
+impl Borne {
+    fn note(&mut self, now: Instant, throughput_bps: f64) {
+        let elapsed = now.saturating_duration_since(*self.began.get_or_insert(now));
+        if elapsed >= BORNE_HALF {
+            self.before_bps = if elapsed < 2 * BORNE_HALF { self.most_bps } else { 0.0 };
+            (self.began, self.most_bps) = (Some(now), 0.0);
+        }
+        self.most_bps = self.most_bps.max(throughput_bps);
+    }
+
+    const fn most_bps(&self) -> f64 {
+        self.most_bps.max(self.before_bps)
+    }
 }
 
 impl Default for DelayRate {
@@ -84,6 +119,8 @@ impl Default for DelayRate {
             state: State::Increase,
             changed_at: None,
             reduced_at: None,
+            over_at: None,
+            borne: Borne::default(),
             capacity: Capacity::default(),
             rtt: Duration::from_millis(200),
         }
@@ -127,7 +164,10 @@ impl DelayRate {
                 self.state = State::Increase;
                 self.changed_at = Some(now);
             }
-            PathUse::Normal => self.increase(now, throughput_bps),
+            PathUse::Normal => {
+                self.borne.note(now, throughput_bps);
+                self.increase(now, throughput_bps);
+            }
         }
         false
     }
@@ -159,7 +199,14 @@ impl DelayRate {
         (packet / (self.rtt + RESPONSE).as_secs_f64()).max(LEAST_GROWTH_BPS)
     }
 
+    /// Whether the queue that grows is most likely one of a few packets.
+    fn is_burst(&self, throughput_bps: f64, is_first: bool) -> bool {
+        let borne_bps = self.borne.most_bps();
+        is_first && borne_bps < NARROW_BPS && throughput_bps >= STILL_BORNE * borne_bps
+    }
+
     fn decrease(&mut self, now: Instant, throughput_bps: f64) -> bool {
+        let is_first = self.over_at.replace(now).is_none_or(|at| now >= at + QUIET);
         let rate = self.rate_bps.unwrap_or(f64::INFINITY);
         let pause = self.rtt.clamp(Duration::from_millis(10), Duration::from_millis(200));
         let is_too_early = self.reduced_at.is_some_and(|at| now < at + pause);
@@ -169,7 +216,11 @@ impl DelayRate {
         if self.capacity.range_bps().is_some_and(|(lowest, _)| throughput_bps < lowest) {
             self.capacity = Capacity::default();
         }
-        let mut lowered = BACK_OFF * throughput_bps;
+        let mut lowered = if self.is_burst(throughput_bps, is_first) {
+            KEPT * throughput_bps.max(self.borne.most_bps())
+        } else {
+            BACK_OFF * throughput_bps
+        };
         if lowered > rate
             && let Some(kbps) = self.capacity.kbps
         {
@@ -204,7 +255,7 @@ mod tests {
         assert!((1_300_000.0..1_400_000.0).contains(&free), "{free}");
         let later = start + Duration::from_secs(20);
         assert!(rate.follow(later, PathUse::Over, 1_000_000.0));
-        assert_eq!(rate.rate_bps(), Some(880_000.0));
+        assert_eq!(rate.rate_bps(), Some(900_000.0));
         let near = grown(&mut rate, later, 5, 900_000.0);
         assert!((900_000.0..1_100_000.0).contains(&near), "{near}");
     }
@@ -239,6 +290,25 @@ mod tests {
     }
 
     #[test]
+    fn a_few_packets_that_queue_on_a_narrow_path_take_little_off_what_was_borne() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut rate = DelayRate::default();
+        rate.set_round_trip(Duration::from_millis(10));
+        rate.set_rate(start, 350_000.0);
+        rate.follow(at(100), PathUse::Normal, 250_000.0);
+        assert!(rate.follow(at(200), PathUse::Over, 200_000.0));
+        assert_eq!(rate.rate_bps(), Some(250_000.0));
+        assert!(rate.follow(at(300), PathUse::Over, 200_000.0), "they were not a few");
+        assert!(rate.rate_bps().unwrap() < 200_000.0);
+        // What arrives is far less: the path has become narrower.
+        rate.set_rate(at(5_000), 350_000.0);
+        rate.follow(at(5_000), PathUse::Normal, 250_000.0);
+        assert!(rate.follow(at(5_100), PathUse::Over, 100_000.0));
+        assert!(rate.rate_bps().unwrap() < 100_000.0);
+    }
+
+    #[test]
     fn one_queue_lowers_it_once_per_round_trip() {
         let start = Instant::now();
         let mut rate = DelayRate::default();
@@ -247,6 +317,6 @@ mod tests {
         assert!(rate.follow(start, PathUse::Over, 2_000_000.0));
         assert!(!rate.follow(start + Duration::from_millis(50), PathUse::Over, 1_500_000.0));
         assert!(rate.follow(start + Duration::from_millis(150), PathUse::Over, 1_000_000.0));
-        assert_eq!(rate.rate_bps(), Some(880_000.0));
+        assert_eq!(rate.rate_bps(), Some(900_000.0));
     }
 }

@@ -31,6 +31,8 @@ const TRIAL_RATE: f64 = 0.85;
 const TRIAL_PACKETS: f64 = 60.0;
 /// So much less than what is known to pass is not what makes packets go lost: the path's own loss is another one now.
 const LITTLE: f64 = 0.6;
+/// Weight of the last interval in what is lost lately.
+const LATELY: f64 = 0.5;
 const LEARNING_AT_ONCE: f64 = 0.3;
 const LEARNING_UP: f64 = 0.1;
 const LEARNING_DOWN: f64 = 0.2;
@@ -74,6 +76,8 @@ pub(super) struct LossBound {
     bound_bps: Option<f64>,
     /// The path's own loss, as far as it is known.
     inherent: f64,
+    /// What is lost lately, as long as no queue is full.
+    lately: f64,
     so_far: Losses,
     since: Option<Instant>,
     trial: Option<Trial>,
@@ -91,6 +95,11 @@ impl LossBound {
         self.inherent
     }
 
+    /// The share that is lost lately and is no queue's, or the path's own if that is more.
+    pub(super) fn lately(&self) -> f64 {
+        self.lately.max(self.inherent).min(HIGHEST_INHERENT)
+    }
+
     /// Takes in losses. `rate_bps` is the rate by everything else; `is_queueing`: delays say that we send too much, so
     /// that nothing can be learned of the path's own loss. True: there was too much.
     pub(super) fn note(&mut self, now: Instant, losses: Losses, rate_bps: f64, is_queueing: bool) -> bool {
@@ -106,6 +115,7 @@ impl LossBound {
         let (loss, total) = (losses.share(), losses.total);
         let delivered_bps = losses.delivered_bits / elapsed.as_secs_f64();
         let sent_bps = delivered_bps / (1.0 - loss).max(0.01);
+        self.lately = if is_queueing { 0.0 } else { self.lately + LATELY * (loss - self.lately) };
         if !is_queueing && self.is_on_trial(losses, sent_bps) {
             return false;
         }
@@ -218,6 +228,18 @@ mod tests {
         assert!(bound.own() < 0.04, "what is too much is not the path's own: {}", bound.own());
         let (rate, least) = run(&mut bound, 0.0, f64::MAX, 3_000_000.0, 15);
         assert!(rate > 2_900_000.0 && least > 400_000.0, "{rate} {least}");
+    }
+
+    #[test]
+    fn what_is_lost_lately_is_known_sooner_than_what_the_path_always_loses() {
+        let (mut bound, start) = (LossBound::default(), Instant::now());
+        let losses = Losses { lost: 10.0, total: 50.0, delivered_bits: 100_000.0 };
+        for step in 1..=4 {
+            bound.note(start + INTERVAL * step, losses, 10_000_000.0, false);
+        }
+        assert!((0.17..=0.2).contains(&bound.lately()) && bound.own() < 0.17, "{bound:?}");
+        bound.note(start + INTERVAL * 5, losses, 10_000_000.0, true);
+        assert_eq!(bound.lately(), bound.own(), "a queue may have dropped it");
     }
 
     #[test]

@@ -164,7 +164,8 @@ impl TransportWide {
         let is_over = self.is_filling();
         let known = self.delay_rate.rate_bps();
         let throughput = if is_over { self.throughput.early_rate_bps() } else { self.throughput.rate_bps() };
-        let Some(throughput_bps) = throughput else { return };
+        // What the path loses by itself has passed the narrowest link as well, as far as anybody knows.
+        let Some(throughput_bps) = throughput.map(|bps| bps / (1.0 - self.losses.own())) else { return };
         if known.is_none() && !is_over {
             // The first that is known at all: as much as has come through, but not less than anybody has.
             self.delay_rate.set_rate(now, (1.5 * throughput_bps).max(START_RATE_BPS));
@@ -180,7 +181,9 @@ impl TransportWide {
 
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     fn follow_probes(&mut self, now: Instant, had_probe: bool) {
-        let Some(shown_bps) = self.clusters.result_bps().filter(|_| had_probe) else { return };
+        let Some(shown_bps) = self.clusters.result_bps(self.losses.lately()).filter(|_| had_probe) else {
+            return;
+        };
         if self.estimate().is_none_or(|estimate| shown_bps > estimate.total_bps as f64) {
             self.delay_rate.set_rate(now, shown_bps);
             self.losses.lift();

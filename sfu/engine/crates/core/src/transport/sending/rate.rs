@@ -18,8 +18,6 @@ const MAX_LOST: usize = 256;
 const CHANGE_PERCENT: u64 = 3;
 /// … and no more often than this.
 const REPORT_INTERVAL: Duration = Duration::from_millis(50);
-/// Part of a burst that must have arrived for it to show anything: that much of its time.
-const PROBE_MEASURED: Duration = Duration::from_millis(15);
 /// A load that is borne for a while is measured out over this time.
 const LOAD_WINDOW: Duration = Duration::from_millis(500);
 
@@ -232,7 +230,7 @@ impl RateControl {
 
     fn tag(&self) -> Option<ProbeTag> {
         let plan = self.probe.as_ref().map(|probe| probe.plan).filter(|plan| plan.is_cluster)?;
-        Some(ProbeTag { id: plan.id, least_bytes: bytes_in(plan.rate_bps, PROBE_MEASURED) })
+        Some(ProbeTag { id: plan.id, rate_bps: plan.rate_bps })
     }
 
     /// Ends a flush: what left with it is told. True: time is to pass earlier than was known.
