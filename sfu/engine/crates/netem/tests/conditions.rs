@@ -2,7 +2,7 @@
 //! with losses and delay each way, a rate on the way down, reordering, a blackout, another address.
 //!
 //! What is counted is what the subscriber's association received, so players and encoders play no part. How far the
-//! estimate adapts to a rate is not looked at here.
+//! estimate adapts to a rate is looked at in `plenum-core`'s `matrix`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use plenum_core::{Command, DataKind, MediaKind};
+use plenum_core::{Command, DataKind, MediaKind, RateFeedback};
 use plenum_netem::{ClientId, LinkConfig, Mode, QueueLimit, World, WorldConfig};
 
 const LOSSES: [f64; 5] = [0.0, 0.02, 0.05, 0.1, 0.2];
@@ -53,7 +53,9 @@ struct Arrived {
 impl Call {
     fn begin(mode: Mode, seed: u64, link: LinkConfig) -> Self {
         let clean = LinkConfig { delay: Duration::from_millis(1), ..LinkConfig::default() };
-        let mut world = World::new(WorldConfig { seed, link: clean, ..WorldConfig::default() });
+        let rate_feedback = RateFeedback::TransportWide;
+        let mut world =
+            World::new(WorldConfig { seed, link: clean, rate_feedback, ..WorldConfig::default() });
         let alice = world.join_connected(Mode::Single);
         let bob = world.join_connected(mode);
         let microphone = world.publish(alice, MediaKind::Audio, &[]);

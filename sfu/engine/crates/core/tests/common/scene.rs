@@ -1,11 +1,14 @@
 //! A publisher with a microphone and simulcast cameras, and a subscriber behind a link.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use plenum_core::{DownTrackId, Event, MediaKind, RateFeedback, UpTrackId};
 use plenum_netem::{ClientId, LinkConfig, Mode, QueueLimit, World, WorldConfig};
 
 use super::{TAG, vp8};
+
+const RED_OPUS: u8 = 111;
 
 pub const MS: Duration = Duration::from_millis(1);
 const STEP_MS: u64 = 10;
@@ -57,6 +60,8 @@ pub struct Setting {
     pub cameras: usize,
     pub feedback: RateFeedback,
     pub has_voice: bool,
+    /// The voice goes in RED, each frame with the one before.
+    pub has_red: bool,
     /// The subscriber gets the cameras from the beginning.
     pub watches: bool,
     /// How much larger key frames are than other pictures.
@@ -71,6 +76,7 @@ impl Default for Setting {
             cameras: 1,
             feedback: RateFeedback::TransportWide,
             has_voice: true,
+            has_red: false,
             watches: true,
             key_times: 3,
         }
@@ -88,6 +94,7 @@ pub struct Scene {
     pub elapsed_ms: u64,
     pub voice: u32,
     pub is_silent: bool,
+    has_red: bool,
 }
 
 impl Scene {
@@ -115,6 +122,7 @@ impl Scene {
             elapsed_ms: 0,
             voice: 0,
             is_silent: !setting.has_voice,
+            has_red: setting.has_red,
         };
         for camera in 0..setting.cameras {
             let up = scene.world.publish(alice, MediaKind::Video, &["q", "h", "f"]);
@@ -159,8 +167,7 @@ impl Scene {
     pub fn play_ms(&mut self, length_ms: u64) {
         for _ in 0..length_ms / STEP_MS {
             if !self.is_silent && self.elapsed_ms.is_multiple_of(20) {
-                self.world.send_audio(self.alice, 0, self.voice * 960, &[1; 80]);
-                self.voice += 1;
+                self.say();
             }
             if self.elapsed_ms * 30 / 1_000 != (self.elapsed_ms + STEP_MS) * 30 / 1_000 {
                 for encoder in &mut self.encoders {
@@ -170,6 +177,34 @@ impl Scene {
             self.elapsed_ms += STEP_MS;
             self.world.run_for(u32::try_from(STEP_MS).unwrap() * MS);
         }
+    }
+
+    fn say(&mut self) {
+        let number = self.voice;
+        self.voice += 1;
+        if !self.has_red {
+            self.world.send_audio(self.alice, 0, number * 960, &[1; 80]);
+            return;
+        }
+        let frame = |number: u32| [&number.to_be_bytes()[..], &[1; 76]].concat();
+        let before = frame(number.saturating_sub(1));
+        // RFC 2198 §3: one redundant block, 960 samples older, then the primary one.
+        let header = (1 << 31 | u32::from(RED_OPUS) << 24 | 960 << 10 | before.len() as u32).to_be_bytes();
+        let payload = [&header[..], &[RED_OPUS], &before, &frame(number)].concat();
+        self.world.send_red(self.alice, 0, number * 960, &payload);
+    }
+
+    /// Share of the frames from this number on that came in no packet, percent; the voice must be in RED.
+    pub fn lost_frames_percent(&self, first: u32) -> f64 {
+        let mut came = HashSet::new();
+        for packet in self.world.clients[self.bob.0].packets_of("TR_mic") {
+            let length = usize::from(u16::from_be_bytes([packet.payload[2] & 3, packet.payload[3]]));
+            for frame in [&packet.payload[5..], &packet.payload[5 + length..]] {
+                came.insert(u32::from_be_bytes(frame[..4].try_into().unwrap()));
+            }
+        }
+        let lost = (first..self.voice).filter(|number| !came.contains(number)).count();
+        100.0 * lost as f64 / f64::from(self.voice - first).max(1.0)
     }
 
     /// Time each way to the subscriber, from now on.
