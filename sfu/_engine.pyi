@@ -445,8 +445,9 @@ class Engine:
         """Forwards an up track; `strip_trailer` cuts packet trailers off the ends of frames."""
 
     def enable_down_track(self, down_track: int, enabled: bool) -> None: ...
-    def set_down_track_layers(self, down_track: int, max_spatial: int, max_temporal: int) -> None:
-        """Limits what a subscription gets (everything at first); simulcast streams are spatial layers."""
+    def set_down_track_layers(self, down_track: int, max_spatial: int, max_fps: int) -> None:
+        """Limits what a subscription gets (everything at first); simulcast streams are spatial layers, `max_fps` 0
+        means all pictures."""
 
     def set_down_track_priority(self, down_track: int, priority: int) -> None:
         """Which video is served first when not everything can be sent: lower; 65,535 at first."""

@@ -299,9 +299,7 @@ class EngineClient:
 
     def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
         """See `EnginePort`."""
-        self._commands.submit(
-            self._engine.set_down_track_layers, effect.down_track, effect.max_spatial, effect.max_temporal
-        )
+        self._commands.submit(self._engine.set_down_track_layers, effect.down_track, effect.max_spatial, effect.max_fps)
 
     def set_down_track_priority(self, effect: SetDownTrackPriority) -> None:
         """See `EnginePort`."""

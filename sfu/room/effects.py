@@ -286,8 +286,8 @@ class SetDownTrackLayers:
     down_track: DownTrackId
     max_spatial: int
     """0: the smallest picture. Simulcast streams count as spatial layers."""
-    max_temporal: int
-    """0: the fewest frames."""
+    max_fps: int
+    """Pictures a second, up to 65,535; 0: all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ __all__ = ["NO_LIMIT", "NO_WISH", "LayerLimit", "LayerWish", "layer_limit", "qua
 _ANY = 255
 _SIZE_TOLERANCE = 0.8
 """A layer may be that much smaller than what the subscriber shows."""
-_TEMPORAL_LAYERS = 3
-_FULL_FPS = 30.0
-"""Each temporal layer doubles the rate; encoders make three of them at this rate."""
+_ALL_PICTURES = 0
+_MAX_FPS = 0xFFFF
+"""More than that, which a client may say, means all of them as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class LayerWish:
     """Pixels in which it shows the track; both 0: `quality` counts instead."""
     height: int = 0
     fps: int = 0
-    """0: all frames."""
+    """Pictures a second; 0: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,17 @@ class LayerLimit:
     """Most that a subscriber is to get."""
 
     max_spatial: int
-    max_temporal: int
+    max_fps: int
+    """Pictures a second, to which the engine finds the temporal layer by the rates that it measures; 0: all of them."""
 
 
-NO_LIMIT = LayerLimit(_ANY, _ANY)
+NO_LIMIT = LayerLimit(_ANY, _ALL_PICTURES)
 NO_WISH = LayerWish()
 
 
 def layer_limit(track: TrackView, wish: LayerWish) -> LayerLimit:
     """The limit in the engine's terms: the spatial layer is the place among the announced qualities."""
-    return LayerLimit(_spatial(track, wish), _temporal(wish.fps))
+    return LayerLimit(_spatial(track, wish), min(wish.fps, _MAX_FPS))
 
 
 def quality_of(track: TrackView, limit: LayerLimit) -> VideoQuality:
@@ -91,10 +92,3 @@ def _spatial_for_size(track: TrackView, layers: list[LayerView], wish: LayerWish
 def _open_ended(index: int, layers: list[LayerView]) -> int:
     """The highest announced layer means whatever is above it, too."""
     return _ANY if index >= len(layers) - 1 else index
-
-
-def _temporal(fps: int) -> int:
-    if fps <= 0:
-        return _ANY
-    rates = (_FULL_FPS / 2 ** (_TEMPORAL_LAYERS - 1 - layer) for layer in range(_TEMPORAL_LAYERS - 1))
-    return next((layer for layer, rate in enumerate(rates) if rate >= fps), _ANY)

@@ -424,7 +424,7 @@ class Subscribing:
         limit = subscription.limit()
         if subscription.down_track is not None and subscription.told_limit != limit:
             subscription.told_limit = limit
-            self._state.emit(SetDownTrackLayers(subscription.down_track, limit.max_spatial, limit.max_temporal))
+            self._state.emit(SetDownTrackLayers(subscription.down_track, limit.max_spatial, limit.max_fps))
 
     def _prioritise(self, subscription: Subscription) -> None:
         """Tells the engine how much the subscription matters, when that is news; only video is ever cut."""

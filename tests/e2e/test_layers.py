@@ -31,6 +31,23 @@ _WATCH = """
 """
 """Defines `inbound()`: statistics of the one video that a page receives."""
 
+_RATE = (
+    _WATCH
+    + """
+    const publication = [...e2e.room.remoteParticipants.get('alice').videoTrackPublications.values()][0];
+    publication.setVideoFPS(fps);
+    let last;
+    return e2e.until(async () => {
+        const now = await inbound();
+        const enough = last && now.timestamp - last.timestamp > 1900;
+        if (last && !enough) return false;
+        const rate = last && (now.framesDecoded - last.framesDecoded) * 1000 / (now.timestamp - last.timestamp);
+        last = now;
+        return rate >= low && rate <= high && { rate, height: now.frameHeight };
+    }, `${low} to ${high} pictures a second`, 25000);"""
+)
+"""Asks for `fps` pictures a second of alice's video and waits for two seconds with `low` to `high` of them."""
+
 
 async def _publish(client: BrowserClient, codec: str, **options: Any) -> str:
     options = {"videoCodec": codec, "simulcast": True, "backupCodec": False} | options
@@ -172,25 +189,27 @@ async def test_a_rate_drops_temporal_layers(endpoint: Endpoint, path: JoinPath, 
         await bob.see("alice")
         heights = await _heights(alice)
         await _decodes(bob, heights["HIGH"], timeout_s=30)
-        rate = (
-            _WATCH
-            + """
-            const publication = [...e2e.room.remoteParticipants.get('alice').videoTrackPublications.values()][0];
-            publication.setVideoFPS(fps);
-            let last;
-            return e2e.until(async () => {
-                const now = await inbound();
-                const enough = last && now.timestamp - last.timestamp > 1900;
-                if (last && !enough) return false;
-                const rate = last && (now.framesDecoded - last.framesDecoded) * 1000 / (now.timestamp - last.timestamp);
-                last = now;
-                return rate >= low && rate <= high && { rate, height: now.frameHeight };
-            }, `${low} to ${high} pictures a second`, 25000);"""
-        )
-        full = await bob.run(rate, fps=30, low=16, high=32, timeout_s=30)
-        few = await bob.run(rate, fps=7, low=3, high=min(12, full["rate"] * 0.6), timeout_s=30)
+        full = await bob.run(_RATE, fps=30, low=16, high=32, timeout_s=30)
+        few = await bob.run(_RATE, fps=5, low=3, high=min(12, full["rate"] * 0.6), timeout_s=30)
         assert few["height"] in heights["HIGH"]
-        await bob.run(rate, fps=30, low=full["rate"] * 0.7, high=32, timeout_s=30)
+        await bob.run(_RATE, fps=30, low=full["rate"] * 0.7, high=32, timeout_s=30)
+
+
+async def test_a_rate_that_the_publisher_just_has_drops_nothing(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """VID05: 15 pictures a second of a camera that has no more are all of its temporal layers."""
+    room = unique("fps")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+    ):
+        await _publish(alice, "vp8")
+        await bob.see("alice")
+        await _decodes(bob, (await _heights(alice))["HIGH"], timeout_s=30)
+        # The server knows the rate after some seconds; half of the pictures would be 7.5 a second.
+        for _ in range(5):
+            await bob.run(_RATE, fps=15, low=12.01, high=17, timeout_s=30)
 
 
 @pytest.mark.parametrize("codec", ["vp8", "vp9"])

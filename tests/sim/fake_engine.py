@@ -92,7 +92,7 @@ class FakeEngine:
         self.muted: dict[UpTrackId, bool] = {}
         self.down_track_enabled: dict[DownTrackId, bool] = {}
         self.down_track_layers: dict[DownTrackId, tuple[int, int]] = {}
-        """`(max_spatial, max_temporal)` of those that were limited."""
+        """`(max_spatial, max_fps)` of those that were limited."""
         self.down_track_priorities: dict[DownTrackId, int] = {}
         """Of those that have one."""
         self.pausable: set[TransportId] = set()
@@ -253,7 +253,7 @@ class FakeEngine:
 
     def set_down_track_layers(self, effect: SetDownTrackLayers) -> None:
         """See `EnginePort`."""
-        self.down_track_layers[effect.down_track] = (effect.max_spatial, effect.max_temporal)
+        self.down_track_layers[effect.down_track] = (effect.max_spatial, effect.max_fps)
 
     def set_down_track_priority(self, effect: SetDownTrackPriority) -> None:
         """See `EnginePort`."""

@@ -44,9 +44,9 @@ async def test_a_wish_reaches_the_engine_on_both_paths() -> None:
             _, bob, sid = await _watched(world, single=single)
             assert list(world.engine.down_track_layers.values()) == []
             await _set(bob, sid, quality=_LOW)
-            assert list(world.engine.down_track_layers.values()) == [(0, 255)]
+            assert list(world.engine.down_track_layers.values()) == [(0, 0)]
             await _set(bob, sid)
-            assert list(world.engine.down_track_layers.values()) == [(255, 255)]
+            assert list(world.engine.down_track_layers.values()) == [(255, 0)]
 
 
 @in_virtual_time

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LOW, _MEDIUM, _HIGH, _OFF = VideoQuality.LOW, VideoQuality.MEDIUM, VideoQuality.HIGH, VideoQuality.OFF
 _ANY = 255
+_EVERY = 0
 _THREE = {
     _LOW: (320, 180),
     _MEDIUM: (640, 360),
@@ -64,7 +65,7 @@ def _track(*qualities: VideoQuality, portrait: bool = False) -> TrackView:
 def test_a_quality_is_a_place_among_those_present(
     present: tuple[VideoQuality, ...], wanted: VideoQuality, spatial: int
 ) -> None:
-    assert layer_limit(_track(*present), LayerWish(wanted)) == LayerLimit(spatial, _ANY)
+    assert layer_limit(_track(*present), LayerWish(wanted)) == LayerLimit(spatial, _EVERY)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +91,11 @@ def test_a_size_takes_the_first_layer_that_is_large_enough(
     assert layer_limit(track, LayerWish(_LOW, *size)).max_spatial == spatial
 
 
-@pytest.mark.parametrize(("fps", "temporal"), [(0, _ANY), (5, 0), (8, 1), (15, 1), (16, _ANY), (60, _ANY)])
-def test_a_rate_limits_temporal_layers(fps: int, temporal: int) -> None:
-    assert layer_limit(_track(_HIGH), LayerWish(fps=fps)).max_temporal == temporal
+@pytest.mark.parametrize(
+    ("fps", "told"), [(0, _EVERY), (1, 1), (15, 15), (65_535, 65_535), (65_536, 65_535), (0xFFFF_FFFF, 65_535)]
+)
+def test_a_rate_is_the_engines_to_see_to(fps: int, told: int) -> None:
+    assert layer_limit(_track(_HIGH), LayerWish(fps=fps)).max_fps == told
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_a_rate_limits_temporal_layers(fps: int, temporal: int) -> None:
 def test_a_limit_needs_a_quality_of_the_publisher(
     present: tuple[VideoQuality, ...], spatial: int, quality: VideoQuality
 ) -> None:
-    assert quality_of(_track(*present), LayerLimit(spatial, _ANY)) is quality
+    assert quality_of(_track(*present), LayerLimit(spatial, _EVERY)) is quality
 
 
 # ---------------------------------------------------------------- subscribers
@@ -127,16 +130,16 @@ def _set(stage: Stage, client: Client, track: TrackView, **settings: Any) -> lis
 
 
 def _limits(effects: Iterable[fx.Effect]) -> list[tuple[int, int]]:
-    return [(e.max_spatial, e.max_temporal) for e in effects if isinstance(e, fx.SetDownTrackLayers)]
+    return [(e.max_spatial, e.max_fps) for e in effects if isinstance(e, fx.SetDownTrackLayers)]
 
 
 def test_settings_reach_the_engine_once(stage: Stage) -> None:
     alice, bob = stage.active("alice"), stage.active("bob")
     track = _camera(alice)
-    assert _limits(_set(stage, bob, track, quality=_LOW)) == [(0, _ANY)]
+    assert _limits(_set(stage, bob, track, quality=_LOW)) == [(0, _EVERY)]
     assert _set(stage, bob, track, quality=_LOW) == []
-    assert _limits(_set(stage, bob, track, width=640, height=360, fps=15)) == [(1, 1)]
-    assert _limits(_set(stage, bob, track)) == [(_ANY, _ANY)]
+    assert _limits(_set(stage, bob, track, width=640, height=360, fps=15)) == [(1, 15)]
+    assert _limits(_set(stage, bob, track)) == [(_ANY, _EVERY)]
 
 
 def test_settings_outlast_a_resubscription(stage: Stage) -> None:
@@ -145,7 +148,7 @@ def test_settings_outlast_a_resubscription(stage: Stage) -> None:
     assert _set(stage, bob, track, quality=_LOW) == [], "nothing is subscribed"
     for _ in range(2):
         effects = stage.do(inputs.UpdateSubscription(bob.session, (track.sid,), subscribe=True))
-        assert _limits(effects) == [(0, _ANY)]
+        assert _limits(effects) == [(0, _EVERY)]
         kinds = [type(effect) for effect in effects]
         assert kinds.index(fx.AddDownTrack) < kinds.index(fx.SetDownTrackLayers)
         stage.do(inputs.UpdateSubscription(bob.session, (track.sid,), subscribe=False))
@@ -155,15 +158,15 @@ def test_adaptive_stream_starts_small(stage: Stage) -> None:
     alice, bob = stage.active("alice"), stage.active("bob", adaptive_stream=True)
     track = _camera(alice)
     assert alice.got(messages.SubscribedQualityUpdate)[-1].codecs[0].enabled == (_LOW,)
-    assert _limits(_set(stage, bob, track, width=1280, height=720)) == [(_ANY, _ANY)]
+    assert _limits(_set(stage, bob, track, width=1280, height=720)) == [(_ANY, _EVERY)]
 
 
 def test_new_dimensions_are_new_layers(stage: Stage) -> None:
     alice, bob = stage.active("alice"), stage.active("bob")
     track = _camera(alice)
-    assert _limits(_set(stage, bob, track, width=180, height=400)) == [(1, _ANY)]
+    assert _limits(_set(stage, bob, track, width=180, height=400)) == [(1, _EVERY)]
     effects = stage.do(inputs.UpdateOwnVideoTrack(alice.session, track.sid, 720, 1280))
-    assert _limits(effects) == [(0, _ANY)], "turned upright, the width counts"
+    assert _limits(effects) == [(0, _EVERY)], "turned upright, the width counts"
 
 
 # ---------------------------------------------------------------- publishers

@@ -194,14 +194,15 @@ pub enum Command {
         enabled: bool,
     },
     /// Limits what a subscription gets; everything at first. Simulcast streams count as spatial layers. Less comes with
-    /// the next frame that allows it, more at the next key frame, which is asked for where one is needed.
+    /// the next frame that allows it, more at the next key frame, which is asked for where one is needed. The temporal
+    /// layer follows the rates at which pictures come: all of them do until those are known.
     SetDownTrackLayers {
         /// Which.
         down_track: DownTrackId,
         /// Highest spatial layer, 0 the smallest picture.
         max_spatial: u8,
-        /// Highest temporal layer, 0 the fewest frames.
-        max_temporal: u8,
+        /// Pictures a second that are enough; 0: all of them.
+        max_fps: u16,
     },
     /// How much a subscription matters to its subscriber when not everything can be sent. Only video is ever cut.
     SetDownTrackPriority {

@@ -9,6 +9,7 @@
 
 mod data_tracks;
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -278,7 +279,9 @@ pub(crate) struct DownEntry {
     /// Its frames are to end without the publisher's packet trailer.
     pub(crate) strips_trailer: bool,
     /// Most that its subscriber wants.
-    pub(crate) max_layer: Layer,
+    pub(crate) wanted: Wanted,
+    /// Highest temporal layer that it takes for the pictures that are wanted.
+    pub(crate) max_temporal: u8,
     /// Most that can be sent to its subscriber; `None`: no limit is known.
     pub(crate) granted: Option<Layer>,
     /// Nothing is sent for want of bandwidth: not even the lowest layer fits.
@@ -290,33 +293,52 @@ pub(crate) struct DownEntry {
     pub(crate) binding: Option<Binding>,
 }
 
+/// Most that a subscriber wants of an up track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) max_spatial: u8,
+    /// Pictures a second; `None`: all of them.
+    pub(crate) max_fps: Option<NonZeroU16>,
+}
+
+impl Wanted {
+    pub(crate) const ALL: Self = Self { max_spatial: u8::MAX, max_fps: None };
+
+    /// With all temporal layers.
+    pub(crate) const fn max_layer(self) -> Layer {
+        Layer { spatial: self.max_spatial, ..Layer::MAX }
+    }
+}
+
 /// The up track to which a down track goes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Next {
     pub(crate) up: UpIndex,
     /// Most that its subscriber wants there.
-    pub(crate) max_layer: Layer,
+    pub(crate) wanted: Wanted,
 }
 
 impl DownEntry {
     /// It goes nowhere. What its subscriber wants there it wants here.
     fn settle(&mut self) -> Option<Next> {
         let next = self.next.take()?;
-        self.max_layer = next.max_layer;
+        self.wanted = next.wanted;
         Some(next)
     }
 
     /// Most that it may get: what is wanted, as far as it can be sent.
     pub(crate) fn limit(&self) -> Layer {
         match self.granted {
-            Some(granted) if granted.spatial < self.max_layer.spatial => {
-                Layer { spatial: granted.spatial, temporal: granted.temporal.min(self.max_layer.temporal) }
+            Some(granted) if granted.spatial <= self.wanted.max_spatial => {
+                Layer { temporal: granted.temporal.min(self.max_temporal), ..granted }
             }
-            Some(granted) if granted.spatial == self.max_layer.spatial => {
-                Layer { temporal: granted.temporal.min(self.max_layer.temporal), ..granted }
-            }
-            _ => self.max_layer,
+            _ => Layer { spatial: self.wanted.max_spatial, temporal: self.max_temporal },
         }
+    }
+
+    /// Whether its subscriber wants fewer than all pictures, here or where it goes.
+    pub(crate) fn is_thinned(&self) -> bool {
+        self.wanted.max_fps.is_some() || self.next.is_some_and(|next| next.wanted.max_fps.is_some())
     }
 }
 
@@ -531,7 +553,7 @@ impl Tables {
         let Some(down) = self.downs.get_mut(index).filter(|down| down.up != to) else { return };
         if let Some(up) = self.ups.get_mut(to) {
             up.coming.push(index);
-            down.next = Some(Next { up: to, max_layer: down.max_layer });
+            down.next = Some(Next { up: to, wanted: down.wanted });
         }
     }
 
@@ -669,7 +691,8 @@ mod tests {
             kind: MediaKind::Video,
             is_enabled: true,
             strips_trailer: false,
-            max_layer: Layer::MAX,
+            wanted: Wanted::ALL,
+            max_temporal: u8::MAX,
             granted: None,
             is_paused: false,
             priority: u16::MAX,

@@ -1,7 +1,7 @@
 //! One thread's world: owns its transports, rooms and tables; never touches a socket or a clock.
 //!
 //! Driven by [`Shard`]'s public calls only (see the crate's manual). `commands` carries out what Python asks, `media`
-//! takes packets in, `fanout` sends them on, `rate` decides how much of them, `data` does the same for data packets,
+//! takes packets in, `fanout` sends them on, `rate` and `thinning` decide how much of them, `data` does the same for data packets,
 //! `signals` handles what transports report. Work between transports is queued and done in [`Shard::flush`], never in
 //! the middle of a transport's run.
 
@@ -15,6 +15,7 @@ mod rate;
 mod rating;
 mod redundancy;
 mod signals;
+mod thinning;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -39,6 +40,7 @@ use crate::transport::{DownIndex, Outlet, Signal, TimeOfDay, Transport, UpIndex,
 use crate::uptrack::PliThrottle;
 use blanks::Farewell;
 use rate::Rates;
+use thinning::Thinned;
 
 /// Rounds of one flush; what transports ask of each other in the last waits for the next flush.
 const FLUSH_ROUNDS: usize = 3;
@@ -80,6 +82,7 @@ enum TimerKey {
     AudioLevels,
     Blanks,
     Rating(RoomIndex),
+    Thinning,
 }
 
 /// One thread's world.
@@ -96,6 +99,7 @@ pub struct Shard {
     tables: Tables,
     timers: Timers<TimerKey>,
     rates: Rates,
+    thinned: Thinned,
     /// Transports that others have given something to send.
     touched: Vec<TransportIndex>,
     /// Up tracks with packets to fan out, and when that must happen at the latest.
@@ -135,6 +139,7 @@ impl Shard {
             tables: Tables::default(),
             timers: Timers::new(),
             rates: Rates::default(),
+            thinned: Thinned::default(),
             touched: Vec::new(),
             gathering: Vec::new(),
             gather_until: None,
@@ -195,8 +200,9 @@ impl Shard {
         }
         let (transports, ups) = (&self.transports, &self.tables.ups);
         let (audio, blanks) = (self.audio_scheduled, self.blanks_scheduled);
+        let thinning = self.thinned.scheduled();
         let (participants, rooms, rates) = (&self.tables.participants, &self.tables.rooms, &self.rates);
-        let owners = 2 * transports.len() + ups.len() + participants.len() + rooms.len() + 2;
+        let owners = 2 * transports.len() + ups.len() + participants.len() + rooms.len() + 3;
         self.timers.compact(owners, |key| match key {
             TimerKey::Transport(index) => transports.get(index).map(|transport| transport.scheduled),
             TimerKey::UpTrack(index) => ups.get(index).map(|up| up.scheduled),
@@ -205,6 +211,7 @@ impl Shard {
             TimerKey::AudioLevels => Some(audio),
             TimerKey::Blanks => Some(blanks),
             TimerKey::Rating(index) => rooms.get(index).map(|room| room.rating_scheduled),
+            TimerKey::Thinning => Some(thinning),
         });
     }
 
@@ -252,6 +259,7 @@ impl Shard {
                     self.rate_room(now, index);
                 }
             }
+            TimerKey::Thinning => self.handle_thinning_timer(now, at),
         }
     }
 
@@ -335,6 +343,7 @@ impl Shard {
         self.farewells.clear();
         self.audio_due = None;
         self.rates = Rates::default();
+        self.thinned = Thinned::default();
         self.count_tables();
     }
 

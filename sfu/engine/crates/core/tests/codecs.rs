@@ -107,7 +107,7 @@ fn the_first_codec_plays_on_until_the_second_has_its_key_frame() {
         };
         film(&mut world, 30, false);
         world.command(Command::MoveDownTrack { down_track, up_track: ups[1] });
-        let layers = Command::SetDownTrackLayers { down_track, max_spatial: 0, max_temporal: 255 };
+        let layers = Command::SetDownTrackLayers { down_track, max_spatial: 0, max_fps: 0 };
         world.command(layers);
         film(&mut world, 30, false);
         film(&mut world, 30, true);
@@ -198,7 +198,7 @@ fn h265_simulcast_switches_at_its_key_frames() {
             (layer.tag, layer.is_h265) = (index as u8, true);
         }
         let mut film = |world: &mut World, max_spatial: u8| {
-            world.command(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal: 255 });
+            world.command(Command::SetDownTrackLayers { down_track, max_spatial, max_fps: 0 });
             for _ in 0..60 {
                 for layer in &mut layers {
                     layer.shoot(world);

@@ -211,7 +211,7 @@ fn a_layer_that_stays_away_is_the_publishers_trouble_when_somebody_wants_it() {
     assert!(told.iter().all(|change| change.participant == who(alice)), "{told:?}");
     assert_eq!(told.last().map(|change| change.quality), Some(Good));
     // Nobody wants it any more.
-    world.command(Command::SetDownTrackLayers { down_track: down, max_spatial: 1, max_temporal: 3 });
+    world.command(Command::SetDownTrackLayers { down_track: down, max_spatial: 1, max_fps: 0 });
     film(&mut world, &mut cameras[..2], 900);
     let told = changes(&mut world);
     assert_eq!(told.last().map(|change| change.quality), Some(Excellent));

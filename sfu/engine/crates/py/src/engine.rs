@@ -217,10 +217,10 @@ impl Engine {
         &self,
         down_track: u64,
         max_spatial: u8,
-        max_temporal: u8,
+        max_fps: u16,
     ) -> Result<(), BindingError> {
         let down_track = down_track.into();
-        self.submit(Command::SetDownTrackLayers { down_track, max_spatial, max_temporal })
+        self.submit(Command::SetDownTrackLayers { down_track, max_spatial, max_fps })
     }
 
     fn set_down_track_priority(&self, down_track: u64, priority: u16) -> Result<(), BindingError> {

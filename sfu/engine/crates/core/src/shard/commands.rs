@@ -1,5 +1,6 @@
 //! Carries out what the control plane asks. Each function answers whether what the command named still exists.
 
+use std::num::NonZeroU16;
 use std::time::Instant;
 
 use str0m::media::Mid;
@@ -10,8 +11,7 @@ use crate::command::{Command, DataProfile, MediaKind, PublishLine, TransportRole
 use crate::demux::TransportIndex;
 use crate::event::{Event, TransportFailure};
 use crate::ids::{DownTrackId, ParticipantId, RequestId, TransportId, UpTrackId};
-use crate::room::{DownEntry, Origin};
-use crate::rtp::dependency::Layer;
+use crate::room::{DownEntry, Origin, Wanted};
 use crate::sdp::RemoteOffer;
 use crate::transport::{Negotiated, NegotiationError, Subscription, Transport, TransportSeed, UpIndex};
 use crate::uptrack::{UpTrack, UpTrackConfig};
@@ -133,11 +133,11 @@ impl Shard {
                     None => false,
                 }
             }
-            Command::SetDownTrackLayers { down_track, max_spatial, max_temporal } => {
+            Command::SetDownTrackLayers { down_track, max_spatial, max_fps } => {
                 match self.tables.down_index.get(&down_track).copied() {
                     Some(index) => {
-                        let max_layer = Layer { spatial: max_spatial, temporal: max_temporal };
-                        self.limit_down_track(now, index, max_layer);
+                        let wanted = Wanted { max_spatial, max_fps: NonZeroU16::new(max_fps) };
+                        self.limit_down_track(now, index, wanted);
                         true
                     }
                     None => false,
@@ -345,7 +345,8 @@ impl Shard {
             kind: wish.kind,
             is_enabled: wish.enabled,
             strips_trailer: wish.strip_trailer,
-            max_layer: Layer::MAX,
+            wanted: Wanted::ALL,
+            max_temporal: u8::MAX,
             granted: None,
             is_paused: false,
             priority: u16::MAX,
@@ -386,7 +387,7 @@ impl Shard {
             return true;
         }
         self.tables.move_down(index, up);
-        self.has_moved(index);
+        self.has_moved(now, index);
         self.request_wanted_key_frame(now, up, index);
         true
     }
@@ -417,7 +418,7 @@ impl Shard {
     pub(super) fn close_up_track(&mut self, now: Instant, index: UpIndex) {
         for down in self.tables.downs_of(index) {
             if self.tables.finish_move(down) {
-                self.has_moved(down);
+                self.has_moved(now, down);
             } else {
                 self.end_down_track(now, down);
             }

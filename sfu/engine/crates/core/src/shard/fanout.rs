@@ -17,8 +17,8 @@ use crate::event::Event;
 use crate::layers::{StreamIndex, StreamSet};
 use crate::output::Transmits;
 use crate::quality::Scorer;
-use crate::room::{Binding, DownEntry, Gathered, Standing};
-use crate::rtp::dependency::{self, Layer};
+use crate::room::{Binding, DownEntry, Gathered, Standing, Wanted};
+use crate::rtp::dependency;
 use crate::rtp::{Codec, red};
 use crate::stats::Counters;
 use crate::transport::{
@@ -152,13 +152,14 @@ impl Shard {
                 continue;
             }
             if self.tables.finish_move(down) {
-                self.has_moved(down);
+                self.has_moved(now, down);
             }
         }
     }
 
     /// A down track is fed by another up track: its limits there hold, and its subscriber needs another rate.
-    pub(super) fn has_moved(&mut self, down: DownIndex) {
+    pub(super) fn has_moved(&mut self, now: Instant, down: DownIndex) {
+        self.follow_picture_rate(now, down);
         let Some(entry) = self.tables.downs.get_mut(down) else { return };
         let (limit, subscriber) = (entry.limit(), entry.transport);
         if let Some(binding) = &mut entry.binding {
@@ -171,7 +172,7 @@ impl Shard {
     fn wanted_of_next(&self, now: Instant, down: DownIndex) -> Option<StreamIndex> {
         let next = self.tables.downs.get(down)?.next?;
         let live = self.tables.ups.get(next.up)?.track.live_streams(now);
-        downtrack::target_within(next.max_layer, live)
+        downtrack::target_within(next.wanted.max_layer(), live)
     }
 
     pub(super) fn request_coming_key_frame(&mut self, now: Instant, down: DownIndex) {
@@ -249,14 +250,21 @@ impl Shard {
     }
 
     /// Limits what one down track may get.
-    pub(super) fn limit_down_track(&mut self, now: Instant, index: DownIndex, max_layer: Layer) {
+    pub(super) fn limit_down_track(&mut self, now: Instant, index: DownIndex, wanted: Wanted) {
+        if wanted.max_fps.is_some() {
+            self.begin_thinning(now, index);
+        }
         let Some(down) = self.tables.downs.get_mut(index) else { return };
         if let Some(next) = &mut down.next {
-            next.max_layer = max_layer;
+            next.wanted = wanted;
             return;
         }
+        if std::mem::replace(&mut down.wanted, wanted).max_fps != wanted.max_fps {
+            down.max_temporal = u8::MAX; // what was kept of it was for another wish
+        }
+        self.follow_picture_rate(now, index);
+        let Some(down) = self.tables.downs.get_mut(index) else { return };
         let (up, subscriber) = (down.up, down.transport);
-        down.max_layer = max_layer;
         let limit = down.limit();
         if let Some(binding) = &mut down.binding {
             binding.track.set_max_layer(limit);

@@ -89,9 +89,14 @@ impl Shard {
         let Some(up) = self.tables.ups.get_mut(index) else { return };
         let packet = &gathered.packet;
         let came_alive = up.track.observe(now, packet.stream, packet.starts_key_frame);
-        let by_payload = || packet.layer.map(|facts| facts.layer);
-        let layer = packet.dependency.map(|dependency| dependency.frame.layer).or_else(by_payload);
-        up.track.count(now, packet.stream, layer.unwrap_or_default(), gathered.payload.len());
+        let by_payload = || packet.layer.map(|facts| (facts.layer, facts.starts_frame));
+        let by_descriptor = packet.dependency.map(|packet| (packet.frame.layer, packet.starts_frame));
+        // Of a stream without layers no picture is counted: nothing can be left out there.
+        let (layer, starts_picture) = by_descriptor.or_else(by_payload).unwrap_or_default();
+        up.track.count(now, packet.stream, layer, gathered.payload.len());
+        if starts_picture {
+            up.track.count_picture(packet.stream, layer);
+        }
         self.note_media_of(now, index, gathered);
         if came_alive {
             self.want_allocations_for(index);

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::thinning::thinned;
 use super::{Shard, TimerKey};
 use crate::allocator::{Allocation, Allocator, Demand, Demands, Grant, Ladder, LayerCosts, TEMPORALS};
 use crate::command::MediaKind;
@@ -254,6 +255,8 @@ impl Shard {
             return;
         }
         down.granted = granted;
+        self.follow_picture_rate(now, index); // of another layer, maybe
+        let Some(down) = self.tables.downs.get_mut(index) else { return };
         let (limit, up, id) = (down.limit(), down.up, down.id);
         if let Some(binding) = &mut down.binding {
             binding.track.set_max_layer(limit);
@@ -273,7 +276,7 @@ fn demand(now: Instant, down: &DownEntry, up: &UpEntry) -> Demand {
     Demand {
         down_track: down.id,
         priority: down.priority,
-        ladder: Ladder::new(&costs(now, up), down.max_layer),
+        ladder: Ladder::new(&thinned(now, down, up, costs(now, up)), down.wanted.max_layer()),
     }
 }
 

@@ -209,7 +209,7 @@ impl Shard {
                 loss_weight: loss_weight(codec),
                 packets_per_s: rate(received.sent, window),
                 missing_layers: if is_video {
-                    missing_streams(live, down.max_layer.spatial, current)
+                    missing_streams(live, down.wanted.max_spatial, current)
                 } else {
                     0
                 },
@@ -233,7 +233,7 @@ fn wanted_layer<'a>(up: &UpEntry, downs: impl Iterator<Item = &'a DownEntry>) ->
         return None;
     }
     let is_video = up.formats.first().is_some_and(|format| format.codec.kind() == MediaKind::Video);
-    let watched = downs.filter(|down| down.is_enabled).map(|down| down.max_layer.spatial).max();
+    let watched = downs.filter(|down| down.is_enabled).map(|down| down.wanted.max_spatial).max();
     if is_video { watched } else { Some(0) }
 }
 

@@ -130,6 +130,11 @@ impl UpTrack {
         self.arrivals.note_layer(stream.0.max(layer.spatial));
     }
 
+    /// Counts a picture of a layer, whose first packet [`Self::count`] has counted.
+    pub fn count_picture(&mut self, stream: StreamIndex, layer: Layer) {
+        self.rates.observe_picture(stream, layer);
+    }
+
     /// Notes any packet of a stream by its extended sequence number, be it forwarded or not.
     pub fn note_arrival(&mut self, stream: StreamIndex, seq: u64) {
         self.arrivals.note(stream, seq);
@@ -151,6 +156,13 @@ impl UpTrack {
     #[must_use]
     pub fn rate_bps(&self, now: Instant, layer: Layer) -> u32 {
         self.rates.of(now, layer)
+    }
+
+    /// Pictures per 1,000 seconds of one spatial layer (a stream, or one inside it), with its temporal layers up to this
+    /// one, over the last seconds; 0 when that is not known (yet), nothing is sent, or its packets tell no layers.
+    #[must_use]
+    pub fn pictures_per_1000_s(&self, now: Instant, layer: Layer) -> u32 {
+        self.rates.pictures_of(now, layer)
     }
 
     /// Streams that are being sent. One is dead when nothing of it came for a second although others went on.

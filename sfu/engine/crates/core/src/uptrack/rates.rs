@@ -1,4 +1,5 @@
-//! How many bits each layer of a track takes, measured over whole seconds and smoothed: what an allocator reckons with.
+//! How many bits each layer of a track takes and how many pictures it has, measured over whole seconds and smoothed: what
+//! an allocator reckons with, and what tells which layers make the pictures that a subscriber wants.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ pub(super) struct LayerRates {
     has_ended_one: bool,
     bytes: Counts,
     bits_per_s: Counts,
+    pictures: [Pictures; MAX_STREAMS as usize],
 }
 
 impl LayerRates {
@@ -32,6 +34,9 @@ impl LayerRates {
         let began = *self.began.get_or_insert(now);
         let elapsed = now.saturating_duration_since(began);
         if elapsed >= WINDOW {
+            if elapsed > STALE {
+                self.pictures = Default::default(); // they begin anew, maybe at another rate
+            }
             self.end_window(elapsed);
             self.began = Some(now);
         }
@@ -47,6 +52,25 @@ impl LayerRates {
         for (rates, bytes) in self.bits_per_s.iter_mut().flatten().zip(self.bytes.iter_mut().flatten()) {
             *rates = smoothed(*rates, bits_per_s(std::mem::take(bytes), elapsed));
         }
+        self.pictures.iter_mut().for_each(|pictures| pictures.end_window(milliseconds(elapsed)));
+    }
+
+    /// Counts one picture, whose first packet was observed.
+    pub(super) fn observe_picture(&mut self, stream: StreamIndex, layer: Layer) {
+        if let Some(pictures) = self.pictures.get_mut(usize::from(stream.0.max(layer.spatial))) {
+            let count = &mut pictures.counts[usize::from(layer.temporal).min(TEMPORALS - 1)];
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Pictures per 1,000 seconds of one spatial layer, with its temporal layers up to this one; 0 when nothing is known.
+    pub(super) fn pictures_of(&self, now: Instant, layer: Layer) -> u32 {
+        if self.began.is_none_or(|began| now > began + STALE) {
+            return 0;
+        }
+        let temporals =
+            self.pictures.get(usize::from(layer.spatial)).map_or(&[][..], |pictures| &pictures.rates[..]);
+        temporals.iter().take(usize::from(layer.temporal) + 1).fold(0, |sum, rate| sum.saturating_add(*rate))
     }
 
     /// Bits per second of one spatial layer alone, with its temporal layers up to this one; 0 when nothing is known.
@@ -70,8 +94,42 @@ impl LayerRates {
 }
 
 fn bits_per_s(bytes: u32, elapsed: Duration) -> u32 {
-    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-    u32::try_from(u64::from(bytes) * 8_000 / milliseconds).unwrap_or(u32::MAX)
+    let bits = u64::from(bytes) * 8_000 / milliseconds(elapsed);
+    u32::try_from(bits).unwrap_or(u32::MAX)
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Pictures of one spatial layer, by temporal layer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pictures {
+    counts: [u16; TEMPORALS],
+    /// Per 1,000 seconds; all 0: not known.
+    rates: [u32; TEMPORALS],
+    /// Some came in the last window, so that this one is theirs from its beginning.
+    are_coming: bool,
+}
+
+impl Pictures {
+    fn end_window(&mut self, milliseconds: u64) {
+        let counts = std::mem::take(&mut self.counts);
+        if counts == [0; TEMPORALS] {
+            *self = Self::default();
+            return;
+        }
+        if !std::mem::replace(&mut self.are_coming, true) {
+            return; // they began somewhere within the window
+        }
+        let is_first = self.rates == [0; TEMPORALS];
+        for (rate, count) in self.rates.iter_mut().zip(counts) {
+            let last = u64::from(count) * 1_000_000 / milliseconds;
+            let last = u32::try_from(last).unwrap_or(u32::MAX);
+            // A third of the news: one second with half the pictures must not look like half the rate.
+            *rate = if is_first { last } else { *rate - *rate / 3 + last / 3 };
+        }
+    }
 }
 
 /// Half of the past, half of the last second: a key frame must not look like a better picture. What was measured once
@@ -119,5 +177,73 @@ mod tests {
         assert_eq!(rates.of(now, layer(2, 0)), 160_000);
         assert_eq!(rates.of(now, layer(9, 0)), 0);
         assert_eq!(rates.of(now + 3001 * MS, layer(2, 0)), 0, "long ago");
+    }
+
+    /// A source: a picture every so often, of temporal layers 0, 2, 1, 2 in turn.
+    struct Source {
+        rates: LayerRates,
+        now: Instant,
+        pictures: u32,
+    }
+
+    impl Source {
+        fn film(&mut self, seconds: u32, per_s: u32) {
+            for _ in 0..seconds * per_s {
+                let temporal = [0, 2, 1, 2][(self.pictures % 4) as usize];
+                let layer = Layer { spatial: 0, temporal };
+                for _ in 0..3 {
+                    self.rates.observe(self.now, StreamIndex(1), layer, 900); // of several packets
+                }
+                self.rates.observe_picture(StreamIndex(1), layer);
+                self.pictures += 1;
+                self.now += Duration::from_secs(1) / per_s;
+            }
+        }
+
+        fn known(&self) -> [u32; 4] {
+            [0, 1, 2, 3].map(|temporal| {
+                (self.rates.pictures_of(self.now, Layer { spatial: 1, temporal }) + 500) / 1_000
+            })
+        }
+    }
+
+    #[test]
+    fn pictures_are_counted_from_the_first_whole_second_on() {
+        let mut source = Source { rates: LayerRates::default(), now: Instant::now(), pictures: 0 };
+        source.film(2, 40);
+        assert_eq!(source.known(), [0; 4], "the first second may have begun anywhere");
+        source.film(1, 40);
+        assert_eq!(source.known(), [10, 20, 40, 40]);
+        assert_eq!(
+            source.rates.pictures_of(source.now, Layer { spatial: 0, temporal: 3 }),
+            0,
+            "another layer"
+        );
+        assert_eq!(source.rates.pictures_of(source.now, Layer { spatial: 9, temporal: 3 }), 0, "none");
+        source.film(1, 20);
+        source.film(1, 40);
+        let total = source.known()[3];
+        assert!((30..40).contains(&total), "one bad second is not believed: {total}");
+        source.film(10, 20);
+        assert_eq!(source.known(), [5, 10, 20, 20]);
+    }
+
+    #[test]
+    fn what_was_known_of_pictures_ends_with_them() {
+        let mut source = Source { rates: LayerRates::default(), now: Instant::now(), pictures: 0 };
+        source.film(4, 40);
+        assert_ne!(source.known(), [0; 4]);
+        for _ in 0..30 {
+            source.now += 100 * MS;
+            source.rates.observe(source.now, StreamIndex(0), Layer::default(), 900);
+        }
+        assert_eq!(source.known(), [0; 4], "another stream goes on");
+        source.film(4, 40);
+        source.now += 3_001 * MS;
+        assert_eq!(source.known(), [0; 4], "muted");
+        source.film(1, 8);
+        assert_eq!(source.known(), [0; 4], "back at another rate");
+        source.film(3, 8);
+        assert_eq!(source.known(), [2, 4, 8, 8]);
     }
 }
