@@ -3,8 +3,10 @@
 Owns the order and the process's signals. Everything that can refuse to start (sockets, addresses, keys, TLS files)
 comes before anything that clients could see. Never contains behaviour of its own.
 
-Stop, at the first SIGTERM or SIGINT: no new sessions, `leave{SERVER_SHUTDOWN, DISCONNECT}` to everyone, sockets
-closed, engine stopped; a second signal or four seconds end the process at once.
+Stop, at the first signal: nobody is let in any more, `leave{SERVER_SHUTDOWN}` to everyone, sockets closed, engine
+stopped; four seconds, or one more signal once clients were told, end the process at once. After SIGTERM the `leave`
+says RECONNECT (clients try again by themselves, for as long as their SDK does), after SIGINT, SIGQUIT or two signals
+DISCONNECT, which is final (`stopping.py`).
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from plenum.listeners import listen, port_of
 from plenum.network import choose_media_addresses, lan_addresses
 from plenum.site import build_site
 from plenum.startup import StartupError
+from plenum.stopping import STOP_SIGNALS, StopRequest
 from plenum.wiring import engine_config, room_settings
 from sfu.addresses import host_port
 from sfu.clock import SystemClock
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _STOP_DEADLINE_S = 3.8
+_SECOND_SIGNAL_S = 0.5
+"""Between a SIGTERM and what clients are told: the moment for a second one. They have their media meanwhile."""
 _ROOMS_DEADLINE_S = 1.5
 _CONNECTIONS_DEADLINE_S = 1.0
 
@@ -137,7 +142,7 @@ class _Sockets:
     tls: ssl.SSLContext | None
 
 
-async def _serve_rooms(startup: Startup, engine: EngineClient, sockets: _Sockets, stop: asyncio.Event) -> None:
+async def _serve_rooms(startup: Startup, engine: EngineClient, sockets: _Sockets, stop: StopRequest) -> None:
     config, clock, node_id = startup.config, SystemClock(), random_sid("ND_")
     metrics = Metrics(node_id)
     metrics.add_source(lambda: engine_samples(engine.counters()))
@@ -156,15 +161,22 @@ async def _serve_rooms(startup: Startup, engine: EngineClient, sockets: _Sockets
         ask_timeout_s=config.api.execution_timeout,
     ) as registry:
         app = build_site(startup, registry, clock, metrics, node_id)
-        async with _sites(app, sockets.http, tls=sockets.tls), _scrape_sites(metrics, sockets.scrape, config):
+        async with (
+            _sites(app, sockets.http, tls=sockets.tls) as sites,
+            _scrape_sites(metrics, sockets.scrape, config),
+        ):
             _announce(startup, _endpoints(engine, sockets), node_id)
             await stop.wait()
-            _log.info("stopping", rooms=len(registry))
             _force_exit_later()
-            await registry.shutdown(DisconnectReason.SERVER_SHUTDOWN, _ROOMS_DEADLINE_S)
+            come_back = await stop.settle(_SECOND_SIGNAL_S if len(registry) else 0)
+            _log.info("stopping", rooms=len(registry), clients_come_back=come_back)
+            # Who comes back at once is to find whoever is next, or nobody, not this process.
+            for site in sites:
+                await site.stop()
+            await registry.shutdown(DisconnectReason.SERVER_SHUTDOWN, _ROOMS_DEADLINE_S, come_back=come_back)
 
 
-async def _unless_stopped(work: Coroutine[object, object, T], stop: asyncio.Event) -> T | None:
+async def _unless_stopped(work: Coroutine[object, object, T], stop: StopRequest) -> T | None:
     """What `work` returns; `None` when a signal came first (STUN servers may be silent for seconds)."""
     task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
@@ -187,16 +199,10 @@ class _Tokens:
         return tokens.refresh(claims, self._keys, self._clock.wall_s())
 
 
-def _watch_signals(keys: KeyRing) -> asyncio.Event:
-    """An event that the first signal to stop sets; SIGHUP reads the keys again."""
-    stop = asyncio.Event()
+def _watch_signals(keys: KeyRing) -> StopRequest:
+    """What hears the signals to stop; SIGHUP reads the keys again."""
+    stop = StopRequest()
     loop = asyncio.get_running_loop()
-
-    def ask_to_stop() -> None:
-        if stop.is_set():
-            _log.warning("stopped at once, as asked twice")
-            os._exit(1)
-        stop.set()
 
     def reload_keys() -> None:
         try:
@@ -206,8 +212,8 @@ def _watch_signals(keys: KeyRing) -> asyncio.Event:
         else:
             _log.info("keys reloaded", count=len(keys.api_keys))
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        loop.add_signal_handler(number, ask_to_stop)
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop.take, number)
     loop.add_signal_handler(signal.SIGHUP, reload_keys)
     return stop
 
@@ -241,13 +247,14 @@ def _tls(config: Config) -> ssl.SSLContext | None:
 @contextlib.asynccontextmanager
 async def _sites(
     app: web.Application, sockets: list[socket.socket], *, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[None]:
+) -> AsyncIterator[list[web.SockSite]]:
     runner = make_runner(app, handle_signals=False, shutdown_timeout=_CONNECTIONS_DEADLINE_S)
     await runner.setup()
+    sites = [web.SockSite(runner, bound, ssl_context=tls) for bound in sockets]
     try:
-        for bound in sockets:
-            await web.SockSite(runner, bound, ssl_context=tls).start()
-        yield
+        for site in sites:
+            await site.start()
+        yield sites
     finally:
         await runner.cleanup()
 

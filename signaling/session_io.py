@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from sfu.control.sinks import Outgoing
+from sfu.room.enums import LeaveAction
 from signaling.limits import Cap, TokenBucket
 from signaling.send_queue import Ping, SendQueue
 
@@ -35,6 +36,9 @@ CLOSE_TIMEOUT_S = 1.0
 """For the client's side of the closing handshake."""
 _FLUSH_TIMEOUT_S = 2.0
 """For what is still queued when we close."""
+
+_COME_BACK = WSCloseCode.SERVICE_RESTART
+"""Code 1000 is final for some clients; any other one makes them come back."""
 
 _CONTROL = (WSMsgType.PING, WSMsgType.PONG)
 _CONTROL_PER_S = 10.0
@@ -70,7 +74,7 @@ class SessionIo:
         self._control = TokenBucket(_CONTROL_PER_S, _CONTROL_PER_S * 10)
         self._text = False
         self._closed = False
-        self._dropped = False
+        self._close_code = WSCloseCode.OK
         self._lost = False
         self._cut: Cap | None = None
         self._unread_bytes = 0
@@ -112,6 +116,8 @@ class SessionIo:
             return
         if leave is not None:
             self.send(Outgoing(leave))
+            if leave.action is not LeaveAction.DISCONNECT:
+                self._close_code = _COME_BACK
         self._closed = True
         self._wake.set()
         self._later("flush", _FLUSH_TIMEOUT_S, self._abort)
@@ -121,7 +127,7 @@ class SessionIo:
         if self._over:
             return
         self._closed = True
-        self._dropped = True
+        self._close_code = _COME_BACK
         self._wake.set()
         self._later("flush", _FLUSH_TIMEOUT_S, self._abort)
 
@@ -210,11 +216,8 @@ class SessionIo:
         self._counters.frames_out += 1
 
     async def _close_socket(self) -> None:
-        if self._dropped:
-            # Code 1000 is final for some clients; any other one makes them come back.
-            await self._socket.close(code=WSCloseCode.SERVICE_RESTART)
-        elif self._cut is None:
-            await self._socket.close(code=WSCloseCode.OK)
+        if self._cut is None:
+            await self._socket.close(code=self._close_code)
         elif self._cut is not Cap.SLOW_READER:
             await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=f"limit: {self._cut.value}".encode())
 

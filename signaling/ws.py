@@ -43,6 +43,7 @@ __all__ = ["SignalEdge"]
 
 _STATE_MISMATCH = Leave(DisconnectReason.STATE_MISMATCH, LeaveAction.RECONNECT)
 _JOIN_FAILURE = Leave(DisconnectReason.JOIN_FAILURE, LeaveAction.DISCONNECT)
+_TRY_AGAIN = Leave(DisconnectReason.JOIN_FAILURE, LeaveAction.RECONNECT)
 _MAX_SHOWN = 32
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -127,8 +128,10 @@ class SignalEdge:
         if wish.reconnect:
             # Where there is nothing to go on with, the client is to begin anew, which SDKs do by themselves.
             return self.registry.find(video.room) if video else None, _STATE_MISMATCH
-        if video is None or not self.registry.accepting:
+        if video is None:
             return None, _JOIN_FAILURE
+        if not self.registry.accepting:
+            return None, _TRY_AGAIN
         try:
             overrides = overrides_from_config(claims.room_config)
             return self.registry.get_or_create(video.room, may_create=video.room_create, overrides=overrides), (

@@ -155,12 +155,15 @@ class RoomRegistry:
             raise SfuError(ErrorCode.NOT_FOUND, "requested room does not exist")
         return await actor.ask(make_input, self._ask_timeout_s)
 
-    async def shutdown(self, reason: DisconnectReason, timeout_s: float = 2.0) -> None:
-        """Takes no more sessions and closes every room with `reason`; a room that does not answer is left behind."""
+    async def shutdown(self, reason: DisconnectReason, timeout_s: float = 2.0, *, come_back: bool = False) -> None:
+        """Takes no more sessions and closes every room with `reason`; a room that does not answer is left behind.
+
+        `come_back`: clients are asked to begin anew by themselves, as this server or another one will be there soon.
+        """
         self._closing = True
         actors = [actor for actor in self._rooms.values() if not actor.closed]
         await asyncio.gather(
-            *(actor.ask(lambda request: CloseRoom(request, reason), timeout_s) for actor in actors),
+            *(actor.ask(lambda request: CloseRoom(request, reason, come_back), timeout_s) for actor in actors),
             return_exceptions=True,
         )
         self.stop()

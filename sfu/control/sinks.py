@@ -38,7 +38,10 @@ class SignalSink(Protocol):
         """Queues a message; one that cannot be queued ends the connection."""
 
     def close(self, leave: Leave | None) -> None:
-        """Sends `leave` (when there is one) after everything queued, then closes with code 1000. Once is enough."""
+        """Sends `leave` (when there is one) after everything queued, then closes. Once is enough.
+
+        The code is 1000, which is final for some clients, unless `leave` asks the client to come back.
+        """
 
     def drop(self) -> None:
         """Sends what is queued, then ends the connection so that the client takes it for broken and comes back."""

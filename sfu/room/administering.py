@@ -74,7 +74,7 @@ class Administration:
             case UpdateRoomMetadata():
                 return self._update_room_metadata(request.metadata)
             case CloseRoom():
-                self._parts.membership.close(request.reason)
+                self._parts.membership.close(request.reason, come_back=request.come_back)
                 return None
             case _:
                 return self._concerning_one(request)

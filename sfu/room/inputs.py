@@ -591,6 +591,8 @@ class CloseRoom:
 
     request: RequestId
     reason: DisconnectReason
+    come_back: bool = False
+    """Clients are asked to begin anew, by themselves, at the same URL: it is the server that ends, not their call."""
 
 
 RoomInput = (

@@ -117,7 +117,8 @@ class Membership:
             return
         old = self._state.by_identity.get(join.claims.identity)
         if old is not None:
-            self._part(old, DisconnectReason.DUPLICATE_IDENTITY, announce=False)
+            duplicate = DisconnectReason.DUPLICATE_IDENTITY
+            self._part(old, duplicate, leave_for(duplicate), announce=False)
         participant = self._make(join, permission, metadata, attributes)
         self._add(participant)
         self._welcome(participant)
@@ -321,12 +322,12 @@ class Membership:
     def leave(self, participant: Participant, reason: DisconnectReason) -> None:
         """The client said `leave`; reasons that are not its to give are read as `CLIENT_INITIATED`."""
         own = reason if reason in _OWN_REASONS else DisconnectReason.CLIENT_INITIATED
-        self._part(participant, own, says_leave=False)
+        self._part(participant, own, None)
         self._watch_emptiness()
 
     def remove(self, participant: Participant, reason: DisconnectReason) -> None:
         """The server ends the participant's session."""
-        self._part(participant, reason)
+        self._part(participant, reason, leave_for(reason))
         self._watch_emptiness()
 
     def join_expired(self, owner: ParticipantId) -> None:
@@ -342,9 +343,12 @@ class Membership:
             self.remove(participant, DisconnectReason.CONNECTION_TIMEOUT)
 
     def _part(
-        self, participant: Participant, reason: DisconnectReason, *, announce: bool = True, says_leave: bool = True
+        self, participant: Participant, reason: DisconnectReason, leave: Leave | None, *, announce: bool = True
     ) -> None:
-        """The only end of a participant: tracks, session, engine, tables, news, life event."""
+        """The only end of a participant: tracks, session, engine, tables, news, life event.
+
+        `leave` is what its client is told, if anything.
+        """
         state = self._state
         self._subscribing.participant_left(participant)
         self._publishing.end_all(participant)
@@ -354,7 +358,7 @@ class Membership:
         participant.disconnect_reason = reason
         participant.touch()
         if participant.reachable:
-            state.emit(CloseSession(participant.session.id, leave_for(reason) if says_leave else None))
+            state.emit(CloseSession(participant.session.id, leave))
             self._lose_session(participant)
         state.emit(RemoveEngineParticipant(participant.id))
         del state.participants[participant.id]
@@ -364,7 +368,7 @@ class Membership:
         returning = state.returning.pop(participant.id, None)
         if returning is not None:
             # What is final is final for it too: who was removed must not come straight back.
-            state.emit(CloseSession(returning.session, leave_for(reason) if says_leave else None))
+            state.emit(CloseSession(returning.session, leave))
         for kind in _PARTICIPANT_TIMERS:
             state.timers.cancel(kind, participant.id)
         if announce:
@@ -392,13 +396,14 @@ class Membership:
         """A participant became, or ceased to be, a dependent."""
         self._watch_emptiness()
 
-    def close(self, reason: DisconnectReason) -> None:
-        """Everybody leaves with `reason`; nothing happens in this room any more."""
+    def close(self, reason: DisconnectReason, *, come_back: bool = False) -> None:
+        """Everybody leaves with `reason`, to come back or for good; nothing happens in this room any more."""
         if self.closed:
             return
         self.closed = True
+        leave = Leave(reason, LeaveAction.RECONNECT) if come_back else leave_for(reason)
         for participant in list(self._state.participants.values()):
-            self._part(participant, reason, announce=False)
+            self._part(participant, reason, leave, announce=False)
         self._state.timers.clear()
         self._state.emit(Emit(RoomFinished(self._state.view(), reason)))
 

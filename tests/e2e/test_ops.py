@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import aiohttp
 import pytest
 from livekit import rtc
 from livekit.protocol import models
@@ -21,7 +22,7 @@ from tests.e2e.support.journal import eventually
 from tests.e2e.support.media import assert_tone, publish_tone
 from tests.e2e.support.netns import namespace
 from tests.e2e.support.sdk_client import SdkClient, sdk
-from tests.e2e.support.server import OWN, ServerSpec, started
+from tests.e2e.support.server import OWN, Server, ServerSpec, started
 from tests.e2e.support.wire_client import wire
 
 
@@ -79,8 +80,11 @@ async def test_plenum_dev_needs_no_configuration() -> None:
                 await child.wait()
 
 
-async def test_sigterm_tells_everybody_and_ends(chromium: Browser) -> None:
-    """OPS09: leave{SERVER_SHUTDOWN, DISCONNECT} to all, sockets closed, exit status 0 within 4 s of one SIGTERM."""
+@pytest.mark.parametrize(
+    "signals", [(signal.SIGINT,), (signal.SIGTERM, signal.SIGTERM)], ids=["ctrl_c", "sigterm_twice"]
+)
+async def test_a_final_stop_tells_everybody_and_ends(chromium: Browser, signals: tuple[signal.Signals, ...]) -> None:
+    """OPS09: leave{SERVER_SHUTDOWN, DISCONNECT} to all, sockets closed, exit status 0 within 4 s."""
     async with started() as server:
         endpoint, room = server.endpoint, unique("stop")
         async with (
@@ -90,21 +94,62 @@ async def test_sigterm_tells_everybody_and_ends(chromium: Browser) -> None:
         ):
             await bare.response("join")
             begun = time.monotonic()
-            server.signal(signal.SIGTERM)
-            if not OWN:
-                server.signal(signal.SIGTERM)  # the reference waits for its participants until the second one
+            for number in signals if OWN else (signals * 2)[:2]:  # the reference waits until there is a second
+                server.signal(number)
+                await asyncio.sleep(0.05)  # two of the same kind that wait for the process become one
             leave = await bare.response("leave", timeout_s=6)
             assert leave.reason == models.SERVER_SHUTDOWN
             assert leave.action == wire_rtc.LeaveRequest.DISCONNECT
             await py.journal.wait("disconnected", lambda r: r == rtc.DisconnectReason.SERVER_SHUTDOWN)
             assert (await web.journal.wait("disconnected")).args[0] == models.SERVER_SHUTDOWN
+            await bare.journal.wait("closed", lambda code: code == 1000)
             assert await server.wait(timeout_s=8) == 0
             if OWN:
                 assert time.monotonic() - begun < 4
 
 
-async def test_clients_come_back_after_a_restart(path: JoinPath, chromium: Browser) -> None:
-    """REC06: the server dies without a word, another one starts on its ports: all meet in the new room, unreloaded."""
+@pytest.mark.skipif(not OWN, reason="the reference waits until its participants are gone, or are put out for good")
+async def test_sigterm_asks_everybody_to_come_back_and_ends() -> None:
+    """OPS09: leave{SERVER_SHUTDOWN, RECONNECT}, a close that no client takes for final, status 0 within 4 s."""
+    async with started() as server:
+        endpoint, room = server.endpoint, unique("stop")
+        async with wire(endpoint, "new", room, JoinPath.V1) as new, wire(endpoint, "old", room, JoinPath.V0) as old:
+            for client in (new, old):
+                await client.response("join")
+            begun = time.monotonic()
+            server.signal(signal.SIGTERM)
+            for client in (new, old):
+                leave = await client.response("leave", timeout_s=6)
+                assert leave.reason == models.SERVER_SHUTDOWN
+                assert leave.action == wire_rtc.LeaveRequest.RECONNECT
+                assert leave.can_reconnect  # what clients older than protocol 13 read
+                assert (await client.journal.wait("closed")).args[0] == aiohttp.WSCloseCode.SERVICE_RESTART
+                with pytest.raises(aiohttp.ClientConnectorError):  # nobody comes back to who is going
+                    await twirp(endpoint, "ListRooms", {}, token=endpoint.admin(room))
+            assert await server.wait(timeout_s=8) == 0
+            assert time.monotonic() - begun < 4
+
+
+async def _restart(server: Server, number: signal.Signals, *, away_s: float = 0) -> None:
+    """Ends the server, and starts another one on its ports."""
+    server.signal(number)
+    status = await server.wait(timeout_s=5)
+    assert status == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+    await asyncio.sleep(away_s)
+    await server.start()
+
+
+# The reference, once SIGTERM has ended it, has put everybody out for good.
+_SIGTERM = pytest.param(signal.SIGTERM, marks=pytest.mark.skipif(not OWN, reason="final there"), id="sigterm")
+_SIGKILL = pytest.param(signal.SIGKILL, id="sigkill")
+
+
+@pytest.mark.parametrize("away_s", [0, 5], ids=["at_once", "later"])
+@pytest.mark.parametrize("number", [_SIGKILL, _SIGTERM])
+async def test_clients_come_back_after_a_restart(
+    path: JoinPath, chromium: Browser, number: signal.Signals, away_s: float
+) -> None:
+    """REC06, REC10: the server dies without a word, or is restarted: all meet in the new room, unreloaded, and hear."""
     async with started() as server:
         endpoint, room = server.endpoint, unique("restart")
         # The dead server's clients try again for a while; each is let to find the new one.
@@ -113,9 +158,7 @@ async def test_clients_come_back_after_a_restart(path: JoinPath, chromium: Brows
             await assert_tone(await py.subscribed("web"), 440)
             old_room = await web.run("return e2e.room.getSid()")
             since_web, since_py = web.journal.mark(), py.journal.mark()
-            server.signal(signal.SIGKILL)
-            await server.wait(timeout_s=5)
-            await server.start()
+            await _restart(server, number, away_s=away_s)
             await asyncio.gather(
                 web.journal.wait("reconnected", since=since_web, timeout_s=60),
                 py.journal.wait("reconnected", since=since_py, timeout_s=60),
@@ -123,18 +166,19 @@ async def test_clients_come_back_after_a_restart(path: JoinPath, chromium: Brows
             assert await web.run("return e2e.room.getSid()") != old_room
             await py.remote_here("web", timeout_s=20)
             await assert_tone(await py.subscribed("web", since=since_py, timeout_s=30), 440)
+            assert not web.journal.seen("disconnected")
+            assert not py.journal.seen("disconnected")
 
 
-async def test_twenty_come_back_after_a_restart() -> None:
+@pytest.mark.parametrize("number", [_SIGKILL, _SIGTERM])
+async def test_twenty_come_back_after_a_restart(number: signal.Signals) -> None:
     """REC10: nobody is left behind; the time that 95 % of them took is printed."""
     async with started() as server:
         endpoint, room, paths = server.endpoint, unique("crowd"), list(JoinPath)
-        names = {f"c{number}" for number in range(20)}
-        joins = [(endpoint.token(name, room), paths[number % 2]) for number, name in enumerate(sorted(names))]
+        names = {f"c{index}" for index in range(20)}
+        joins = [(endpoint.token(name, room), paths[index % 2]) for index, name in enumerate(sorted(names))]
         async with crowd(endpoint, joins):
-            server.signal(signal.SIGKILL)
-            await server.wait(timeout_s=5)
-            await server.start()
+            await _restart(server, number)
             begun_s, back_s = time.monotonic(), dict[str, float]()
 
             async def all_back() -> bool:

@@ -120,11 +120,20 @@ async def test_an_unanswered_question_ends_at_its_deadline() -> None:
 
 @in_virtual_time
 async def test_shutdown_tells_everybody_and_takes_nobody_else() -> None:
+    await _shut_down(LeaveAction.DISCONNECT)
+
+
+@in_virtual_time
+async def test_shutdown_for_a_restart_asks_everybody_to_come_back() -> None:
+    await _shut_down(LeaveAction.RECONNECT)
+
+
+async def _shut_down(action: LeaveAction) -> None:
     async with open_world(clock=VirtualClock(), serve=False) as world:
         clients = [await join(world, name, room=name) for name in ("ann", "bob")]
-        await world.registry.shutdown(DisconnectReason.SERVER_SHUTDOWN)
+        await world.registry.shutdown(DisconnectReason.SERVER_SHUTDOWN, come_back=action is LeaveAction.RECONNECT)
         await settle()
-        expected = msg.Leave(DisconnectReason.SERVER_SHUTDOWN, LeaveAction.DISCONNECT)
+        expected = msg.Leave(DisconnectReason.SERVER_SHUTDOWN, action)
         assert [client.messages[-1] for client in clients] == [expected, expected]
         assert not world.registry.accepting
         with pytest.raises(SfuError) as caught:

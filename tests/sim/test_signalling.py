@@ -9,12 +9,13 @@ import time
 from typing import Any
 
 import pytest
-from aiohttp import WSMsgType, WSServerHandshakeError
+from aiohttp import WSCloseCode, WSMsgType, WSServerHandshakeError
 from google.protobuf import json_format
 from livekit.protocol import models, rtc
 
 from auth.grants import Claims, VideoGrants
 from auth.tokens import issue
+from sfu.room.enums import DisconnectReason
 from sfu.room.settings import RoomSettings
 from signaling import session_io
 from signaling.limits import Cap, SignalLimits
@@ -87,7 +88,7 @@ async def test_a_reconnect_is_sent_to_a_full_one() -> None:
                 leave = (await ann.next()).leave
                 assert leave.reason == models.DisconnectReason.STATE_MISMATCH
                 assert leave.action == rtc.LeaveRequest.Action.RECONNECT
-                assert await read_all(ann) == ([], 1000)
+                assert await read_all(ann) == ([], WSCloseCode.SERVICE_RESTART)
         assert len(world.registry) == 0
 
 
@@ -106,7 +107,9 @@ async def test_an_overloaded_engine_takes_no_session() -> None:
     async with open_world() as world:
         world.engine.accepting = False
         async with connect(world) as ann:
-            assert (await ann.next()).leave.reason == models.DisconnectReason.JOIN_FAILURE
+            leave = (await ann.next()).leave
+            assert leave.reason == models.DisconnectReason.JOIN_FAILURE
+            assert leave.action == rtc.LeaveRequest.Action.RECONNECT
         assert world.counters.turned_away == 1
         assert await status_of(world, "/") == (406, "Not Ready")
 
@@ -137,6 +140,28 @@ async def test_leaving_closes_with_code_1000() -> None:
         _, code = await read_all(ann)
         assert code == 1000
         assert world.events.names()[-1] == "ParticipantAborted"
+
+
+@pytest.mark.parametrize("come_back", [False, True])
+async def test_only_a_final_shutdown_closes_with_code_1000(*, come_back: bool) -> None:
+    async with (
+        open_world() as world,
+        connect(world) as ann,
+        connect(world, protocol="12", token=make_token("bob")) as bob,
+    ):
+        await ann.next()
+        await bob.next()
+        await world.registry.shutdown(DisconnectReason.SERVER_SHUTDOWN, come_back=come_back)
+        for client in (ann, bob):
+            leave = (await client.until("leave")).leave
+            assert leave.reason == models.DisconnectReason.SERVER_SHUTDOWN
+            # Clients older than protocol 13 read the flag, the others the action.
+            assert leave.can_reconnect == come_back
+            assert leave.action == (
+                rtc.LeaveRequest.Action.RECONNECT if come_back else rtc.LeaveRequest.Action.DISCONNECT
+            )
+            _, code = await read_all(client)
+            assert code == (WSCloseCode.SERVICE_RESTART if come_back else WSCloseCode.OK)
 
 
 # ---------------------------------------------------------------- refusals before the upgrade

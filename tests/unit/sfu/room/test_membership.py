@@ -455,6 +455,18 @@ def test_closing_the_room_tells_everybody_why(stage: Stage, reason: DisconnectRe
     assert stage.room.next_deadline_s is None
 
 
+def test_a_room_that_closes_for_a_restart_asks_everybody_to_come_back(stage: Stage) -> None:
+    clients = [stage.active("alice"), stage.join("bob")]
+    stage.ask(lambda request: inputs.CloseRoom(request, DisconnectReason.SERVER_SHUTDOWN, come_back=True))
+    leave = messages.Leave(DisconnectReason.SERVER_SHUTDOWN, LeaveAction.RECONNECT)
+    assert [client.got(messages.Leave) for client in clients] == [[leave], [leave]]
+    *_, left, _, finished = stage.emitted
+    assert isinstance(left, fx.ParticipantLeft)
+    assert left.participant.disconnect_reason is DisconnectReason.SERVER_SHUTDOWN
+    assert isinstance(finished, fx.RoomFinished)
+    assert finished.reason is DisconnectReason.SERVER_SHUTDOWN
+
+
 def test_a_closed_room_refuses_everything(stage: Stage) -> None:
     stage.active("alice")
     stage.ask(lambda request: inputs.CloseRoom(request, DisconnectReason.ROOM_DELETED))
