@@ -103,6 +103,7 @@ _ParticipantTimer = Literal[
     TimerKind.SPEAKER,
     TimerKind.TRANSPORT_CLOSED,
     TimerKind.UNKNOWN_TRACK,
+    TimerKind.BINDING,
 ]
 
 
@@ -375,6 +376,8 @@ class Room:
                 parts.membership.transport_close_expired(owner)
             case TimerKind.UNKNOWN_TRACK:
                 parts.subscribing.unknown_expired(owner, sid)
+            case TimerKind.BINDING:
+                parts.subscribing.binding_expired(owner, sid)
             case _:
                 assert_never(kind)
 

@@ -154,6 +154,8 @@ class RoomSettings:
     """Least time between two `room_update` for changed counts."""
     unknown_track_s: float = 60.0
     """How long a subscription to an unknown track stays desired."""
+    binding_timeout_s: float = 15.0
+    """A subscription that cannot be sent for so long is told as failed, and stays desired."""
     transport_close_grace_s: float = 2.0
     """A peer that closed its transport has this long to say `leave`."""
     quality_interval_s: float = 5.0

@@ -162,6 +162,27 @@ class Subscribing:
         if participant is not None and participant.subscriptions.pop(sid, None) is not None:
             self._state.send((participant,), SubscriptionResponse(sid, SubscriptionError.TRACK_NOT_FOUND))
 
+    def binding_expired(self, owner: ParticipantId, sid: TrackSid) -> None:
+        """A subscription was not to be sent for a while: its client hears so once. It is sent as soon as it can be."""
+        participant = self._state.participants.get(owner)
+        subscription = None if participant is None else participant.subscriptions.get(sid)
+        if subscription is None or subscription.flowing:
+            return
+        if _is_due(subscription):
+            subscription.told_unbound = True
+            self._state.send((subscription.subscriber,), SubscriptionResponse(sid, SubscriptionError.UNKNOWN))
+        else:
+            self._await_binding(subscription)
+
+    def _await_binding(self, subscription: Subscription) -> None:
+        """Gives a subscription that cannot be sent (yet) some time, from now on."""
+        if not (subscription.flowing or subscription.told_unbound):
+            due_s = self._state.now.monotonic_s + self._state.settings.binding_timeout_s
+            self._state.timers.set(TimerKind.BINDING, due_s, subscription.subscriber.id, subscription.track_sid)
+
+    def _stop_awaiting(self, subscription: Subscription) -> None:
+        self._state.timers.cancel(TimerKind.BINDING, subscription.subscriber.id, subscription.track_sid)
+
     def _wish_unknown(self, participant: Participant, sid: TrackSid, *, subscribe: bool) -> None:
         known = sid in participant.subscriptions
         if not subscribe:
@@ -192,6 +213,8 @@ class Subscribing:
         if subscription.bound or subscription.down_track is None:
             return None
         subscription.bound = True
+        if subscription.flowing:
+            self._stop_awaiting(subscription)
         publication, subscriber = subscription.publication, subscription.subscriber
         if publication.subscribed_at_s is None and not (subscriber.hidden or subscriber.recording):
             publication.subscribed_at_s = self._state.now.monotonic_s
@@ -263,6 +286,7 @@ class Subscribing:
                 return
             subscription.codec = chosen
             self._state.emit(MoveDownTrack(subscription.down_track, chosen.up_track))
+            self._await_binding(subscription)
             self._limit(subscription)
             self._dynacast.changed(subscription)
 
@@ -299,6 +323,8 @@ class Subscribing:
         for subscription in participant.subscriptions.values():
             if subscription.codec_unsupported and subscription.gave_up_at_s >= since_s:
                 self._tell_unsupported(subscription)
+            if subscription.down_track is not None:
+                self._await_binding(subscription)  # what it was offered while it was away was lost
         self._tell_stream_states(participant, (s for s in participant.subscriptions.values() if s.was_paused))
 
     def _tell_stream_states(self, subscriber: Participant, subscriptions: Iterable[Subscription]) -> None:
@@ -399,6 +425,7 @@ class Subscribing:
         )
         subscription.told_limit = NO_LIMIT
         subscription.told_priority = LAST_PRIORITY
+        self._await_binding(subscription)
         self._limit(subscription)
         self._prioritise(subscription)
         self._dynacast.changed(subscription)
@@ -408,7 +435,8 @@ class Subscribing:
             self._state.emit(RemoveDownTrack(subscription.down_track))
             del self._state.down_tracks[subscription.down_track]
             subscription.down_track = subscription.codec = subscription.decodes = None
-            subscription.bound = False
+            subscription.bound = subscription.told_unbound = False
+            self._stop_awaiting(subscription)
             subscription.paused = subscription.was_paused = False
             self._dynacast.changed(subscription)
             if subscription.publication is not None:
@@ -435,6 +463,17 @@ class Subscribing:
         if subscription.told_priority != priority:
             subscription.told_priority = priority
             self._state.emit(SetDownTrackPriority(subscription.down_track, priority))
+
+
+def _is_due(subscription: Subscription) -> bool:
+    """Whether it should be sent by now: its client is there, and what is still missing was asked for.
+
+    A backup is asked for only while somebody watches and the publication is not muted.
+    """
+    publication = subscription.publication
+    if publication is None or not subscription.subscriber.reachable:
+        return False
+    return not subscription.bound or (subscription.enabled and not publication.view.muted)
 
 
 def _best_codec(subscription: Subscription, publication: Publication) -> PublishedCodec | None:

@@ -47,6 +47,8 @@ class Subscription:
     """Codecs (MIME types) that the engine found no way to send here, whatever the descriptions say."""
     bound: bool = False
     """Its packets flow."""
+    told_unbound: bool = False
+    """The client was told that this takes too long."""
     enabled: bool = True
     """`UpdateTrackSettings.disabled` is off."""
     wish: LayerWish = NO_WISH
@@ -69,6 +71,11 @@ class Subscription:
     """Not tried again until the client subscribes anew."""
     gave_up_at_s: float = -math.inf
     """When that was found (monotonic)."""
+
+    @property
+    def flowing(self) -> bool:
+        """Whether it has a line, and the publisher one for the codec that it is fed by."""
+        return self.bound and self.codec is not None and self.codec.live
 
     def takes(self, codec: PublishedCodec) -> bool:
         """Whether the subscriber can take this codec, as far as is known."""

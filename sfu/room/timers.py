@@ -29,6 +29,8 @@ class TimerKind(enum.Enum):
     """A peer closed its transport and has not said `leave`."""
     UNKNOWN_TRACK = "unknown_track"
     """A desired track has not appeared."""
+    BINDING = "binding"
+    """A subscription has found no line, or no codec, to be sent by."""
     DYNACAST = "dynacast"
     """A publisher is to hear that less of its track is watched."""
     DYNACAST_AGAIN = "dynacast_again"

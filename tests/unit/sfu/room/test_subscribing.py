@@ -103,6 +103,7 @@ def test_a_desired_track_is_bound_when_it_appears(stage: Stage) -> None:
     alice.add_line("mic", track.type)
     alice.offer()
     assert _bound_to(stage, bob) == {track.sid}
+    stage.bind_all()
     stage.wait(120)
     assert not bob.got(messages.SubscriptionResponse)
 
