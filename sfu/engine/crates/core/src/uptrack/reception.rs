@@ -112,9 +112,13 @@ impl Run {
     }
 
     fn with(mut self, now: Instant, seq: u64, timestamp: u32, clock_rate_hz: u32) -> Self {
+        let is_late = seq < self.highest;
         self.first = self.first.min(seq);
         self.highest = self.highest.max(seq);
         self.received += 1;
+        if is_late {
+            return self; // overtaken or sent again: that it took longer is no jitter
+        }
         let elapsed =
             now.saturating_duration_since(self.began).as_nanos() * u128::from(clock_rate_hz) / 1_000_000_000;
         let transit = low_32_bits(elapsed).wrapping_sub(timestamp);
@@ -231,6 +235,23 @@ mod tests {
         let block = reception.poll(start + INTERVAL * 3).unwrap();
         assert_eq!((block.ssrc, block.highest, block.lost), (2, 70_000, 0));
         assert_eq!((block.last_report, block.delay), (0x1234, INTERVAL * 2));
+    }
+
+    #[test]
+    fn what_comes_late_is_no_jitter() {
+        let (mut reception, start) = (Reception::default(), Instant::now());
+        let rtt = FRAME * 7;
+        for number in 0..200_u32 {
+            if number % 20 != 3 {
+                reception.note(start + FRAME * number, 7, number.into(), number * 960, 48_000);
+            }
+            if number % 20 == 10 {
+                let late = number - 7;
+                reception.note(start + FRAME * late + rtt, 7, late.into(), late * 960, 48_000);
+            }
+        }
+        let block = reception.poll(start + FRAME * 200).unwrap();
+        assert_eq!((block.jitter, block.lost, block.fraction_lost), (0, 0, 0));
     }
 
     #[test]
