@@ -49,6 +49,10 @@ pub trait Estimator: Debug + Send {
     /// A packet has left.
     fn note_sent(&mut self, departure: Departure);
 
+    /// A packet that the peer lacks has left once more under its transport-wide number: whether and when it arrives now
+    /// says nothing of the path.
+    fn note_repeated(&mut self, _transport_seq: u16) {}
+
     /// The peer says which packets have arrived, and when.
     fn take_arrivals(&mut self, _now: Instant, _feedback: &Arrivals) {}
 

@@ -23,6 +23,8 @@ pub(super) enum Fate {
     Unknown,
     /// The peer had not got it.
     Missing,
+    /// The peer had not got it and was sent it again under the same number.
+    Repeated,
     /// It has arrived.
     Arrived,
 }

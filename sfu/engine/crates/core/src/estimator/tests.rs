@@ -188,6 +188,46 @@ fn what_is_lost_between_two_feedbacks_counts() {
 }
 
 #[test]
+fn what_goes_again_under_its_number_is_no_less_lost() {
+    for repeats in [true, false] {
+        let start = Instant::now();
+        let mut estimator = TransportWide::default();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        for seq in 0..10_000_u64 {
+            estimator.note_sent(Departure { at: at(seq * 20), seq: Some(seq), bytes: 200, probe: None });
+            let (is_lost, ms) = (|seq: u64| seq % 10 == 3, seq * 20 + 50);
+            if seq % 10 != 9 {
+                continue;
+            }
+            let (first, arrived) = (seq - 9, |seq: u64| ((seq - (seq / 10) * 10) * 80) as i32);
+            let mut received: Vec<(u16, i32)> = (first..=seq)
+                .filter(|seq| !is_lost(*seq))
+                .map(|seq| ((seq - first) as u16, arrived(seq)))
+                .collect();
+            let reference = ((first * 20 + 50) / 64) as u32;
+            let number = (first / 5) as u8;
+            let feedback = |number, received| Arrivals {
+                first_seq: first as u16,
+                count: 10,
+                number,
+                reference,
+                received,
+            };
+            estimator.take_arrivals(at(ms), &feedback(number, received.clone()));
+            if repeats {
+                estimator.note_repeated((first + 3) as u16);
+            }
+            let round_trip = estimator.round_trip();
+            received.insert(3, (3, 1_200));
+            estimator.take_arrivals(at(ms + 300), &feedback(number + 1, received));
+            assert_eq!(estimator.round_trip() == round_trip, repeats, "{seq}");
+        }
+        let own = estimator.own_loss();
+        assert_eq!(own > 0.05, repeats, "{own}");
+    }
+}
+
+#[test]
 fn a_peers_clock_may_wrap_and_jump() {
     let start = Instant::now();
     let mut estimator = TransportWide::default();

@@ -89,7 +89,7 @@ impl TransportWide {
                 continue;
             };
             match packet.fate {
-                Fate::Arrived => continue,
+                Fate::Arrived | Fate::Repeated => continue,
                 Fate::Missing => losses.lost -= 1.0, // late, not lost
                 Fate::Unknown => losses.total += 1.0,
             }
@@ -204,6 +204,14 @@ impl Estimator for TransportWide {
             fate: Fate::Unknown,
         };
         self.sent.push(seq, packet);
+    }
+
+    fn note_repeated(&mut self, transport_seq: u16) {
+        for (_, packet) in
+            self.sent.range(transport_seq, 1).filter(|(_, packet)| packet.fate == Fate::Missing)
+        {
+            packet.fate = Fate::Repeated;
+        }
     }
 
     fn take_arrivals(&mut self, now: Instant, feedback: &Arrivals) {
