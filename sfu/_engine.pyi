@@ -69,6 +69,7 @@ class EngineConfig:
         gather_ms: float = 3.0,
         socket_buffer_bytes: int = 8 * 1024 * 1024,
         video_cache_packets: int = 500,
+        audio_cache_packets: int = 200,
         sctp_buffer_bytes: int = 2 * 1024 * 1024,
         data_track_latency_ms: int = 100,
         rate_feedback: Literal["off", "receiver", "transport"] = "receiver",
@@ -93,6 +94,7 @@ class EngineConfig:
             gather_ms: Longest time for which media to one subscriber is gathered before it is sent.
             socket_buffer_bytes: `SO_RCVBUF` and `SO_SNDBUF` asked for.
             video_cache_packets: Packets kept for retransmission per sending video stream, at most.
+            audio_cache_packets: The same per sending audio stream without RED, for a second at most.
             sctp_buffer_bytes: Unacknowledged data per transport before its data queue grows; at least 256 kB.
             rate_feedback: By what the rate towards a subscriber is estimated: by nothing (everything is sent), by the
                 receiver's own estimate (REMB) and its losses, or by the arrival of each packet (transport-cc).

@@ -423,3 +423,42 @@ fn restriction_ids_beyond_reason_are_not_read() {
         assert_eq!(offer.media[0].rids.len(), 16);
     }
 }
+
+/// Feedback that a line of ours asks for or answers, by payload type, after the transport has written `nack` for all audio
+/// but RED.
+fn audio_feedback(role: Option<LineRole<'_>>) -> Vec<String> {
+    let text = lines(&[
+        "m=audio 9 UDP/TLS/RTP/SAVPF 63 111 0 8",
+        "a=mid:0",
+        "a=rtpmap:111 opus/48000/2",
+        "a=rtcp-fb:111 nack",
+        "a=rtpmap:63 red/48000/2",
+        "a=fmtp:63 111/111",
+        "a=rtpmap:0 PCMU/8000",
+        "a=rtcp-fb:0 nack",
+        "a=rtpmap:8 PCMA/8000",
+        "a=rtcp-fb:8 nack",
+    ]);
+    let role = role.map(|role| LocalLine { mid: "0", role, start_bitrates: &[] });
+    let finished = finish_description(&text, role.as_slice(), &[]);
+    finished.lines().filter(|line| line.starts_with("a=rtcp-fb:")).map(str::to_owned).collect()
+}
+
+#[test]
+fn audio_is_asked_for_again_but_red_is_not_sent_again() {
+    let plain = ["a=rtcp-fb:111 nack", "a=rtcp-fb:0 nack", "a=rtcp-fb:8 nack"];
+    let line = publish_line("audio/opus");
+    let of_publisher = audio_feedback(Some(LineRole::Receiving(&line)));
+    assert_eq!(of_publisher, [&plain[..], &["a=rtcp-fb:63 nack"]].concat());
+    let without_red = PublishLine { red: false, ..line };
+    assert_eq!(audio_feedback(Some(LineRole::Receiving(&without_red))), plain, "music");
+    let sending = LineRole::Sending {
+        stream_id: "PA_1|TR_1",
+        track_sid: "TR_1",
+        stereo: false,
+        ssrcs: Some((1, None)),
+        transport_cc: false,
+    };
+    assert_eq!(audio_feedback(Some(sending)), plain);
+    assert_eq!(audio_feedback(None), plain);
+}

@@ -58,6 +58,8 @@ pub struct EngineConfig {
     pub socket_buffer_bytes: usize,
     /// Packets kept for retransmission per sending video stream.
     pub video_cache_packets: usize,
+    /// The same per sending audio stream, where the subscriber gets no redundancy.
+    pub audio_cache_packets: usize,
     /// Unacknowledged data per transport before its data queue grows.
     pub sctp_buffer_bytes: usize,
     /// By what the rate towards subscribers is estimated.
@@ -99,6 +101,7 @@ impl Default for EngineConfig {
             gather: Duration::from_millis(3),
             socket_buffer_bytes: 8 * 1024 * 1024,
             video_cache_packets: 500,
+            audio_cache_packets: 200,
             sctp_buffer_bytes: 2 * 1024 * 1024,
             rate_feedback: RateFeedback::default(),
             data_track_latency: Duration::from_millis(100),

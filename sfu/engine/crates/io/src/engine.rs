@@ -192,6 +192,7 @@ fn transport_options(
         candidates: candidates.collect(),
         ice_lite: config.ice_lite,
         video_cache_packets: config.video_cache_packets,
+        audio_cache_packets: config.audio_cache_packets,
         playout: None,
         sctp_buffer_bytes: config.sctp_buffer_bytes,
         rate_feedback: config.rate_feedback,

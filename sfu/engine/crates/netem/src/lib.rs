@@ -11,6 +11,7 @@ mod client;
 mod link;
 mod raw;
 mod receiving;
+mod repeating;
 mod world;
 
 pub use client::{Client, MediaLine, Mode, Received};

@@ -48,6 +48,8 @@ pub struct WorldConfig {
     pub rate_feedback: RateFeedback,
     /// Clients choose the bytes of header extensions; only in single mode.
     pub raw_extensions: bool,
+    /// Packets kept per audio stream to a client.
+    pub audio_cache_packets: usize,
 }
 
 impl Default for WorldConfig {
@@ -74,6 +76,7 @@ impl Default for WorldConfig {
             sctp_buffer_bytes: 2 * 1024 * 1024,
             rate_feedback: RateFeedback::default(),
             raw_extensions: false,
+            audio_cache_packets: 200,
         }
     }
 }
@@ -117,6 +120,8 @@ pub struct World {
     pub downlinks: Vec<Link<Carried>>,
     /// Whether clients that join from now on know RED.
     pub clients_take_red: bool,
+    /// Whether clients that join from now on ask for lost audio, and repeat their own.
+    pub clients_repeat_audio: bool,
     /// What clients that join from now on say of the rate at which they can receive.
     pub clients_feedback: RateFeedback,
     /// Ends the server's own frames of tracks that are published from now on, which are encrypted then.
@@ -143,6 +148,7 @@ impl World {
             candidates: vec![LocalCandidate { local: server, advertised: Vec::new(), tcp: config.tcp }],
             ice_lite: config.ice_lite,
             video_cache_packets: 300,
+            audio_cache_packets: config.audio_cache_packets,
             playout: config.playout,
             sctp_buffer_bytes: config.sctp_buffer_bytes,
             rate_feedback: config.rate_feedback,
@@ -159,6 +165,7 @@ impl World {
             uplinks: Vec::new(),
             downlinks: Vec::new(),
             clients_take_red: true,
+            clients_repeat_audio: false,
             clients_feedback: RateFeedback::TransportWide,
             trailer: None,
             config,
@@ -219,6 +226,7 @@ impl World {
                 tcp: self.config.tcp,
                 raw_extensions: self.config.raw_extensions,
                 takes_red: self.clients_take_red,
+                repeats_audio: self.clients_repeat_audio,
                 feedback: self.clients_feedback,
             };
             let connection =
@@ -574,9 +582,8 @@ impl World {
         let client = &mut self.clients[id.0];
         let _ = client.connections[index].rtc.handle_input(Input::Timeout(now));
         let source = client.connections[index].address;
-        for transmit in client.drain(now, index) {
-            let payload = transmit.contents.to_vec();
-            self.uplinks[id.0].push(now, Carried { source, destination: transmit.destination, payload });
+        for (destination, payload) in client.drain(now, index) {
+            self.uplinks[id.0].push(now, Carried { source, destination, payload });
         }
     }
 

@@ -25,12 +25,12 @@ impl EngineConfig {
         signature = (
         *, udp, tcp = Vec::new(), advertised = Vec::new(), advertise_internal = false, ice_lite = true,
         gather_ms = 3.0, socket_buffer_bytes = 8 * 1024 * 1024, video_cache_packets = 500,
-        sctp_buffer_bytes = 2 * 1024 * 1024, data_track_latency_ms = 100, rate_feedback = "receiver", audio_active_level = 35, audio_update_interval_ms = 400,
+        audio_cache_packets = 200, sctp_buffer_bytes = 2 * 1024 * 1024, data_track_latency_ms = 100, rate_feedback = "receiver", audio_active_level = 35, audio_update_interval_ms = 400,
         quality_interval_ms = 5000, pli_throttle_ms = (500, 1000, 1000), data_messages_per_s = 1000, data_bytes_per_s = 5_000_000,
         adds_redundancy = false, reports_subscribers_loss = true, seed = None
         ),
         text_signature = "(*, udp, tcp=(), advertised=(), advertise_internal=False, ice_lite=True, gather_ms=3.0, \
-            socket_buffer_bytes=8388608, video_cache_packets=500, sctp_buffer_bytes=2097152, data_track_latency_ms=100, \
+            socket_buffer_bytes=8388608, video_cache_packets=500, audio_cache_packets=200, sctp_buffer_bytes=2097152, data_track_latency_ms=100, \
             rate_feedback='receiver', audio_active_level=35, audio_update_interval_ms=400, quality_interval_ms=5000, pli_throttle_ms=(500, 1000, 1000), \
             data_messages_per_s=1000, data_bytes_per_s=5000000, \
             adds_redundancy=False, reports_subscribers_loss=True, seed=None)"
@@ -45,6 +45,7 @@ impl EngineConfig {
         gather_ms: f64,
         socket_buffer_bytes: usize,
         video_cache_packets: usize,
+        audio_cache_packets: usize,
         sctp_buffer_bytes: usize,
         data_track_latency_ms: u64,
         rate_feedback: &str,
@@ -81,6 +82,7 @@ impl EngineConfig {
             gather: gather(gather_ms)?,
             socket_buffer_bytes,
             video_cache_packets,
+            audio_cache_packets,
             sctp_buffer_bytes,
             rate_feedback: parse_rate_feedback(rate_feedback)?,
             data_track_latency: Duration::from_millis(data_track_latency_ms),

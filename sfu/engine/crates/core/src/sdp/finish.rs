@@ -42,8 +42,8 @@ pub struct LocalLine<'a> {
 }
 
 /// Patches an offer or answer that the transport wrote: msid and CNAME of sending lines, none on others, codec order,
-/// Opus parameters, RED, start bit rates, transport-cc only where we receive, `msid-semantic`, announced addresses. A line without a
-/// codec in common is refused (port 0).
+/// Opus parameters, RED and its feedback, start bit rates, transport-cc only where we receive, `msid-semantic`, announced
+/// addresses. A line without a codec in common is refused (port 0).
 ///
 /// Text that does not scan is returned as it is: the transport wrote it, so that would be a fault of ours.
 #[must_use]
@@ -107,6 +107,7 @@ struct LocalSection<'a> {
     /// Payload types in the order to write; `None` for an application line.
     payload_types: Option<Vec<u8>>,
     opus: Option<u8>,
+    red: Option<u8>,
     start_bitrates: &'a [StartBitrate],
     is_refused: bool,
     /// What the peer takes of it is known.
@@ -129,6 +130,7 @@ impl<'a> LocalSection<'a> {
         let is_refused = formats.as_ref().is_some_and(|formats| !formats.has_maps());
         let payload_types = formats.as_ref().filter(|_| !is_refused).map(|formats| order(formats, role));
         let opus = formats.as_ref().and_then(|formats| formats.payload_type_of(Codec::Opus));
+        let red = formats.as_ref().and_then(|formats| formats.payload_type_of(Codec::Red));
         let is_answer = section.values("setup").all(|(_, setup)| setup != "actpass");
         let has_transport_cc = section.lines.iter().any(|line| is_transport_cc(line.text));
         Self {
@@ -137,6 +139,7 @@ impl<'a> LocalSection<'a> {
             role,
             payload_types,
             opus,
+            red,
             start_bitrates,
             is_refused,
             is_answer,
@@ -164,6 +167,7 @@ impl<'a> LocalSection<'a> {
                 out.line(&format!("a=fmtp:{payload_type} {parameters}"));
             }
         }
+        self.write_red_feedback(out);
         self.write_sources(out);
     }
 
@@ -237,6 +241,15 @@ impl<'a> LocalSection<'a> {
         }
         let Some(LineRole::Sending { stream_id, track_sid, .. }) = self.role else { return None };
         line.starts_with("a=msid:").then(|| format!("a=msid:{stream_id} {track_sid}"))
+    }
+
+    /// What a publisher's RED leaves unrepaired is asked for again like all audio; the transport does not say so of a
+    /// payload type that belongs to another. Our own RED is not sent again.
+    fn write_red_feedback(&self, out: &mut Output<'_>) {
+        let is_listed = |red: &u8| self.payload_types.iter().flatten().any(|listed| listed == red);
+        if let Some(red) = self.red.filter(|red| self.is_receiving() && is_listed(red)) {
+            out.line(&format!("a=rtcp-fb:{red} nack"));
+        }
     }
 
     /// The streams under which we send (RFC 5576).

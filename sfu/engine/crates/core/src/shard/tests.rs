@@ -34,6 +34,7 @@ fn options() -> TransportOptions {
         candidates: Vec::new(),
         ice_lite: true,
         video_cache_packets: 10,
+        audio_cache_packets: 10,
         rate_feedback: RateFeedback::default(),
         playout: None,
         sctp_buffer_bytes: 100_000,

@@ -43,6 +43,8 @@ pub struct TransportOptions {
     pub ice_lite: bool,
     /// Packets kept for retransmission per sending video stream.
     pub video_cache_packets: usize,
+    /// The same per sending audio stream, where the subscriber gets no redundancy.
+    pub audio_cache_packets: usize,
     /// Limits of the delay at which subscribers are asked to play video; `None`: they are not asked.
     pub playout: Option<PlayoutLimits>,
     /// Unacknowledged data per transport before its data queue grows.
@@ -104,6 +106,10 @@ fn configuration(options: &TransportOptions) -> RtcConfig {
         .enable_vp9(allowed(Codec::Vp9))
         .enable_av1(allowed(Codec::Av1))
         .enable_h265(allowed(Codec::H265));
+    // Audio is asked for again, too, as far as its sender keeps it: not all of it has redundancy. Descriptions are to say so.
+    for params in config.codec_config().iter_mut().filter(|params| params.spec().codec.is_audio()) {
+        params.set_fb_nack(true);
+    }
     // An extension can only ever be used when it is in the map at the first negotiation; ids follow the client's.
     let extensions = config.extension_map();
     extensions.set(5, Extension::PlayoutDelay);

@@ -34,7 +34,7 @@ pub(crate) enum Shape {
 pub(crate) struct SendFormat {
     pub(crate) shape: Shape,
     pub(crate) payload_type: u8,
-    /// Payload type of its retransmissions, where there are any.
+    /// Payload type of its retransmissions, where there are any: of audio its own, for it goes again as it was.
     pub(crate) resend_type: Option<u8>,
     /// Payload type of the blocks inside RED; `None`: the subscriber takes no RED.
     pub(crate) block_type: Option<u8>,
@@ -115,10 +115,20 @@ impl Transport {
         SendFormat {
             shape,
             payload_type: *payload_type,
-            resend_type: ours.resend().map(|resend| *resend),
+            resend_type: resend_type(ours, payload_type).map(|resend| *resend),
             block_type: ours.red().map(|_| *ours.pt()),
             is_red: ours.red() == Some(payload_type),
         }
+    }
+}
+
+/// Payload type of the retransmissions of what is sent under `payload_type`. RED is not sent again: what is lost comes
+/// with the next packet, and peers are told to ask for the others only.
+fn resend_type(ours: &PayloadParams, payload_type: Pt) -> Option<Pt> {
+    if ours.spec().codec.is_audio() {
+        Some(payload_type).filter(|_| ours.fb_nack() && payload_type == ours.pt())
+    } else {
+        ours.resend()
     }
 }
 

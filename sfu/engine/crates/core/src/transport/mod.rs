@@ -103,6 +103,7 @@ pub(crate) struct Transport {
     codecs: CodecPolicy,
     ice_lite: bool,
     video_cache_packets: usize,
+    audio_cache_packets: usize,
     rate_feedback: RateFeedback,
     playout: Option<PlayoutLimits>,
     payload_types: PayloadTypes,
@@ -157,6 +158,7 @@ impl Transport {
             codecs: options.codecs,
             ice_lite: options.ice_lite,
             video_cache_packets: options.video_cache_packets,
+            audio_cache_packets: options.audio_cache_packets,
             rate_feedback: options.rate_feedback,
             playout: options.playout,
             payload_types: PayloadTypes::default(),
@@ -316,11 +318,25 @@ impl Transport {
         })??;
         let up = self.published.iter().find(|(published, _)| *published == mid)?.1;
         let stream = index_of(up, rid.as_deref())?;
+        if self.kind_of(&mid) == Some(MediaKind::Audio) {
+            self.ask_for_lost(ssrc);
+        }
         let found = RxStream { up, stream };
         if self.rx_streams.len() < MAX_RX_STREAMS {
             self.rx_streams.insert(*ssrc, found);
         }
         Some(found)
+    }
+
+    /// Lets the association ask for lost packets of a stream. By itself it does so only where there is a stream for
+    /// retransmissions, which audio has not: its sender repeats the packet as it was.
+    fn ask_for_lost(&mut self, ssrc: Ssrc) {
+        let rtc = &mut self.rtc;
+        attempt(&mut self.is_broken, || {
+            if let Some(stream) = rtc.direct_api().stream_rx(&ssrc) {
+                stream.suppress_nack(false);
+            }
+        });
     }
 
     /// Kind of media of a negotiated line.
@@ -461,6 +477,7 @@ mod tests {
             candidates: Vec::new(),
             ice_lite: true,
             video_cache_packets: 10,
+            audio_cache_packets: 10,
             playout: None,
             sctp_buffer_bytes: 100_000,
             rate_feedback: RateFeedback::default(),

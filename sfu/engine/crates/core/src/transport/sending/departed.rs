@@ -2,8 +2,8 @@
 //!
 //! A receiver asks for what it lacks once, and again after its round-trip time, or after 100 ms where it does not know
 //! one (who only receives knows none); a request that is lost, or an answer, costs as much. Feedback comes each 50 ms
-//! and tells of retransmissions too: what is missing there is sent again before the peer asks. Never sends; `feedback`
-//! does.
+//! and tells of retransmissions too: what is missing there is sent again before the peer asks. Audio goes again under the
+//! number that it had, so that of it only the first loss is told. Never sends; `feedback` does.
 
 use std::collections::VecDeque;
 

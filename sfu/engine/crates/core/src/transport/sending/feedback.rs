@@ -9,7 +9,7 @@ use super::departed::Departed;
 use super::feedback_budget::{acting_steps, reading_steps};
 use super::rate::Held;
 use super::stream::SendStream;
-use crate::command::TransportRole;
+use crate::command::{MediaKind, TransportRole};
 use crate::drop_reason::DropReason;
 use crate::estimator::Losses;
 use crate::rtcp::{self, Arrivals, Feedback};
@@ -76,8 +76,8 @@ impl Transport {
                 let Some(stream) = self.sending.stream_by(block.ssrc) else { return };
                 stream.note_report(now, block);
                 losses.add(stream.losses(block));
-                if stream.ssrcs.resend.is_none() {
-                    // Audio is not sent again: its sender can only add redundancy.
+                if stream.kind == MediaKind::Audio {
+                    // What is lost in spite of all that goes again: its sender can add redundancy.
                     outlet.signal(Signal::AudioLost { mid: stream.mid, fraction_lost: block.fraction_lost });
                 }
             }
@@ -145,7 +145,8 @@ impl Transport {
         if !is_calm && known.is_dispensable(seq) {
             return; // where a link became narrow, the key frame of the lower layer needs what may be sent again
         }
-        if !self.sending.rate.must_wait(now) {
+        // Audio never waits.
+        if known.kind == MediaKind::Audio || !self.sending.rate.must_wait(now) {
             let has_left = self.send_held(now, Held::Lost { stream, ssrc, seq, is_copy: false }, outlet);
             if has_left && is_calm {
                 self.send_copies(now, (stream, ssrc), seq, outlet);

@@ -55,6 +55,21 @@ impl ExtensionIds {
         ids
     }
 
+    /// A line that takes them all.
+    #[cfg(test)]
+    pub(super) const fn all() -> Self {
+        Self {
+            mid: 4,
+            absolute_send_time: 2,
+            transport_seq: 3,
+            audio_level: 1,
+            video_orientation: 13,
+            playout_delay: 5,
+            absolute_capture_time: 6,
+            dependency_descriptor: 12,
+        }
+    }
+
     /// Whether packets on this line carry transport-wide sequence numbers.
     pub(super) const fn takes_transport_seq(self) -> bool {
         self.transport_seq != 0
@@ -266,16 +281,7 @@ mod tests {
 
     use super::*;
 
-    const IDS: ExtensionIds = ExtensionIds {
-        mid: 4,
-        absolute_send_time: 2,
-        transport_seq: 3,
-        audio_level: 1,
-        video_orientation: 13,
-        playout_delay: 5,
-        absolute_capture_time: 6,
-        dependency_descriptor: 12,
-    };
+    const IDS: ExtensionIds = ExtensionIds::all();
     const NUMBERS: Numbers =
         Numbers { payload_type: 96, marker: true, seq: 0x1_2345, timestamp: 0x0102_0304, ssrc: 0x0506_0708 };
 

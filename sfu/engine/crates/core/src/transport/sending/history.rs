@@ -1,6 +1,7 @@
 //! Packets sent on one stream, kept for those who lost them. Payloads are shared with all other subscribers.
 //!
-//! A ring: what is too old or has been overwritten is gone. Never sends; `stream` does.
+//! A ring: what is too old or has been overwritten is gone. Of audio only what has no redundancy is kept. Never sends;
+//! `stream` does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use super::patch::Patch;
 
 /// How long a packet may be asked for.
 const MAX_AGE: Duration = Duration::from_secs(2);
+/// The same of audio: nobody waits that long for a sound.
+const MAX_AUDIO_AGE: Duration = Duration::from_secs(1);
 /// For how long there is room for it at least, …
 const LEAST_WANTED: Duration = Duration::from_secs(1);
 /// … and for how many round trips: of the question and of the answer each may be lost.
@@ -23,6 +26,8 @@ const MAX_UNDER_WAY: usize = 128;
 const RESEND_SHARE: f32 = 0.4;
 /// Bytes that may be sent again however little was sent lately.
 const RESEND_FLOOR_BYTES: f32 = 20_000.0;
+/// The same of audio, which does not wait for its turn: half a second of speech.
+const AUDIO_FLOOR_BYTES: f32 = 4_000.0;
 /// The same of a path that has just been seen to bear less than it was sent: what goes again keeps its queue full.
 const CONGESTED_SHARE: f32 = 0.1;
 const CONGESTED_FLOOR_BYTES: f32 = 3_000.0;
@@ -56,8 +61,22 @@ pub(super) struct SentPacket {
     pub(super) patch: Patch,
     pub(super) elements: Elements,
     pub(super) sent_at: Instant,
+    /// The moment at which it left first as its header says it.
+    pub(super) send_time: u32,
     /// The transport-wide number under which it left last.
     pub(super) transport_seq: u16,
+    /// Its header names the line.
+    pub(super) names_line: bool,
+}
+
+/// How the packets of a stream go again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// As packets of another stream (RFC 4588), each of them a new one.
+    Apart,
+    /// As they were, bit for bit: under the same number the same key stream must not meet anything else (RFC 3711 §9.1,
+    /// RFC 7714 §8).
+    Same,
 }
 
 /// The ring.
@@ -65,6 +84,7 @@ pub(super) struct SentPacket {
 pub(super) struct History {
     places: Vec<Option<SentPacket>>,
     max_places: usize,
+    repeat: Repeat,
     highest: u64,
     /// Where the newest key frame begins, and its timestamp: a decoder can go on from there, whatever it lacks of the
     /// time before.
@@ -85,10 +105,11 @@ pub(super) struct History {
 
 impl History {
     /// Keeps up to `max_places` packets.
-    pub(super) const fn new(now: Instant, max_places: usize) -> Self {
+    pub(super) const fn new(now: Instant, max_places: usize, repeat: Repeat) -> Self {
         Self {
             places: Vec::new(),
             max_places,
+            repeat,
             highest: 0,
             key_frame: None,
             recent: 0.0,
@@ -127,7 +148,7 @@ impl History {
     /// Grows the ring while packets that will still be asked for would be overwritten: on a short path all is said soon.
     fn make_room(&mut self, now: Instant, seq: u64) {
         let length = self.places.len();
-        let wanted = (self.round_trip * ROUNDS).clamp(LEAST_WANTED, MAX_AGE);
+        let wanted = (self.round_trip * ROUNDS).clamp(LEAST_WANTED, self.max_age());
         let is_needed = length == 0
             || self.places[self.place(seq)]
                 .as_ref()
@@ -162,6 +183,31 @@ impl History {
         (seq % self.places.len().max(1) as u64) as usize
     }
 
+    /// How the packets go again.
+    pub(super) const fn repeat(&self) -> Repeat {
+        self.repeat
+    }
+
+    const fn max_age(&self) -> Duration {
+        match self.repeat {
+            Repeat::Apart => MAX_AGE,
+            Repeat::Same => MAX_AUDIO_AGE,
+        }
+    }
+
+    const fn resend_floor(&self) -> f32 {
+        match self.repeat {
+            _ if self.is_congested => CONGESTED_FLOOR_BYTES,
+            Repeat::Apart => RESEND_FLOOR_BYTES,
+            Repeat::Same => AUDIO_FLOOR_BYTES,
+        }
+    }
+
+    /// The transport-wide number of a packet. `seq` is as the peer names it.
+    pub(super) fn transport_seq_of(&self, seq: u16) -> Option<u16> {
+        self.at(self.extend(seq)?).map(|packet| packet.transport_seq)
+    }
+
     /// Payload bytes of a packet that is still there. `seq` is as the peer names it.
     pub(super) fn bytes_of(&self, seq: u16) -> Option<usize> {
         self.at(self.extend(seq)?).map(|packet| packet.payload.len())
@@ -187,8 +233,8 @@ impl History {
         packet.is_some_and(|packet| packet.transport_seq == transport_seq)
     }
 
-    /// The packet that a peer misses, when it may be sent again now, as it will under `transport_seq`. `seq` is as the
-    /// peer names it.
+    /// The packet that a peer misses, when it may be sent again now, as it will under `transport_seq` unless it goes as it
+    /// was. `seq` is as the peer names it.
     pub(super) fn take_for_resend(
         &mut self,
         now: Instant,
@@ -200,12 +246,11 @@ impl History {
         if self.is_under_way(now, seq) {
             return None;
         }
-        let place = self.place(seq);
-        let floor = if self.is_congested { CONGESTED_FLOOR_BYTES } else { RESEND_FLOOR_BYTES };
-        let may_be_resent = (self.recent * self.resend_share()).max(floor);
+        let (place, max_age) = (self.place(seq), self.max_age());
+        let may_be_resent = (self.recent * self.resend_share()).max(self.resend_floor());
         let resent_before = self.resent;
         let packet = self.places.get_mut(place)?.as_mut().filter(|packet| packet.seq == seq)?;
-        if now.saturating_duration_since(packet.sent_at) >= MAX_AGE {
+        if now.saturating_duration_since(packet.sent_at) >= max_age {
             return None;
         }
         let bytes = bytes_of(packet);
@@ -213,8 +258,10 @@ impl History {
             return None;
         }
         self.resent += bytes;
-        packet.sent_at = now;
-        packet.transport_seq = transport_seq;
+        if self.repeat == Repeat::Apart {
+            packet.sent_at = now;
+            packet.transport_seq = transport_seq;
+        }
         self.under_way.push_back((seq, now));
         Some(packet)
     }
@@ -319,12 +366,14 @@ mod tests {
             patch: Patch::NONE,
             elements: Elements::NONE,
             sent_at,
-            transport_seq: 0,
+            send_time: 0,
+            transport_seq: 7,
+            names_line: false,
         }
     }
 
     fn filled(now: Instant, numbers: std::ops::Range<u64>, places: usize) -> History {
-        let mut history = History::new(now, places);
+        let mut history = History::new(now, places, Repeat::Apart);
         for seq in numbers {
             history.keep(packet(seq, now));
         }
@@ -374,7 +423,7 @@ mod tests {
     #[test]
     fn a_slow_stream_keeps_its_ring_small() {
         let mut now = Instant::now();
-        let mut history = History::new(now, 300);
+        let mut history = History::new(now, 300, Repeat::Apart);
         for seq in 1..1_000 {
             now += Duration::from_millis(100);
             history.keep(packet(seq, now));
@@ -503,6 +552,32 @@ mod tests {
         history.note_spare_loss(0.1);
         assert!(history.take_for_resend(soon + Duration::from_millis(500), 150, 0).is_none());
         assert_eq!(history.copies(), 0);
+    }
+
+    #[test]
+    fn what_goes_again_as_it_was_keeps_its_age_and_number() {
+        let now = Instant::now();
+        let mut history = History::new(now, 200, Repeat::Same);
+        (1..10).for_each(|seq| history.keep(packet(seq, now)));
+        for after_ms in [100, 500, 999] {
+            let packet = history.take_for_resend(now + Duration::from_millis(after_ms), 5, 99);
+            assert_eq!(packet.map(|packet| (packet.sent_at, packet.transport_seq)), Some((now, 7)));
+        }
+        assert!(history.take_for_resend(now + MAX_AUDIO_AGE, 5, 99).is_none(), "too late to be heard");
+        let again = (1..10).filter(|seq| history.take_for_resend(now, *seq, 99).is_some()).count();
+        assert_eq!(again, 1, "four thousand bytes, however little was sent");
+    }
+
+    #[test]
+    fn audio_takes_the_places_of_a_second() {
+        let mut now = Instant::now();
+        let mut history = History::new(now, 200, Repeat::Same);
+        history.note_round_trip(Duration::from_secs(3));
+        for seq in 1..1_000 {
+            now += Duration::from_millis(20);
+            history.keep(packet(seq, now));
+        }
+        assert_eq!(history.places.len(), 64);
     }
 
     #[test]

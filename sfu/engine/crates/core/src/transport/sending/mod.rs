@@ -276,7 +276,7 @@ impl Transport {
         let (kind, ssrcs, cname) = (line.kind, line.ssrcs?, line.subscription()?.stream_id.clone());
         let (history_packets, codec) = match kind {
             MediaKind::Video => (self.video_cache_packets, Codec::Vp8),
-            MediaKind::Audio => (0, Codec::Opus),
+            MediaKind::Audio => (self.audio_cache_packets, Codec::Opus),
         };
         let media = self.rtc.media(mid)?;
         let ids = ExtensionIds::of(media);
@@ -477,7 +477,13 @@ impl Transport {
             }
             return false;
         };
-        if let (Some(seq), true) = (seq, stream.takes_transport_seq()) {
+        let is_paced = stream.kind == MediaKind::Video;
+        let kept_seq = seq.filter(|_| !is_fresh).and_then(|seq| stream.kept_transport_seq(seq));
+        let has_new_seq = is_paced && stream.takes_transport_seq();
+        if let Some(kept_seq) = kept_seq {
+            sending.rate.note_repeated(kept_seq);
+        }
+        if let (Some(seq), true) = (seq, has_new_seq) {
             sending.departures.push(Departed {
                 stream: index,
                 ssrc,
@@ -485,7 +491,7 @@ impl Transport {
                 transport_seq: stamp.transport_seq,
             });
         }
-        sending.rate.note_sent(now, bytes, true, stream.takes_transport_seq());
+        sending.rate.note_sent(now, bytes, is_paced, has_new_seq);
         count_sent(outlet.counters, bytes);
         let count =
             if is_fresh { &mut outlet.counters.packets_out } else { &mut outlet.counters.retransmitted };

@@ -228,6 +228,11 @@ impl RateControl {
         }
     }
 
+    /// A packet has left once more under the transport-wide number that it had.
+    pub(super) fn note_repeated(&mut self, transport_seq: u16) {
+        self.estimator.note_repeated(transport_seq);
+    }
+
     fn tag(&self) -> Option<ProbeTag> {
         let plan = self.probe.as_ref().map(|probe| probe.plan).filter(|plan| plan.is_cluster)?;
         Some(ProbeTag { id: plan.id, rate_bps: plan.rate_bps })

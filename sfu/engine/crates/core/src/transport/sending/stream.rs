@@ -1,5 +1,7 @@
 //! One stream of ours: an SSRC with its retransmissions, its numbers for reports, and what it has sent lately.
 //!
+//! What a peer has lost goes again: video as packets of the other SSRC, audio as it was.
+//!
 //! Writes whole datagrams to the end of the buffer in which they leave: the payload is copied once and encrypted in
 //! place, nothing is allocated. Which packets, with which numbers, is the fan-out's decision.
 
@@ -10,7 +12,7 @@ use str0m::media::Mid;
 use str0m::rtp::ExtensionValues;
 
 use super::header::{Elements, ExtensionIds, Hop, Numbers, write_header};
-use super::history::{History, SentPacket};
+use super::history::{History, Repeat, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
 use super::playout::{PlayoutDelay, PlayoutLimits};
@@ -40,7 +42,7 @@ const HAS_PADDING: u8 = 1 << 5;
 #[derive(Debug)]
 pub(crate) struct OutgoingPacket<'a> {
     pub(crate) payload_type: u8,
-    /// Payload type of its retransmission; `None`: it is sent once.
+    /// Payload type of its retransmission, of audio its own; `None`: it is sent once.
     pub(crate) resend_type: Option<u8>,
     pub(crate) marker: bool,
     /// First packet of a key frame: nobody needs what came before it.
@@ -160,6 +162,8 @@ pub(super) struct SendStream {
 
 impl SendStream {
     pub(super) fn new(now: Instant, config: StreamConfig) -> Self {
+        // Receivers of audio know no retransmissions that are a stream of their own.
+        let repeat = if config.kind == MediaKind::Audio { Repeat::Same } else { Repeat::Apart };
         Self {
             ssrcs: config.ssrcs,
             mid: config.mid,
@@ -181,7 +185,7 @@ impl SendStream {
             highest_at_peer_report: None,
             resend_seq: u64::from(config.first_resend_seq),
             playout: (config.kind == MediaKind::Video).then(|| PlayoutDelay::new(now, config.playout)),
-            history: History::new(now, config.history_packets),
+            history: History::new(now, config.history_packets, repeat),
             reception: Reception::default(),
         }
     }
@@ -201,20 +205,24 @@ impl SendStream {
         self.clock_rate_hz = clock_rate_hz;
     }
 
+    /// What a packet that leaves now says of this hop.
+    fn hop(&self, stamp: Stamp) -> Hop {
+        Hop {
+            mid: (!self.is_known).then_some(self.mid),
+            send_time: stamp.send_time,
+            transport_seq: stamp.transport_seq,
+        }
+    }
+
     /// Appends one packet to `out`, encrypted under its extended sequence number.
     fn put(
         &self,
-        stamp: Stamp,
+        hop: Hop,
         session: &SrtpSession,
         out: &mut Vec<u8>,
         parts: &Parts<'_>,
     ) -> Result<(), SrtpError> {
         let start = out.len();
-        let hop = Hop {
-            mid: (!self.is_known).then_some(self.mid),
-            send_time: stamp.send_time,
-            transport_seq: stamp.transport_seq,
-        };
         let header_bytes = write_header(out, parts.numbers, hop, self.ids, parts.elements);
         if let Some(original_seq) = parts.original_seq {
             out.extend_from_slice(&original_seq.to_be_bytes()[8 - OSN_BYTES..]);
@@ -252,8 +260,9 @@ impl SendStream {
             ssrc: self.ssrcs.media,
         };
         let (payload, patch) = (&**packet.payload, packet.patch);
+        let hop = self.hop(stamp);
         self.put(
-            stamp,
+            hop,
             session,
             out,
             &Parts { numbers, elements: &elements, original_seq: None, payload, patch },
@@ -270,7 +279,9 @@ impl SendStream {
                 patch: packet.patch,
                 elements,
                 sent_at: stamp.now,
-                transport_seq: stamp.transport_seq,
+                send_time: hop.send_time,
+                transport_seq: hop.transport_seq,
+                names_line: hop.mid.is_some(),
             });
         }
         Ok(())
@@ -292,7 +303,9 @@ impl SendStream {
                 patch: packet.patch,
                 elements: self.lay_out(packet),
                 sent_at: now,
+                send_time: 0,
                 transport_seq: 0,
+                names_line: false,
             },
         }
     }
@@ -318,11 +331,14 @@ impl SendStream {
         };
         let (payload, patch) = (&*packet.payload, packet.patch);
         let parts = Parts { numbers, elements: &packet.elements, original_seq: None, payload, patch };
-        self.put(stamp, session, out, &parts)?;
+        let hop = self.hop(stamp);
+        self.put(hop, session, out, &parts)?;
         self.count(stamp.now, numbers, packet.payload.len(), captured_at);
         if resend_type.is_some() {
             packet.sent_at = stamp.now;
-            packet.transport_seq = stamp.transport_seq;
+            packet.send_time = hop.send_time;
+            packet.transport_seq = hop.transport_seq;
+            packet.names_line = hop.mid.is_some();
             self.history.keep(packet);
         }
         Ok(())
@@ -357,8 +373,18 @@ impl SendStream {
 
     /// Payload bytes of a packet that the peer misses; `None`: it is gone, or cannot be sent again.
     pub(super) fn resend_bytes(&self, seq: u16) -> Option<usize> {
-        self.ssrcs.resend?;
-        self.history.bytes_of(seq)
+        self.can_repeat().then(|| self.history.bytes_of(seq)).flatten()
+    }
+
+    /// Whether there is a way for packets to go again.
+    fn can_repeat(&self) -> bool {
+        self.ssrcs.resend.is_some() || self.history.repeat() == Repeat::Same
+    }
+
+    /// The transport-wide number under which a packet goes again as it was; `None`: it gets a new one, or has none.
+    pub(super) fn kept_transport_seq(&self, seq: u16) -> Option<u16> {
+        let keeps_it = self.history.repeat() == Repeat::Same && self.takes_transport_seq();
+        keeps_it.then(|| self.history.transport_seq_of(seq)).flatten()
     }
 
     /// Whether the path was lately seen to bear less than it was sent.
@@ -390,7 +416,7 @@ impl SendStream {
         out: &mut Vec<u8>,
         (seq, is_copy): (u16, bool),
     ) -> bool {
-        if self.ssrcs.resend.is_none() {
+        if !self.can_repeat() {
             return false;
         }
         let packet = if is_copy {
@@ -399,7 +425,10 @@ impl SendStream {
             self.history.take_for_resend(stamp.now, seq, stamp.transport_seq)
         };
         let Some(packet) = packet.cloned() else { return false };
-        self.write_resend(stamp, session, out, &packet).is_ok()
+        match self.history.repeat() {
+            Repeat::Apart => self.write_resend(stamp, session, out, &packet).is_ok(),
+            Repeat::Same => self.write_same(session, out, &packet).is_ok(),
+        }
     }
 
     /// Appends a packet that only fills the path: one of the last ones again, which the peer ignores when it has it, or
@@ -427,11 +456,7 @@ impl SendStream {
         let last = length as u8;
         padding[length - 1] = last;
         let seq = self.resend_seq;
-        let hop = Hop {
-            mid: (!self.is_known).then_some(self.mid),
-            send_time: stamp.send_time,
-            transport_seq: stamp.transport_seq,
-        };
+        let hop = self.hop(stamp);
         let numbers = Numbers { payload_type, marker: false, seq, timestamp, ssrc };
         let header_bytes = write_header(out, numbers, hop, self.ids, &self.ids.no_elements());
         out[start] |= HAS_PADDING;
@@ -458,12 +483,32 @@ impl SendStream {
         self.resend_seq += 1;
         let (payload, patch) = (&*packet.payload, packet.patch);
         let original_seq = Some(packet.seq);
-        self.put(
-            stamp,
-            session,
-            out,
-            &Parts { numbers, elements: &packet.elements, original_seq, payload, patch },
-        )
+        let parts = Parts { numbers, elements: &packet.elements, original_seq, payload, patch };
+        self.put(self.hop(stamp), session, out, &parts)
+    }
+
+    /// Appends a packet exactly as it left before: all that its header said then is kept.
+    fn write_same(
+        &self,
+        session: &SrtpSession,
+        out: &mut Vec<u8>,
+        packet: &SentPacket,
+    ) -> Result<(), SrtpError> {
+        let numbers = Numbers {
+            payload_type: packet.resend_type,
+            marker: packet.marker,
+            seq: packet.seq,
+            timestamp: packet.timestamp,
+            ssrc: self.ssrcs.media,
+        };
+        let hop = Hop {
+            mid: packet.names_line.then_some(self.mid),
+            send_time: packet.send_time,
+            transport_seq: packet.transport_seq,
+        };
+        let (payload, patch) = (&*packet.payload, packet.patch);
+        let parts = Parts { numbers, elements: &packet.elements, original_seq: None, payload, patch };
+        self.put(hop, session, out, &parts)
     }
 
     /// What the peer's report says was lost since its last one, without the holes that came from the publisher: they say

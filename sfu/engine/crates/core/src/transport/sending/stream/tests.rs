@@ -1,5 +1,7 @@
 //! One stream against a peer that opens what it sends.
 
+use std::cell::Cell;
+
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use str0m::crypto::dtls::SrtpProfile;
@@ -68,21 +70,27 @@ struct Bench {
     stream: SendStream,
     session: SrtpSession,
     peer: Peer,
+    /// Every packet gets another stamp.
+    stamps: Cell<u16>,
 }
 
 impl Bench {
     fn new(resend: Option<u32>) -> Self {
+        Self::of(MediaKind::Video, resend, ExtensionIds::default())
+    }
+
+    fn of(kind: MediaKind, resend: Option<u32>, ids: ExtensionIds) -> Self {
         let now = Instant::now();
         let material: Vec<u8> = (0..56).collect();
         let peer = Peer::new(&material);
         let keying = Keying { profile: SrtpProfile::AEAD_AES_128_GCM, material, is_active: true };
         let config = StreamConfig {
             ssrcs: Ssrcs { media: MEDIA, resend },
-            kind: MediaKind::Video,
+            kind,
             padding_type: Some(97),
             mid: Mid::from("0"),
             cname: "PA_x".into(),
-            ids: ExtensionIds::default(),
+            ids,
             history_packets: 300,
             clock_rate_hz: 90_000,
             playout: None,
@@ -90,14 +98,14 @@ impl Bench {
             first_resend_seq: 500,
         };
         let session = SrtpSession::new(&keying).unwrap();
-        Self { now, stream: SendStream::new(now, config), session, peer }
+        Self { now, stream: SendStream::new(now, config), session, peer, stamps: Cell::new(0) }
     }
 
     fn send(&mut self, seq: u64, payload: &[u8], patch: Patch) -> Vec<u8> {
         let payload: Arc<[u8]> = Arc::from(payload);
         let packet = OutgoingPacket {
             payload_type: 96,
-            resend_type: Some(97),
+            resend_type: Some(if self.stream.kind == MediaKind::Audio { 96 } else { 97 }),
             marker: seq % 2 == 1,
             starts_key_frame: false,
             seq,
@@ -115,7 +123,9 @@ impl Bench {
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp { now: self.now, send_time: 0, transport_seq: 0 }
+        let nth = self.stamps.get();
+        self.stamps.set(nth + 1);
+        Stamp { now: self.now, send_time: u32::from(nth) << 4, transport_seq: nth }
     }
 
     fn pad(&mut self, nth: u64, bytes: usize) -> Option<Vec<u8>> {
@@ -171,6 +181,35 @@ fn a_packet_that_is_sent_again_is_the_one_that_was_lost() {
         assert_eq!(sent.payload[2..], [0x90, 0x80, 0xc3, 0x21, 1, 2, 3], "with this subscriber's ids");
     }
     assert_eq!(bench.resend(110), None);
+}
+
+#[test]
+fn audio_that_is_sent_again_is_the_same_datagram() {
+    let ids = ExtensionIds::all();
+    let mut bench = Bench::of(MediaKind::Audio, None, ids);
+    let sent: Vec<Vec<u8>> =
+        (65_530..65_545_u64).map(|seq| bench.send(seq, &seq.to_be_bytes(), Patch::NONE)).collect();
+    bench.stream.note_report(bench.now, block(MEDIA, 64)); // from now on packets need not name the line
+    bench.now += Duration::from_millis(100);
+    let later = bench.send(65_545, &[1; 8], Patch::NONE);
+    assert!(later.len() < sent[0].len(), "it does not");
+    let counted = (bench.stream.packets, bench.stream.octets, bench.stream.highest);
+    for (seq, before) in (65_530..65_545_u64).zip(&sent) {
+        let again = bench.resend((seq & 0xffff) as u16);
+        assert_eq!(again.as_ref(), Some(before), "{seq}: under its number nothing else may be encrypted");
+        let opened = bench.peer.open(before, low(seq >> 16));
+        assert_eq!((opened.payload_type, opened.ssrc, opened.seq), (96, MEDIA, (seq & 0xffff) as u16));
+        assert_eq!(opened.payload, seq.to_be_bytes());
+    }
+    assert_eq!(
+        (bench.stream.packets, bench.stream.octets, bench.stream.highest),
+        counted,
+        "none counts twice"
+    );
+    assert_eq!(bench.resend(65_529), None, "never sent");
+    assert!(bench.pad(0, 500).is_none(), "audio fills nothing");
+    bench.now += Duration::from_secs(1);
+    assert_eq!(bench.resend(3), None, "too late to be heard");
 }
 
 #[test]
