@@ -107,6 +107,7 @@ def engine_config(config: Config, addresses: MediaAddresses) -> EngineConfig:
         ice_lite=rtc.use_ice_lite,
         gather_ms=rtc.batch_io.max_flush_interval * 1000,
         video_cache_packets=rtc.packet_buffer_size_video,
+        audio_cache_packets=rtc.packet_buffer_size_audio,
         rate_feedback=rate_feedback(rtc.congestion_control),
         data_track_latency_ms=round(rtc.datachannel_data_track_target_latency * 1000),
         audio_active_level=audio.active_level,

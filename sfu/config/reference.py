@@ -204,7 +204,9 @@ class Rtc(Section):
     packet_buffer_size_video: UInt = key(
         500, "Packets kept per sent video stream for retransmission, at most; fewer on a short path."
     )
-    packet_buffer_size_audio: Int = key(200, "The same for audio, which is not retransmitted.", effect=False)
+    packet_buffer_size_audio: UInt = key(
+        200, "The same for audio without RED, which is resent for a second at most; 0: none is."
+    )
     pli_throttle: PliThrottle = key(PliThrottle(), "")
     congestion_control: CongestionControl = key(CongestionControl(), "")
     allow_tcp_fallback: bool = key(True, "Let clients move to TCP when UDP fails.", effect=False)
@@ -326,7 +328,7 @@ class Audio(Section):
     enable_loss_proxying: bool = key(
         True,
         "Tell publishers of audio of the worst loss among their subscribers, so that their encoders add redundancy. "
-        "The reference's default is false; ours is true, for nothing else protects Opus on the way down.",
+        "The reference's default is false; ours is true: what is sent again of Opus may come too late.",
     )
 
 
