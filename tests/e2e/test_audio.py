@@ -118,6 +118,34 @@ async def test_a_mute_is_silence_and_no_hole(endpoint: Endpoint, path: JoinPath,
         await far.hear("web", 440)
 
 
+def _repeated(section: str) -> dict[str, bool]:
+    """Whether lost packets are asked for again, by name of the codec."""
+    lines = section.splitlines()
+    maps = [line.removeprefix("a=rtpmap:").split() for line in lines if line.startswith("a=rtpmap:")]
+    return {name.split("/")[0].lower(): f"a=rtcp-fb:{format_} nack" in lines for format_, name in maps}
+
+
+async def test_lost_opus_is_asked_for_again_and_red_of_the_publisher_only(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """What a browser is told: it may ask for Opus and G.711, and is asked for all that it sends."""
+    room = unique("again")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+    ):
+        await alice.publish_tone(440)
+        await bob.hear("alice", 440)
+        read = "return e2e.connections.map((c) => c.remoteDescription?.sdp ?? '')"
+        for client, direction, red in ((alice, "recvonly", True), (bob, "sendonly", False)):
+            sections = [s for text in await client.run(read) for s in text.split("m=") if s.startswith("audio")]
+            used = [_repeated(section) for section in sections if f"a={direction}" in section]
+            assert used
+            for codecs in used:
+                assert codecs["opus"]
+                assert codecs["red"] is red
+
+
 async def test_dtx_is_as_the_publisher_asks(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
     """PUB12: silence costs nearly no packets, unless the track is published without DTX."""
     room = unique("dtx")
