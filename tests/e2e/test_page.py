@@ -90,6 +90,28 @@ async def test_chat_reaches_the_others_and_counts_what_is_unread(endpoint: Endpo
         await ana.reads("Hello Ana")
 
 
+async def test_a_long_word_does_not_stop_the_page(endpoint: Endpoint, chromium: Browser) -> None:
+    room = unique("word")
+    async with (
+        visiting(chromium, page(endpoint), room=room, name="Ana") as ana,
+        visiting(chromium, page(endpoint), room=room, name="Bo") as bo,
+    ):
+        await ana.join()
+        await bo.join()
+        await ana.click("Chat")
+        await bo.click("Chat")
+        for index in range(3):
+            await bo.fill("Message", chr(ord("W") + index) * 4000)
+            await bo.press("Enter")
+        await bo.fill("Message", "See https://a.example/x, and farewell")
+        await bo.press("Enter")
+        # Half a minute of work for what looked for links before.
+        await ana.reads("farewell", timeout_s=10)
+        await ana.look(
+            "return document.querySelector('a[href=\"https://a.example/x\"][rel~=noopener]')?.target === '_blank'"
+        )
+
+
 async def test_mute_and_camera_off_are_seen_by_the_others(endpoint: Endpoint, chromium: Browser) -> None:
     room = unique("mute")
     async with (

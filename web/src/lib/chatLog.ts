@@ -1,4 +1,5 @@
-/** The chat as it is shown: kept across reconnects, when livekit's own list starts anew. Pure. */
+/** The chat as it is shown: bounded, and kept across reconnects. Pure. */
+import { plainMessage, shownName } from './plainText';
 
 export interface ChatLine {
   id: string;
@@ -9,18 +10,39 @@ export interface ChatLine {
   text: string;
 }
 
+/** What somebody wrote, as it came. */
+export interface ChatMessage {
+  /** The sender's own; two senders may have the same. */
+  id: string;
+  sender: { name?: string | undefined; identity: string };
+  own: boolean;
+  /** By the sender's clock, whatever that says. */
+  sentAt_ms: number;
+  text: string;
+}
+
 /** Older lines go when a room talks for hours. */
 export const CHAT_LINES_MAX = 500;
 
-/** Adds what is new in `incoming` and takes over edits of known lines. Returns `lines` itself when nothing changed. */
-export function mergeChat(lines: readonly ChatLine[], incoming: readonly ChatLine[]): readonly ChatLine[] {
-  const known = new Map(lines.map((line) => [line.id, line]));
-  // Lines that were dropped here are still in livekit's list: they are not news.
-  const changed = incoming.slice(-CHAT_LINES_MAX).filter((line) => known.get(line.id)?.text !== line.text);
-  if (changed.length === 0) return lines;
-  for (const line of changed)
-    known.set(line.id, { ...line, sentAt_ms: known.get(line.id)?.sentAt_ms ?? line.sentAt_ms });
-  return [...known.values()].slice(-CHAT_LINES_MAX);
+/** `now_ms` stands in for a time that no calendar has. */
+export function toLine(message: ChatMessage, now_ms: number): ChatLine {
+  const { id, sender, own, sentAt_ms, text } = message;
+  return {
+    id: `${sender.identity}/${id}`,
+    senderIdentity: sender.identity,
+    senderName: shownName(sender),
+    own,
+    sentAt_ms: Number.isNaN(new Date(sentAt_ms).getTime()) ? now_ms : sentAt_ms,
+    text: plainMessage(text),
+  };
+}
+
+/** Adds a line, or takes over more of one that is there. Returns `lines` itself when nothing changed. */
+export function withLine(lines: readonly ChatLine[], line: ChatLine): readonly ChatLine[] {
+  const known = lines.findLast(({ id }) => id === line.id);
+  if (known === undefined) return [...lines, line].slice(-CHAT_LINES_MAX);
+  if (known.text === line.text) return lines;
+  return lines.map((kept) => (kept === known ? { ...line, sentAt_ms: known.sentAt_ms } : kept));
 }
 
 /** Whether a line continues the one before: same sender, within two minutes, so the name need not be repeated. */

@@ -1,12 +1,12 @@
 /** The chat: what was said, and a line to say something. */
-import { formatChatMessageLinks, useLocalParticipantPermissions } from '@livekit/components-react';
-import { type FormEvent, type KeyboardEvent, useEffect, useRef, useState } from 'react';
+import { useLocalParticipantPermissions } from '@livekit/components-react';
+import { type FormEvent, type KeyboardEvent, memo, useEffect, useRef, useState } from 'react';
 import { Icon } from '../components/icons';
+import { MessageText } from '../components/MessageText';
 import { type ChatLine, continues } from '../lib/chatLog';
+import { MESSAGE_LENGTH_MAX } from '../lib/plainText';
 import { Panel } from './Panel';
 import type { ChatLog } from './useChatLog';
-
-const TEXT_LENGTH_MAX = 4000;
 
 export function ChatPanel({ chat, onClose }: { chat: ChatLog; onClose: () => void }) {
   const list = useRef<HTMLOListElement>(null);
@@ -30,19 +30,22 @@ export function ChatPanel({ chat, onClose }: { chat: ChatLog; onClose: () => voi
   );
 }
 
-function Line({ line, continued }: { line: ChatLine; continued: boolean }) {
+/** Formatted once, not again with each line that follows. */
+const Line = memo(({ line, continued }: { line: ChatLine; continued: boolean }) => {
   return (
     <li className={`chat-line ${line.own ? 'chat-line-own' : ''} ${continued ? 'chat-line-continued' : ''}`}>
       {!continued && (
         <p className="chat-sender">
-          <strong>{line.own ? 'You' : line.senderName}</strong>
+          <strong>{line.own ? 'You' : <bdi>{line.senderName}</bdi>}</strong>
           <time dateTime={new Date(line.sentAt_ms).toISOString()}>{clockTime(line.sentAt_ms)}</time>
         </p>
       )}
-      <p className="chat-text">{formatChatMessageLinks(line.text)}</p>
+      <p className="chat-text" dir="auto">
+        <MessageText text={line.text} />
+      </p>
     </li>
   );
-}
+});
 
 function Composer({ chat }: { chat: ChatLog }) {
   const [text, setText] = useState('');
@@ -81,7 +84,7 @@ function Composer({ chat }: { chat: ChatLog }) {
       <textarea
         rows={1}
         value={text}
-        maxLength={TEXT_LENGTH_MAX}
+        maxLength={MESSAGE_LENGTH_MAX}
         disabled={!allowed}
         placeholder={allowed ? 'Write a message' : 'Your token does not allow to write'}
         aria-label="Message"
