@@ -1,5 +1,6 @@
 /** Joining with a token that somebody made: room, name and rights are inside it. */
 import { type FormEvent, useEffect, useState } from 'react';
+import { plainName } from '../lib/plainText';
 import { looksLikeToken, peekClaims, type TokenClaims, tokenFlaw } from '../lib/token';
 
 interface TokenFormProps {
@@ -52,14 +53,20 @@ function TokenHint({ empty, valid, claims }: { empty: boolean; valid: boolean; c
   if (!valid) return 'This does not look like a token: it has three parts, joined by dots.';
   const flaw = tokenFlaw(claims, Date.now());
   if (flaw) return flaw;
-  const who = claims.name ?? claims.identity;
+  const who = plainName(claims.name ?? claims.identity ?? '');
   return (
     <>
-      Room <strong>{claims.room}</strong>
+      Room{' '}
+      <strong>
+        <bdi>{plainName(claims.room ?? '')}</bdi>
+      </strong>
       {who && (
         <>
           {' '}
-          as <strong>{who}</strong>
+          as{' '}
+          <strong>
+            <bdi>{who}</bdi>
+          </strong>
         </>
       )}
     </>

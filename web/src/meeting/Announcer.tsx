@@ -2,13 +2,14 @@
 import { useRoomContext } from '@livekit/components-react';
 import { type Participant, RoomEvent } from 'livekit-client';
 import { useEffect, useState } from 'react';
+import { shownName } from '../lib/plainText';
 
 export function Announcer() {
   const room = useRoomContext();
   const [text, setText] = useState('');
   useEffect(() => {
-    const came = (participant: Participant) => setText(`${nameOf(participant)} joined`);
-    const went = (participant: Participant) => setText(`${nameOf(participant)} left`);
+    const came = (participant: Participant) => setText(`${shownName(participant)} joined`);
+    const went = (participant: Participant) => setText(`${shownName(participant)} left`);
     room.on(RoomEvent.ParticipantConnected, came).on(RoomEvent.ParticipantDisconnected, went);
     return () => {
       room.off(RoomEvent.ParticipantConnected, came).off(RoomEvent.ParticipantDisconnected, went);
@@ -19,8 +20,4 @@ export function Announcer() {
       {text}
     </p>
   );
-}
-
-function nameOf(participant: Participant): string {
-  return participant.name || participant.identity;
 }

@@ -29,7 +29,7 @@ function Person({ participant }: { participant: Participant }) {
     <li className={speaking ? 'person person-speaking' : 'person'}>
       <Avatar name={name} seed={participant.identity} size="small" />
       <span className="person-name">
-        {name}
+        <bdi>{name}</bdi>
         {participant.isLocal && <small>you</small>}
         {participant.kind === ParticipantKind.AGENT && <small>agent</small>}
       </span>

@@ -32,7 +32,10 @@ export function Tile({ trackRef, pinned, onPin }: TileProps) {
       <Picture trackRef={trackRef} name={name} />
       <div className="tile-label">
         {!screen && <MicrophoneMark trackRef={trackRef} />}
-        <span className="tile-name">{participant.isLocal && !screen ? `${name} (you)` : label}</span>
+        <span className="tile-name">
+          <bdi>{name}</bdi>
+          {screen ? '’s screen' : participant.isLocal && ' (you)'}
+        </span>
         <QualityMark trackRef={trackRef} />
       </div>
       <button type="button" className="tile-pin" aria-label={`${pinned ? 'Unpin' : 'Pin'} ${label}`} onClick={onPin}>

@@ -1,6 +1,7 @@
 /** Above the stage: which room this is, how to invite others, how many are here. */
 import { useParticipants } from '@livekit/components-react';
 import { Icon, Mark } from '../components/icons';
+import { plainName } from '../lib/plainText';
 import { CopyLink } from './CopyLink';
 
 interface TopBarProps {
@@ -11,11 +12,14 @@ interface TopBarProps {
 }
 
 export function TopBar({ roomName, inviteLink, peopleOpen, onPeople }: TopBarProps) {
+  const name = plainName(roomName);
   const count = useParticipants({ updateOnlyOn: [] }).length;
   return (
     <header className="top-bar">
       <Mark size={24} />
-      <h1 title={roomName}>{roomName || 'Meeting'}</h1>
+      <h1 title={name}>
+        <bdi>{name || 'Meeting'}</bdi>
+      </h1>
       {inviteLink !== undefined && <CopyLink href={inviteLink} label="Copy link" className="chip" shrinks />}
       <button
         type="button"

@@ -1,6 +1,7 @@
 /** Reads something of a Participant and re-reads it at the given events. */
 import { type Participant, ParticipantEvent } from 'livekit-client';
 import { useCallback, useSyncExternalStore } from 'react';
+import { shownName } from '../lib/plainText';
 
 /** Everything that changes which tracks a participant has and whether they are muted. */
 const TRACK_EVENTS = [
@@ -31,9 +32,9 @@ export function useSharingScreen(participant: Participant): boolean {
   return useParticipantValue(participant, TRACK_EVENTS, () => participant.isScreenShareEnabled);
 }
 
-/** The name to show: the display name, or the identity where there is none. */
+/** The name to show. */
 export function useDisplayName(participant: Participant): string {
-  return useParticipantValue(participant, NAME_EVENTS, () => participant.name || participant.identity);
+  return useParticipantValue(participant, NAME_EVENTS, () => shownName(participant));
 }
 
 /** `events` must be a constant; `read` must return a primitive. */
