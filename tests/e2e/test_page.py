@@ -139,7 +139,10 @@ async def test_a_shared_screen_is_seen_and_ends(endpoint: Endpoint, chromium: Br
         await bo.join()
         await ana.click("Share screen")
         await bo.watches("Ana’s screen")
+        await ana.reads("You are sharing your screen")
+        await ana.look("return document.querySelectorAll('article').length === 2")
         await ana.click("Stop sharing")
+        await ana.look("return !document.body.innerText.includes('You are sharing')")
         await bo.look("return !document.querySelector('[aria-label=\"Ana’s screen\"]')")
 
 

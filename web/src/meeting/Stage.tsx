@@ -5,7 +5,7 @@ import { useRef, useState } from 'react';
 import { Icon } from '../components/icons';
 import { fitGrid, tilesPerPage } from '../lib/fitGrid';
 import { Tile } from './Tile';
-import { focusOf, trackKey } from './trackKey';
+import { focusOf, tilesOf, trackKey } from './trackKey';
 import { useElementSize } from './useElementSize';
 
 const GAP_PX = 8;
@@ -17,9 +17,20 @@ const SOURCES = [
 export function Stage() {
   const refs = useTracks(SOURCES, { onlySubscribed: false });
   const [pinnedKey, setPinnedKey] = useState<string>();
-  const focus = focusOf(refs, pinnedKey);
-  const layout = { refs, pinnedKey, onPin: setPinnedKey };
-  return <div className="stage">{focus ? <FocusLayout {...layout} focus={focus} /> : <GridLayout {...layout} />}</div>;
+  const tiles = tilesOf(refs);
+  const focus = focusOf(tiles, pinnedKey);
+  const layout = { refs: tiles, pinnedKey, onPin: setPinnedKey };
+  return (
+    <div className="stage">
+      {tiles.length < refs.length && (
+        <p className="sharing" role="status">
+          <Icon name="screen" size={18} />
+          You are sharing your screen
+        </p>
+      )}
+      {focus ? <FocusLayout {...layout} focus={focus} /> : <GridLayout {...layout} />}
+    </div>
+  );
 }
 
 interface LayoutProps {

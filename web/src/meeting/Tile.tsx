@@ -55,14 +55,6 @@ function Picture({ trackRef, name }: { trackRef: TrackReferenceOrPlaceholder; na
       </div>
     );
   }
-  if (isScreen(trackRef) && participant.isLocal) {
-    return (
-      <div className="tile-empty">
-        <Icon name="screen" size={40} />
-        <p>You are sharing your screen</p>
-      </div>
-    );
-  }
   const mirrored = participant.isLocal && !isScreen(trackRef);
   return <VideoTrack trackRef={trackRef} className={mirrored ? 'mirrored' : ''} playsInline />;
 }

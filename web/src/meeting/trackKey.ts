@@ -6,16 +6,18 @@ export function trackKey(ref: TrackReferenceOrPlaceholder): string {
   return `${ref.participant.identity}/${ref.source}`;
 }
 
-/**
- * The tile that gets the stage: the one the user pinned, else the newest screen of somebody else
- * (one's own screen on one's own screen would be a hall of mirrors).
- */
+/** What gets a tile: all but one's own screen, which on one's own screen would be a hall of mirrors. */
+export function tilesOf(refs: readonly TrackReferenceOrPlaceholder[]): TrackReferenceOrPlaceholder[] {
+  return refs.filter((ref) => !(isScreen(ref) && ref.participant.isLocal));
+}
+
+/** The tile that gets the stage: the one the user pinned, else the newest screen. */
 export function focusOf(
-  refs: readonly TrackReferenceOrPlaceholder[],
+  tiles: readonly TrackReferenceOrPlaceholder[],
   pinnedKey: string | undefined,
 ): TrackReferenceOrPlaceholder | undefined {
-  const pinned = refs.find((ref) => trackKey(ref) === pinnedKey);
-  return pinned ?? refs.findLast((ref) => isScreen(ref) && isTrackReference(ref) && !ref.participant.isLocal);
+  const pinned = tiles.find((ref) => trackKey(ref) === pinnedKey);
+  return pinned ?? tiles.findLast((ref) => isScreen(ref) && isTrackReference(ref));
 }
 
 export function isScreen(ref: TrackReferenceOrPlaceholder): boolean {
