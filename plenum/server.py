@@ -16,7 +16,6 @@ import contextlib
 import os
 import resource
 import signal
-import ssl
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -35,6 +34,7 @@ from plenum.network import choose_media_addresses, lan_addresses
 from plenum.site import build_site
 from plenum.startup import StartupError
 from plenum.stopping import STOP_SIGNALS, StopRequest
+from plenum.tls import tls_context
 from plenum.wiring import engine_config, room_settings
 from sfu.addresses import host_port
 from sfu.clock import SystemClock
@@ -53,6 +53,7 @@ from signaling.wire import ProtobufDataEncoder
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import AsyncIterator, Coroutine
 
     from auth.grants import Claims
@@ -105,7 +106,7 @@ def _allow_many_sockets() -> None:
 async def _serve(startup: Startup) -> int:
     config = startup.config
     stop = _watch_signals(startup.keys)
-    tls = _tls(config)
+    tls = tls_context(config.plenum.tls_cert, config.plenum.tls_key)
     http = listen(config.bind_addresses, config.port, key="port", flag="--port")
     metrics_port = config.prometheus.port or config.prometheus_port
     scrape = listen(config.bind_addresses, metrics_port, key="prometheus.port") if metrics_port else []
@@ -228,20 +229,6 @@ def _force_exit_later() -> None:
     timer = threading.Timer(_STOP_DEADLINE_S, give_up)
     timer.daemon = True
     timer.start()
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    cert, key = config.plenum.tls_cert, config.plenum.tls_key
-    if not cert and not key:
-        return None
-    if not cert or not key:
-        raise StartupError("plenum.tls_cert and plenum.tls_key go together: certificate and key")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(cert, key)
-    except OSError as error:
-        raise StartupError(f'TLS: "{cert}" and "{key}" cannot be used: {error.strerror or error}') from None
-    return context
 
 
 @contextlib.asynccontextmanager
