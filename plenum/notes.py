@@ -8,13 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sfu import config as configuration
+from sfu.config.reference import ALL_CODECS
+from sfu.room.codecs import canonical_mime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sfu.config import Config
 
-__all__ = ["NOT_YET", "unknown_names", "without_effect"]
+__all__ = ["NOT_YET", "codecs_left_out", "left_out", "unknown_names", "without_effect"]
 
 _ONE_NODE = "one node only: rooms are not shared with other servers"
 NOT_YET: Mapping[str, str] = {
@@ -49,6 +51,18 @@ def unknown_names(env: Mapping[str, str]) -> tuple[str, ...]:
     """One sentence for all variables that look like keys and are none."""
     names = configuration.unknown_variables(env)
     return (f"these environment variables are no keys and set nothing: {', '.join(names)}",) if names else ()
+
+
+def codecs_left_out(config: Config) -> tuple[str, ...]:
+    """Those of `room.enabled_codecs` that there are none of here, as they were written, each once."""
+    mimes = dict.fromkeys(codec.mime for codec in config.room.enabled_codecs)
+    return tuple(mime for mime in mimes if canonical_mime(mime) not in ALL_CODECS)
+
+
+def left_out(config: Config) -> tuple[str, ...]:
+    """One sentence for all codecs that are left out."""
+    names = ", ".join(repr(mime) for mime in codecs_left_out(config))
+    return (f"room.enabled_codecs: left out, for this server has no such codec: {names}",) if names else ()
 
 
 def _at(config: Config, path: str) -> float:

@@ -21,7 +21,7 @@ from auth.keys import (
     mapping_source,
     parse_keys,
 )
-from plenum.notes import unknown_names, without_effect
+from plenum.notes import codecs_left_out, left_out, unknown_names, without_effect
 from sfu import config as configuration
 from sfu.config import Config, ConfigError
 
@@ -108,8 +108,9 @@ def prepare(flags: Flags, env: Mapping[str, str]) -> Startup:
     _check_keys(ring, config)
     _check_ports(config)
     _check_metrics_password(config)
+    _check_codecs(config)
     sentences, others = without_effect(given)
-    notes = (*_overruled(flags, env), *unknown_names(env), *sentences)
+    notes = (*_overruled(flags, env), *unknown_names(env), *left_out(given), *sentences)
     return Startup(config, ring, others, notes, _origin(flags, env), generated)
 
 
@@ -232,6 +233,12 @@ def _check_metrics_password(config: Config) -> None:
         raise StartupError(
             f"prometheus.{missing} is missing: username and password go together, otherwise metrics are open to all"
         )
+
+
+def _check_codecs(config: Config) -> None:
+    missing = codecs_left_out(config)
+    if all(codec.mime in missing for codec in config.room.enabled_codecs):
+        raise StartupError(f"room.enabled_codecs: this server has none of these codecs: {', '.join(missing)}")
 
 
 def _is_everywhere(address: str) -> bool:

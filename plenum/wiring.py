@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from plenum.notes import codecs_left_out
 from sfu.control.engine_client import EngineConfig
 from sfu.room.settings import DataSettings, PlayoutDelay, RoomSettings, SpeakerSettings
 from signaling.admission import NameLimits
@@ -23,11 +24,12 @@ __all__ = ["engine_config", "name_limits", "rate_feedback", "room_settings", "si
 def room_settings(config: Config) -> RoomSettings:
     """What rooms are made with."""
     room, limit, audio, delay = config.room, config.limit, config.audio, config.room.playout_delay
+    missing = codecs_left_out(config)
     return RoomSettings(
         empty_timeout_s=room.empty_timeout,
         departure_timeout_s=room.departure_timeout,
         max_participants=room.max_participants,
-        enabled_codecs=tuple(codec.mime for codec in room.enabled_codecs),
+        enabled_codecs=tuple(codec.mime for codec in room.enabled_codecs if codec.mime not in missing),
         enable_remote_unmute=room.enable_remote_unmute,
         max_metadata_bytes=room.max_metadata_size or limit.max_metadata_size,
         max_attributes_bytes=limit.max_attributes_size,

@@ -53,9 +53,9 @@ def key(default: Any, text: str, *, effect: bool = True, alias: str | None = Non
 
 def _duration_s(value: Any) -> Any:
     """Seconds of a Go duration such as `1m30s`, `500ms` or `0`."""
-    if not isinstance(value, str):
+    if isinstance(value, int | float):
         return value
-    text = value.strip()
+    text = value.strip() if isinstance(value, str) else ""
     if text == "0":
         return 0.0
     if not text or _DURATION_PART.sub("", text):
@@ -66,7 +66,7 @@ def _duration_s(value: Any) -> Any:
 def _any_duration_s(value: Any) -> Any:
     """The same, and what Go's YAML reader takes besides: a sign, or a bare number of nanoseconds."""
     if not isinstance(value, str):
-        return value
+        return _duration_s(value)
     text = value.strip()
     sign = -1.0 if text.startswith("-") else 1.0
     text = text.lstrip("+-").replace("_", "")
@@ -75,7 +75,7 @@ def _any_duration_s(value: Any) -> Any:
 
 def _port_range(value: Any) -> Any:
     """`(first, last)` of `7882` or `7882-7892`."""
-    if not isinstance(value, str | int):
+    if isinstance(value, tuple):
         return value
     first, dash, last = str(value).partition("-")
     try:
@@ -100,7 +100,7 @@ def _ip_version(text: str) -> int:
     try:
         return ipaddress.ip_address(text).version
     except ValueError:
-        raise ValueError(f"{text!r} is no IP address") from None
+        raise ValueError("should be an IP address, or an IPv4 and an IPv6 address with a comma between them") from None
 
 
 def _cidr(value: str) -> str:
@@ -108,7 +108,7 @@ def _cidr(value: str) -> str:
     try:
         ipaddress.ip_network(value, strict=False)
     except ValueError:
-        raise ValueError(f"{value!r} is no network such as 10.0.0.0/8") from None
+        raise ValueError("should be a network such as 10.0.0.0/8") from None
     return value
 
 

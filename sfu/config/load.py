@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
 __all__ = [
     "ConfigError",
@@ -36,6 +37,20 @@ _SIBLING_LIKENESS = 0.7
 _LIKENESS = 0.6
 _OTHER_VARIABLES = {"LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "LIVEKIT_TURN_CERT", "LIVEKIT_TURN_KEY"}
 """Flags and other programs read them."""
+_SECTION = "should be a section with keys of its own"
+_WHOLE, _NUMBER, _SWITCH = "should be a whole number", "should be a number", "should be true or false"
+_SENTENCES = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), _WHOLE),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), _NUMBER),
+    **dict.fromkeys(("bool_parsing", "bool_type"), _SWITCH),
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), _SECTION),
+    "string_type": "should be a text",
+    "list_type": "should be a list",
+    "greater_than_equal": "should be at least {ge}{unit}",
+    "less_than_equal": "should be at most {le}{unit}",
+    "literal_error": "should be {expected}",
+}
+"""What is wrong, in words for those who never saw our models."""
 
 
 class ConfigError(ValueError):
@@ -260,15 +275,24 @@ def _put(tree: dict[str, Any], path: str, value: Any) -> None:
 def _one_line(error: ValidationError) -> str:
     first, *others = error.errors(include_url=False)
     path = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        # Only inside lists: the rest was checked before, with the nearest key.
-        text = f'unknown key "{path}"'
-    else:
-        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        # A secret is never repeated.
-        shown = "" if _is_secret(path) else f" (is {str(first['input'])[:60]!r})"
-        text = f"{path}: {message}{shown}"
+    # Unknown ones only inside lists: the rest was checked before, with the nearest key.
+    unknown = first["type"] == "extra_forbidden"
+    text = f'unknown key "{path}"' if unknown else f"{path}: {_sentence(first)}"
     return " ".join((text + (f" – and {len(others)} more" if others else "")).split())
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """What is wrong with a value, and the value as it could stand in the file, cut."""
+    value, plain = error["input"], _SENTENCES.get(error["type"])
+    # Only a duration ends in a letter and is compared with a number.
+    unit = "s" if isinstance(value, str) and value[-1:].isalpha() else ""
+    text = plain.format_map({**error.get("ctx", {}), "unit": unit}) if plain else error["msg"]
+    shown = repr(str(value)[:60])
+    if isinstance(value, list | dict):
+        shown = ("a list" if isinstance(value, list) else "a section") if plain else ""
+    # A secret is never repeated.
+    is_secret = _is_secret(".".join(str(part) for part in error["loc"]))
+    return text.removeprefix("Value error, ") + (f" (is {shown})" if shown and not is_secret else "")
 
 
 def _is_secret(path: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from sfu.config.base import (
     AnyDuration,
@@ -73,6 +73,9 @@ def _log_level(value: Any) -> Any:
     text = value.lower() if isinstance(value, str) else value
     return "warn" if text == "warning" else text
 
+
+PlayoutMs = Annotated[UInt, Field(le=40_950)]
+"""What the header extension can say: 12 bits of 10 ms."""
 
 LogLevel = Annotated[Literal["", "debug", "info", "warn", "error"], BeforeValidator(_log_level)]
 
@@ -275,8 +278,16 @@ class PlayoutDelay(Section):
     """Playout delay that subscribers are asked for."""
 
     enabled: bool = key(False, "Ask for it.")
-    min: UInt = key(0, "Least, milliseconds; at most 40950.")
-    max: UInt = key(0, "Most, milliseconds; 0: ten seconds.")
+    min: PlayoutMs = key(0, "Least, milliseconds; at most 40950.")
+    max: PlayoutMs = key(0, "Most, milliseconds; at most 40950, and not below min. 0: ten seconds.")
+
+    @field_validator("max")
+    @classmethod
+    def _not_below_min(cls, value: int, info: ValidationInfo) -> int:
+        least = info.data.get("min", 0)
+        if 0 < value < least:
+            raise ValueError(f"should not be below room.playout_delay.min, which is {least}")
+        return value
 
 
 ALL_CODECS = (
@@ -315,6 +326,13 @@ class Room(Section):
     max_room_name_length: UInt = key(0, "Older name of limit.max_room_name_length; counts when it is not 0.")
     max_participant_identity_length: UInt = key(0, "Older name of the key in limit; counts when it is not 0.")
     room_configurations: dict[str, Tuning] = key({}, "Named presets (`roomPreset` of tokens).", effect=False)
+
+    @field_validator("enabled_codecs")
+    @classmethod
+    def _some_codec(cls, value: list[CodecSpec]) -> list[CodecSpec]:
+        if not any(codec.mime.strip() for codec in value):
+            raise ValueError("should name a codec; all are enabled when the key is not given")
+        return value
 
 
 class Audio(Section):

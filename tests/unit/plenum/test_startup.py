@@ -150,6 +150,16 @@ def test_what_is_missing_is_said_by_its_consequence(body: str, note: str) -> Non
     assert startup.ineffective == ()
 
 
+def test_codecs_that_are_left_out_are_named() -> None:
+    body = "room: {enabled_codecs: [{mime: VIDEO/vp8}, {mime: video/hevc}, {mime: video/foo}, {mime: audio/G722}]}"
+    assert started(body, dev=True).notes == (
+        "room.enabled_codecs: left out, for this server has no such codec: 'video/foo', 'audio/G722'",
+    )
+    assert refusal("room: {enabled_codecs: [{mime: vp8}]}", dev=True) == (
+        "room.enabled_codecs: this server has none of these codecs: vp8"
+    )
+
+
 def test_what_was_switched_off_anyway_is_not_missed() -> None:
     body = "limit: {num_tracks: -1, bytes_per_sec: -1}"
     startup = started(body, dev=True)

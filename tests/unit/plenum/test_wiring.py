@@ -49,6 +49,11 @@ def test_a_playout_delay_counts_when_it_is_on() -> None:
     assert room_settings(delayed).playout_delay == PlayoutDelay(100, 200)
 
 
+def test_codecs_that_there_are_none_of_are_left_out() -> None:
+    config = load("room: {enabled_codecs: [{mime: video/foo}, {mime: video/vp8}, {mime: audio/opus}]}")
+    assert room_settings(config).enabled_codecs == ("video/vp8", "audio/opus")
+
+
 def test_older_names_of_limits_count() -> None:
     config = load("room: {max_metadata_size: 1, max_room_name_length: 2, max_participant_identity_length: 3}")
     assert room_settings(config).max_metadata_bytes == 1
