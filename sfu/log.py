@@ -23,6 +23,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING,
 
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _CUT_TOKEN = "<token>"  # noqa: S105 - what stands in a token's place
+_OF_MANY_LINES = ("exception", "stack")
 _PREFIX_LENGTHS = {4: 24, 6: 48}
 
 
@@ -78,7 +79,8 @@ def configure_logging(level: str, *, json_lines: bool, stream: TextIO | None = N
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _cut_tokens,
     ]
-    formatted: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if json_lines else []
+    formatted: list[structlog.typing.Processor]
+    formatted = [structlog.processors.format_exc_info] if json_lines else [_escape_texts]
     structlog.configure(
         processors=[*shared, *formatted, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -109,6 +111,26 @@ def _cut_tokens(_logger: object, _method: str, event: MutableMapping[str, Any]) 
     for name, value in event.items():
         if isinstance(value, str) and "eyJ" in value:
             event[name] = _JWT.sub(_CUT_TOKEN, value)
+    return event
+
+
+class _Escaped:
+    """A text that the renderer would write as it is, and a terminal would obey."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
+
+
+def _escape_texts(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Control characters, lone surrogates and the like: the renderer itself escapes only what has a space in it."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable() and name not in _OF_MANY_LINES:
+            event[name] = repr(value)[1:-1] if name == "event" else _Escaped(value)
     return event
 
 

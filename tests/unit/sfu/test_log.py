@@ -52,6 +52,25 @@ def test_tokens_and_addresses_are_cut(stream: io.StringIO, json_lines: bool) -> 
     assert "203.0.113.77" not in text
 
 
+@pytest.mark.parametrize("text", ["a\0b", "a\nb", "\x1b[31m", "\x9b31m", "\u202ea", "\u2028", "\x7f", "\ud800", "a \0"])
+def test_what_a_terminal_would_obey_is_escaped(stream: io.StringIO, text: str) -> None:
+    configure_logging("info", json_lines=False, stream=stream)
+    structlog.get_logger().info("joined", participant=text, all=[text])
+    logging.getLogger("x").error("odd %s", text)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert f"participant={text!r}" in lines[0]
+    assert f"all=[{text!r}]" in lines[0]
+    assert f"odd {repr(text)[1:-1]}" in lines[1]
+    assert all(line.isprintable() for line in lines)
+
+
+def test_what_can_be_shown_is_shown_as_it_is(stream: io.StringIO) -> None:
+    configure_logging("info", json_lines=False, stream=stream)
+    structlog.get_logger().info("joined", participant="Ann-Ö-😀")
+    assert "participant=Ann-Ö-😀" in stream.getvalue()
+
+
 def test_below_the_level_nothing_is_written(stream: io.StringIO) -> None:
     configure_logging("warn", json_lines=True, stream=stream)
     structlog.get_logger().info("unseen")
