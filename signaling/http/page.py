@@ -93,9 +93,20 @@ async def _asked(request: web.Request) -> tuple[str, str]:
         raise Refusal(400, 'the body must be {"room": …, "name": …}') from None
     if not (isinstance(room, str) and isinstance(name, str)) or not room.strip() or not name.strip():
         raise Refusal(400, "room and name must be texts")
+    if not (_is_encodable(room) and _is_encodable(name)):
+        raise Refusal(400, "room and name must be Unicode texts; one has half of a surrogate pair")
     if max(len(room), len(name)) > _MAX_NAME_LENGTH:
         raise Refusal(400, f"room and name must not be longer than {_MAX_NAME_LENGTH} characters")
     return room.strip(), name.strip()
+
+
+def _is_encodable(text: str) -> bool:
+    """JSON can escape what is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Page:

@@ -145,6 +145,16 @@ async def test_requests_without_sense_are_refused(body: Any) -> None:
         assert (await ask(world, body))[0] == 400
 
 
+@pytest.mark.parametrize("body", [{"room": "a", "name": "\ud800"}, {"room": "a\udc00", "name": "n"}])
+async def test_half_a_character_is_refused(body: Any) -> None:
+    async with open_world(parts={"dev_tokens": tokens()}) as world:
+        assert (await ask(world, body))[:2] == (
+            400,
+            "room and name must be Unicode texts; one has half of a surrogate pair",
+        )
+        assert (await ask(world, {"room": "a", "name": "\U0001f600"}))[0] == 200
+
+
 async def test_only_json_is_taken() -> None:
     async with open_world(parts={"dev_tokens": tokens()}) as world:
         assert world.http is not None
