@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,9 @@ from tests.unit.signaling.any_message import any_message
 from tests.unit.signaling.http.conftest import Api
 
 if TYPE_CHECKING:
-    from google.protobuf.descriptor import MethodDescriptor
+    from collections.abc import Iterator
+
+    from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 _DENIED = (401, "unauthenticated", "permissions denied")
 
@@ -67,6 +70,43 @@ async def test_malformed_bodies(api: Api, content_type: str, body: bytes) -> Non
     token = api.token(room_list=True)
     answer = await api.post("/twirp/livekit.RoomService/ListRooms", body, token=token, content_type=content_type)
     assert answer.error[:2] == (400, "malformed")
+
+
+@pytest.mark.parametrize(
+    "text", ["@@@", "a", "ab=", "abc==", "a===", "=", "ab+-", "ab cd", "ab\0=", "a=bc", "ü", "\ud800"]
+)
+@pytest.mark.parametrize("field", ["data", "nonce"])
+async def test_bytes_that_are_no_base64_are_malformed(api: Api, field: str, text: str) -> None:
+    api.rooms.create("r", RoomOverrides())
+    answer = await api.call("RoomService/SendData", {"room": "r", field: text}, room_admin=True, room="r")
+    assert answer.error == (400, "malformed", "the json request could not be decoded")
+
+
+@pytest.mark.parametrize("text", ["", "+/+/", "-_-_", "YWI=", "YWI", "YQ==", "YQ", "YWJj\r\nYWJj"])
+async def test_base64_is_read_in_all_its_forms(api: Api, text: str) -> None:
+    api.rooms.create("r", RoomOverrides())
+    assert (await api.call("RoomService/SendData", {"room": "r", "data": text}, room_admin=True, room="r")).json == {}
+
+
+async def test_numbers_of_enums_are_open_as_in_the_reference(api: Api) -> None:
+    api.rooms.create("r", RoomOverrides())
+    assert (await api.call("RoomService/SendData", {"room": "r", "kind": 9}, room_admin=True, room="r")).json == {}
+
+
+def test_no_request_has_bytes_further_inside() -> None:
+    def bytes_inside(message: Descriptor, seen: set[str]) -> Iterator[str]:
+        for field in message.fields:
+            inner = field.message_type
+            if inner is None or inner.full_name in seen:
+                continue
+            seen.add(inner.full_name)
+            yield from (each.full_name for each in inner.fields if each.type == FieldDescriptor.TYPE_BYTES)
+            yield from bytes_inside(inner, seen)
+
+    schemas = (room, sip, egress, ingress, agent_dispatch)
+    services = [service for schema in schemas for service in schema.DESCRIPTOR.services_by_name.values()]
+    requests = [method.input_type for service in services for method in service.methods]
+    assert [name for request in requests for name in bytes_inside(request, set())] == []
 
 
 async def test_a_body_over_the_limit_is_refused(api: Api) -> None:
