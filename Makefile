@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMPS := .make
+# What these programs say although they are asked to be quiet is shown when they fail.
+QUIETLY := $(CURDIR)/.ci/quietly
 ENGINE := sfu/engine
 PYTEST := $(BIN)/pytest
 # End-to-end tests mostly wait: two processes share them, file by file. One that dies ends the run: what it leaves is
@@ -41,12 +43,12 @@ $(STAMPS)/venv: requirements/build.lock
 	@mkdir -p $(STAMPS)
 	@echo 'Installing the build tools'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
+	@$(QUIETLY) $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.lock
 	@touch $@
 
 $(STAMPS)/run-packages: requirements/run.lock $(STAMPS)/venv
 	@echo 'Installing the Python packages'
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.lock
+	@$(QUIETLY) $(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.lock
 	@touch $@
 
 $(STAMPS)/dev-packages: requirements/dev.lock $(STAMPS)/run-packages
@@ -56,7 +58,7 @@ $(STAMPS)/dev-packages: requirements/dev.lock $(STAMPS)/run-packages
 $(STAMPS)/engine: $(RUST_SOURCES) pyproject.toml $(STAMPS)/run-packages
 	@.ci/need rust
 	@echo 'Building the engine (the first time takes minutes)'
-	@$(BIN)/maturin develop --quiet --uv --release --locked
+	@$(QUIETLY) $(BIN)/maturin develop --quiet --uv --release --locked
 	@touch $@
 
 # The emulated link of the end-to-end tests.
@@ -70,12 +72,12 @@ $(STAMPS)/web-packages: web/package-lock.json
 	@.ci/need node
 	@mkdir -p $(STAMPS)
 	@echo "Installing the page's packages"
-	@cd web && npm ci --no-audit --no-fund --loglevel=error
+	@cd web && $(QUIETLY) npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(STAMPS)/web: $(STAMPS)/web-packages $(WEB_SOURCES)
 	@echo 'Building the page'
-	@cd web && npm run --silent build -- --logLevel warn
+	@cd web && $(QUIETLY) npm run --silent build -- --logLevel warn
 	@touch $@
 
 # ---------------------------------------------------------------- the gate
