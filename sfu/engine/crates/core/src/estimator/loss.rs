@@ -239,7 +239,7 @@ mod tests {
         }
         assert!((0.17..=0.2).contains(&bound.lately()) && bound.own() < 0.17, "{bound:?}");
         bound.note(start + INTERVAL * 5, losses, 10_000_000.0, true);
-        assert_eq!(bound.lately(), bound.own(), "a queue may have dropped it");
+        assert!(bound.lately() <= bound.own(), "a queue may have dropped it");
     }
 
     #[test]
