@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.matrix.cells import ALL_CELLS, Cell
@@ -34,6 +34,7 @@ browsers, and of the server, in percent of one core; it is not judged, since who
 are equal within 10 %, or within what two runs of one server differ by anyway ({_NOISE}).
 How often the picture froze says little beside how long, and how many lines pictures had little beside how many pictures
 there were (a single one for twelve seconds may have them all): where these disagree, frozen s and fps are judged alone.
+*Below* names what would count as worse without these two rules, by the tenth alone.
 """
 
 
@@ -49,11 +50,14 @@ class Verdict:
 
     better: tuple[str, ...]
     worse: tuple[str, ...]
+    below: tuple[str, ...] = ()
+    """Those that would be worse if a tenth alone decided, whatever two runs of one server differ by."""
 
     def __str__(self) -> str:
         parts = [f"**worse**: {', '.join(self.worse)}"] if self.worse else []
         parts += [f"better: {', '.join(self.better)}"] if self.better else []
-        return "; ".join(parts) or "equal"
+        below = f" (below: {', '.join(self.below)})" if self.below else ""
+        return ("; ".join(parts) or "equal") + below
 
 
 def judged(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Verdict:
@@ -63,6 +67,13 @@ def judged(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Verdict:
     return Verdict(
         better=tuple(f.title for f in counting if ways[f.key] > 0),
         worse=tuple(f.title for f in counting if ways[f.key] < 0),
+        below=tuple(
+            f.title
+            for f in FIGURES
+            if f.judged
+            and (f not in counting or ways[f.key] >= 0)
+            and _way(replace(f, noise=0.0), ours[f.key], theirs[f.key]) < 0
+        ),
     )
 
 
@@ -111,6 +122,7 @@ def _table(ours: str, theirs: str | None, cells: Sequence[Cell], runs: Mapping[s
     heads = ["Condition", *(f.title for f in FIGURES), "runs", *([f"{ours} is"] if theirs else [])]
     lines = [title, "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     tally = {"better or equal": 0, "worse": 0, "not comparable": 0}
+    with_below = 0
     for cell in cells:
         both = [medians(runs[cell.name][name]) for name in (ours, theirs) if name]
         row = [cell.title, *(" / ".join(_number(f, values) for values in both) for f in FIGURES)]
@@ -118,10 +130,12 @@ def _table(ours: str, theirs: str | None, cells: Sequence[Cell], runs: Mapping[s
         if theirs:
             verdict = judged(*both) if all(both) else None
             tally[_outcome(verdict)] += 1
+            with_below += verdict is not None and bool(verdict.below or verdict.worse)
             row.append(str(verdict) if verdict else "not comparable")
         lines.append(f"| {' | '.join(row)} |")
     if theirs:
-        lines += ["", f"{ours}: " + ", ".join(f"{what} in {count}" for what, count in tally.items()) + " cells."]
+        outcomes = ", ".join(f"{what} in {count}" for what, count in tally.items())
+        lines += ["", f"{ours}: {outcomes} cells; worse in something by the tenth alone in {with_below}."]
     return "\n".join(lines) + "\n"
 
 

@@ -150,14 +150,16 @@ def test_within_a_tenth_or_the_noise_two_servers_are_equal() -> None:
     assert (verdict.better, verdict.worse) == (("fps",), ("frozen s",))
     assert str(verdict) == "**worse**: frozen s; better: fps"
     assert str(judged(EQUAL | {"freezes": 0.0}, EQUAL | {"freezes": 1.0})) == "equal", "the noise of a small number"
+    verdict = judged(EQUAL | {"freezes": 1.0}, EQUAL | {"freezes": 0.0})
+    assert (str(verdict), verdict.worse) == ("equal (below: freezes)", ()), "the same from the other side is named"
 
 
 def test_a_figure_that_means_little_beside_another_gives_way_to_it() -> None:
     more_and_smaller = EQUAL | {"fps": 20.0, "height": 5.0}
-    assert str(judged(more_and_smaller, EQUAL)) == "better: fps"
+    assert str(judged(more_and_smaller, EQUAL)) == "better: fps (below: lines)"
     assert str(judged(EQUAL, more_and_smaller)) == "**worse**: fps"
     assert str(judged(EQUAL | {"height": 5.0}, EQUAL)) == "**worse**: lines", "of as many pictures"
-    assert str(judged(EQUAL | {"freezes": 20.0, "frozen_s": 2.0}, EQUAL)) == "better: frozen s"
+    assert str(judged(EQUAL | {"freezes": 20.0, "frozen_s": 2.0}, EQUAL)) == "better: frozen s (below: freezes)"
     assert str(judged(EQUAL | {"freezes": 20.0, "frozen_s": 20.0}, EQUAL)) == "**worse**: freezes, frozen s"
 
 
@@ -193,7 +195,7 @@ def test_the_table_has_both_servers_and_says_who_is_better() -> None:
     assert lines["10 % of the packets overtaken by three others, 50 ms"].endswith("| better: fps |")
     assert lines["another address, 20 ms"].endswith("| **worse**: fps |")
     assert "0 (+1 not counted) / 1" in lines["0 %, 0 ms, no limit"]
-    assert "plenum: better or equal in 1, worse in 1, not comparable in 1 cells." in page
+    assert "in 1, worse in 1, not comparable in 1 cells; worse in something by the tenth alone in 1." in page
     assert "- another address, 20 ms: for a good reason" in page
 
 
