@@ -44,6 +44,27 @@ fn on_a_steady_link_layers_stand_still_and_sound_is_whole() {
     }
 }
 
+/// Eight times what the path bears: until a smaller picture came, sound and that picture's key frame would be lost.
+#[test]
+fn what_is_far_too_much_stops_at_once_where_something_smaller_is_to_come() {
+    for (others_live, asks) in [(true, true), (false, false)] {
+        let mut scene = Scene::new(1, Mode::Single, 1);
+        scene.play(10);
+        if !others_live {
+            scene.encoders.drain(..2);
+            scene.play(5); // until these are known to have stopped
+        }
+        let asked = |scene: &Scene| scene.world.clients[scene.alice.0].key_frame_requests.len();
+        let before = asked(&scene);
+        scene.set_link(200);
+        scene.play(3);
+        assert_eq!(asked(&scene) > before, asks);
+        let since = scene.recent(&track(0), 2);
+        let smallest = since.iter().filter(|packet| packet.payload[TAG] == 0).count();
+        assert_eq!((since.len() > 20, smallest > 20), (true, others_live), "{} {smallest}", since.len());
+    }
+}
+
 /// Its queue is full before the first packet has arrived, and never seen to grow: there is nothing to go by but losses.
 #[test]
 fn a_link_that_was_narrow_from_the_beginning_is_found_without_sound_too() {

@@ -15,6 +15,7 @@ use super::{Shard, TimerKey};
 use crate::allocator::{Allocation, Allocator, Demand, Demands, Grant, Ladder, LayerCosts, TEMPORALS};
 use crate::command::MediaKind;
 use crate::demux::TransportIndex;
+use crate::downtrack;
 use crate::event::Event;
 use crate::layers::StreamIndex;
 use crate::rate::{RateEstimate, RateGoal};
@@ -258,10 +259,13 @@ impl Shard {
         self.follow_picture_rate(now, index); // of another layer, maybe
         let Some(down) = self.tables.downs.get_mut(index) else { return };
         let (limit, up, id) = (down.limit(), down.up, down.id);
+        let live = self.tables.ups.get(up).map(|up| up.track.live_streams(now)).unwrap_or_default();
         if let Some(binding) = &mut down.binding {
             binding.track.set_max_layer(limit);
             binding.track.set_paused(is_paused);
-            if stops_at_once && binding.track.current().is_some_and(|current| current.0 > limit.spatial) {
+            let smaller = downtrack::target_within(limit, live);
+            let has_smaller = |current| smaller.is_some_and(|smaller| smaller < current);
+            if stops_at_once && binding.track.current().is_some_and(has_smaller) {
                 binding.track.interrupt();
             }
         }
