@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use plenum_core::MediaKind;
-use plenum_netem::{ClientId, Mode, RAW_EXTENSIONS, RawExtensions, World, WorldConfig};
+use plenum_netem::{ClientId, Mode, RAW_EXTENSIONS, RAW_NAMES, RawExtensions, World, WorldConfig};
 
 pub(super) const STRANGER: ([u8; 4], u16) = ([203, 0, 113, 66], 6_666);
 /// Less than after which a participant who says nothing is gone.
@@ -110,7 +110,14 @@ pub(super) fn raw_extensions(cut: u8, bytes: &[u8]) -> RawExtensions {
     let mut raw = RawExtensions::default();
     let mut rest = bytes;
     for index in 0..RAW_EXTENSIONS {
-        let length = if index == 3 { usize::from(cut >> 2) } else { usize::from(cut & 3) * 4 + index };
+        // Names are seldom wrong, and short: else nothing of the packet would count.
+        let length = match index {
+            3 => usize::from(cut >> 2),
+            RAW_NAMES.. => usize::from(cut == 0xff),
+            5 => usize::from(cut & 3),
+            6 => usize::from(cut >> 1 & 3),
+            _ => usize::from(cut & 3) * 4 + index,
+        };
         let (value, after) = rest.split_at(length.min(rest.len()));
         raw.0[index] = value.to_vec();
         rest = after;

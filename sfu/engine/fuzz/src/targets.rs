@@ -1,5 +1,5 @@
 //! What is fuzzed: one function per parser, one per state machine. Each takes any bytes and panics when a promise is
-//! broken. Shared by the coverage-guided targets (`fuzz_targets/`) and by the replay that needs no special toolchain
+//! broken. Shared by the coverage-guided fuzzer (`bin/`) and by the replay that needs no special toolchain
 //! (`crates/core/tests/fuzz.rs`).
 
 use std::collections::{HashMap, HashSet};

@@ -16,5 +16,5 @@ mod world;
 
 pub use client::{Client, MediaLine, Mode, Received};
 pub use link::{Arrival, JitterShape, Link, LinkConfig, LinkCounters, Packet, QueueLimit, Verdict};
-pub use raw::{RAW_EXTENSIONS, RawExtensions};
+pub use raw::{RAW_EXTENSIONS, RAW_NAMES, RawExtensions};
 pub use world::{Carried, ClientId, World, WorldConfig};
