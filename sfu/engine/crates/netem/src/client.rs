@@ -12,14 +12,13 @@ use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::DtlsCert;
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequestKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
-use str0m::net::{Protocol, Receive, TcpType};
-use str0m::rtp::rtcp::{Nack, Rtcp};
-use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionValues, RawPacket, RtpWrite, Ssrc};
+use str0m::net::{Protocol, Receive, TcpType, Transmit};
+use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionValues, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use crate::raw::{RawExtensions, replace_extensions, to_client, to_server};
 use crate::receiving::ReceiverEstimate;
-use crate::repeating::{Repeatable, Sent};
+use crate::repeating::Repeatable;
 
 /// How often receivers that tell what they can receive report.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
@@ -83,11 +82,10 @@ pub(crate) struct PeerConnection {
     pub(crate) raw: Option<RawExtensions>,
     /// What it believes that it can receive, where it tells that.
     estimate: Option<ReceiverEstimate>,
-    /// It asks for lost audio, and repeats its own.
-    repeats_audio: bool,
+    /// It asks for lost audio.
+    asks_for_audio: bool,
     /// By the server's last description.
     repeatable: Repeatable,
-    sent: Sent,
 }
 
 /// How a connection differs from the usual.
@@ -100,8 +98,8 @@ pub(crate) struct Ways {
     pub(crate) raw_extensions: bool,
     /// It knows RED.
     pub(crate) takes_red: bool,
-    /// It asks for lost audio, and repeats its own, where the server's description says so.
-    pub(crate) repeats_audio: bool,
+    /// It asks for lost audio where the server's description says so.
+    pub(crate) asks_for_audio: bool,
     /// What it says of the rate at which it can receive.
     pub(crate) feedback: RateFeedback,
 }
@@ -158,7 +156,7 @@ impl PeerConnection {
         certificate: &DtlsCert,
         ways: Ways,
     ) -> Self {
-        let Ways { tcp, raw_extensions, takes_red, repeats_audio, feedback } = ways;
+        let Ways { tcp, raw_extensions, takes_red, asks_for_audio, feedback } = ways;
         let mut builder = Rtc::builder()
             .set_rtp_mode(true)
             .set_dtls_cert(certificate.clone())
@@ -169,7 +167,6 @@ impl PeerConnection {
             .enable_vp8(true)
             .enable_h264(true)
             .enable_h265(true)
-            .enable_raw_packets(repeats_audio)
             .set_stats_interval(Some(Duration::from_secs(1)));
         if feedback == RateFeedback::Receiver {
             // What it can receive goes out with its reports; browsers tell it at once.
@@ -205,9 +202,8 @@ impl PeerConnection {
             sends: BTreeMap::new(),
             raw: raw_extensions.then(RawExtensions::default),
             estimate: (feedback == RateFeedback::Receiver).then(ReceiverEstimate::default),
-            repeats_audio,
+            asks_for_audio,
             repeatable: Repeatable::default(),
-            sent: Sent::default(),
         }
     }
 
@@ -281,7 +277,7 @@ impl PeerConnection {
 
     /// Asks for what is lost of a stream from now on, where the server repeats it.
     fn note_format(&mut self, ssrc: Ssrc, payload_type: Pt) {
-        if !self.repeats_audio {
+        if !self.asks_for_audio {
             return;
         }
         let mut api = self.rtc.direct_api();
@@ -290,11 +286,6 @@ impl PeerConnection {
             let is_repeatable = self.repeatable.has(&stream.mid(), *payload_type);
             stream.suppress_nack(!is_repeatable);
         }
-    }
-
-    /// What the server has asked for again.
-    fn repeat(&self, nack: &Nack) -> Vec<(SocketAddr, Vec<u8>)> {
-        self.sent.asked_for(nack)
     }
 
     /// Tells what can be received, where that is due.
@@ -460,8 +451,8 @@ impl Client {
             .count()
     }
 
-    /// Runs one connection until it has nothing more to say; gives what it sends, and where to.
-    pub(crate) fn drain(&mut self, now: Instant, index: usize) -> Vec<(SocketAddr, Vec<u8>)> {
+    /// Runs one connection until it has nothing more to say; gives what it sends.
+    pub(crate) fn drain(&mut self, now: Instant, index: usize) -> Vec<Transmit> {
         let mut transmits = Vec::new();
         loop {
             match self.connections[index].rtc.poll_output() {
@@ -469,19 +460,7 @@ impl Client {
                     self.connections[index].timeout = at;
                     return transmits;
                 }
-                Ok(Output::Transmit(transmit)) => {
-                    let connection = &mut self.connections[index];
-                    if connection.repeats_audio {
-                        let (repeatable, sent) = (&connection.repeatable, &mut connection.sent);
-                        sent.keep(repeatable, transmit.destination, &transmit.contents);
-                    }
-                    transmits.push((transmit.destination, transmit.contents.to_vec()));
-                }
-                Ok(Output::Event(Event::RawPacket(packet))) => {
-                    if let RawPacket::RtcpRx(Rtcp::Nack(nack)) = &*packet {
-                        transmits.extend(self.connections[index].repeat(nack));
-                    }
-                }
+                Ok(Output::Transmit(transmit)) => transmits.push(transmit),
                 Ok(Output::Event(event)) => self.note(now, index, event),
                 Err(_) => {
                     self.connections[index].timeout = now + Duration::from_secs(3_600);

@@ -120,8 +120,8 @@ pub struct World {
     pub downlinks: Vec<Link<Carried>>,
     /// Whether clients that join from now on know RED.
     pub clients_take_red: bool,
-    /// Whether clients that join from now on ask for lost audio, and repeat their own.
-    pub clients_repeat_audio: bool,
+    /// Whether clients that join from now on ask for lost audio.
+    pub clients_ask_for_audio: bool,
     /// What clients that join from now on say of the rate at which they can receive.
     pub clients_feedback: RateFeedback,
     /// Ends the server's own frames of tracks that are published from now on, which are encrypted then.
@@ -165,7 +165,7 @@ impl World {
             uplinks: Vec::new(),
             downlinks: Vec::new(),
             clients_take_red: true,
-            clients_repeat_audio: false,
+            clients_ask_for_audio: false,
             clients_feedback: RateFeedback::TransportWide,
             trailer: None,
             config,
@@ -226,7 +226,7 @@ impl World {
                 tcp: self.config.tcp,
                 raw_extensions: self.config.raw_extensions,
                 takes_red: self.clients_take_red,
-                repeats_audio: self.clients_repeat_audio,
+                asks_for_audio: self.clients_ask_for_audio,
                 feedback: self.clients_feedback,
             };
             let connection =
@@ -582,8 +582,9 @@ impl World {
         let client = &mut self.clients[id.0];
         let _ = client.connections[index].rtc.handle_input(Input::Timeout(now));
         let source = client.connections[index].address;
-        for (destination, payload) in client.drain(now, index) {
-            self.uplinks[id.0].push(now, Carried { source, destination, payload });
+        for transmit in client.drain(now, index) {
+            let payload = transmit.contents.to_vec();
+            self.uplinks[id.0].push(now, Carried { source, destination: transmit.destination, payload });
         }
     }
 

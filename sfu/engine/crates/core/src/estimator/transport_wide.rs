@@ -43,6 +43,8 @@ pub struct TransportWide {
     before_standing: Option<(i64, f64)>,
     probe_sent_at: Option<Instant>,
     is_congested: bool,
+    /// Packets that are known to be lost because the peer has asked for them, and are not counted yet.
+    asked_for: f64,
     /// Packets that arrived with one feedback, in the order of their arrival.
     arrived: Vec<(ArrivedPacket, Option<super::ProbeTag>)>,
 }
@@ -77,6 +79,8 @@ impl TransportWide {
         let reference_us = self.reference_us(feedback.reference);
         self.arrived.clear();
         let mut losses = self.skip(feedback);
+        let asked_for = std::mem::take(&mut self.asked_for);
+        losses.add(Losses { lost: asked_for, total: asked_for, delivered_bits: 0.0 });
         let mut received = feedback.received.iter().peekable();
         for (distance, packet) in self.sent.range(feedback.first_seq, feedback.count) {
             while received.next_if(|(other, _)| *other < distance).is_some() {}
@@ -207,10 +211,16 @@ impl Estimator for TransportWide {
     }
 
     fn note_repeated(&mut self, transport_seq: u16) {
-        for (_, packet) in
-            self.sent.range(transport_seq, 1).filter(|(_, packet)| packet.fate == Fate::Missing)
-        {
-            packet.fate = Fate::Repeated;
+        for (_, packet) in self.sent.range(transport_seq, 1) {
+            match packet.fate {
+                Fate::Missing => packet.fate = Fate::Repeated,
+                // The peer has asked for it before it could tell what has arrived.
+                Fate::Unknown => {
+                    packet.fate = Fate::Repeated;
+                    self.asked_for += 1.0;
+                }
+                Fate::Repeated | Fate::Arrived => {}
+            }
         }
     }
 

@@ -42,8 +42,8 @@ pub struct LocalLine<'a> {
 }
 
 /// Patches an offer or answer that the transport wrote: msid and CNAME of sending lines, none on others, codec order,
-/// Opus parameters, RED and its feedback, start bit rates, transport-cc only where we receive, `msid-semantic`, announced
-/// addresses. A line without a codec in common is refused (port 0).
+/// Opus parameters, RED, start bit rates, transport-cc only where we receive, `nack` of audio only where we send,
+/// `msid-semantic`, announced addresses. A line without a codec in common is refused (port 0).
 ///
 /// Text that does not scan is returned as it is: the transport wrote it, so that would be a fault of ours.
 #[must_use]
@@ -107,7 +107,6 @@ struct LocalSection<'a> {
     /// Payload types in the order to write; `None` for an application line.
     payload_types: Option<Vec<u8>>,
     opus: Option<u8>,
-    red: Option<u8>,
     start_bitrates: &'a [StartBitrate],
     is_refused: bool,
     /// What the peer takes of it is known.
@@ -130,7 +129,6 @@ impl<'a> LocalSection<'a> {
         let is_refused = formats.as_ref().is_some_and(|formats| !formats.has_maps());
         let payload_types = formats.as_ref().filter(|_| !is_refused).map(|formats| order(formats, role));
         let opus = formats.as_ref().and_then(|formats| formats.payload_type_of(Codec::Opus));
-        let red = formats.as_ref().and_then(|formats| formats.payload_type_of(Codec::Red));
         let is_answer = section.values("setup").all(|(_, setup)| setup != "actpass");
         let has_transport_cc = section.lines.iter().any(|line| is_transport_cc(line.text));
         Self {
@@ -139,7 +137,6 @@ impl<'a> LocalSection<'a> {
             role,
             payload_types,
             opus,
-            red,
             start_bitrates,
             is_refused,
             is_answer,
@@ -167,7 +164,6 @@ impl<'a> LocalSection<'a> {
                 out.line(&format!("a=fmtp:{payload_type} {parameters}"));
             }
         }
-        self.write_red_feedback(out);
         self.write_sources(out);
     }
 
@@ -195,7 +191,7 @@ impl<'a> LocalSection<'a> {
         {
             let payload_type = format.split(' ').next().and_then(parse_payload_type);
             let is_listed = payload_type.is_some_and(|payload_type| payload_types.contains(&payload_type));
-            return !is_listed || self.is_other_feedback(line);
+            return !is_listed || self.is_other_feedback(line) || self.is_nack_of_audio_received(line);
         }
         if is_transport_cc(line) {
             // An idle line keeps it: Chromium never again offers an extension that its first answer leaves out of all
@@ -217,6 +213,14 @@ impl<'a> LocalSection<'a> {
         let is_measured = goes_by_arrivals || self.is_receiving() && !self.is_receiving_audio();
         let is_other_estimate = goes_by_arrivals && self.is_answer && self.has_transport_cc;
         line.ends_with(" transport-cc") && !is_measured || line.ends_with(" goog-remb") && is_other_estimate
+    }
+
+    /// Whether a line asks a publisher to repeat audio, which has no stream of its own for that. `libwebrtc` then seals a
+    /// packet again under its number, but with the time of now in its header (abs-send-time): with AES-GCM, two texts under
+    /// one nonce give away the key that authenticates (RFC 7714 §8). RED and the FEC of Opus repair it instead.
+    fn is_nack_of_audio_received(&self, line: &str) -> bool {
+        let is_audio = self.section.media.text.starts_with("m=audio");
+        is_audio && !self.is_sending() && line.starts_with("a=rtcp-fb:") && line.ends_with(" nack")
     }
 
     fn is_sending_with_transport_cc(&self) -> bool {
@@ -241,15 +245,6 @@ impl<'a> LocalSection<'a> {
         }
         let Some(LineRole::Sending { stream_id, track_sid, .. }) = self.role else { return None };
         line.starts_with("a=msid:").then(|| format!("a=msid:{stream_id} {track_sid}"))
-    }
-
-    /// What a publisher's RED leaves unrepaired is asked for again like all audio; the transport does not say so of a
-    /// payload type that belongs to another. Our own RED is not sent again.
-    fn write_red_feedback(&self, out: &mut Output<'_>) {
-        let is_listed = |red: &u8| self.payload_types.iter().flatten().any(|listed| listed == red);
-        if let Some(red) = self.red.filter(|red| self.is_receiving() && is_listed(red)) {
-            out.line(&format!("a=rtcp-fb:{red} nack"));
-        }
     }
 
     /// The streams under which we send (RFC 5576).

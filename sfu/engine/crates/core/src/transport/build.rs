@@ -106,7 +106,7 @@ fn configuration(options: &TransportOptions) -> RtcConfig {
         .enable_vp9(allowed(Codec::Vp9))
         .enable_av1(allowed(Codec::Av1))
         .enable_h265(allowed(Codec::H265));
-    // Audio is asked for again, too, as far as its sender keeps it: not all of it has redundancy. Descriptions are to say so.
+    // Subscribers may ask for audio again, too: not all of it has redundancy. Descriptions are to say so.
     for params in config.codec_config().iter_mut().filter(|params| params.spec().codec.is_audio()) {
         params.set_fb_nack(true);
     }

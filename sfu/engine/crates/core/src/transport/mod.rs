@@ -318,25 +318,11 @@ impl Transport {
         })??;
         let up = self.published.iter().find(|(published, _)| *published == mid)?.1;
         let stream = index_of(up, rid.as_deref())?;
-        if self.kind_of(&mid) == Some(MediaKind::Audio) {
-            self.ask_for_lost(ssrc);
-        }
         let found = RxStream { up, stream };
         if self.rx_streams.len() < MAX_RX_STREAMS {
             self.rx_streams.insert(*ssrc, found);
         }
         Some(found)
-    }
-
-    /// Lets the association ask for lost packets of a stream. By itself it does so only where there is a stream for
-    /// retransmissions, which audio has not: its sender repeats the packet as it was.
-    fn ask_for_lost(&mut self, ssrc: Ssrc) {
-        let rtc = &mut self.rtc;
-        attempt(&mut self.is_broken, || {
-            if let Some(stream) = rtc.direct_api().stream_rx(&ssrc) {
-                stream.suppress_nack(false);
-            }
-        });
     }
 
     /// Kind of media of a negotiated line.

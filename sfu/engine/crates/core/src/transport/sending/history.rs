@@ -20,8 +20,10 @@ const LEAST_WANTED: Duration = Duration::from_secs(1);
 const ROUNDS: u32 = 5;
 /// A packet is not sent again within that time of the last: the peer may have asked for it twice meanwhile.
 const LEAST_RESEND_INTERVAL: Duration = Duration::from_millis(10);
-/// Resent packets remembered at most, to know what is under way.
-const MAX_UNDER_WAY: usize = 128;
+/// Resent packets that may be under way; more of them wait to be asked for again.
+const MAX_UNDER_WAY: usize = 512;
+/// Headers and tag that go with a payload.
+const WRAPPING_BYTES: usize = 60;
 /// Part of what was sent lately that may be sent again: recovery must not drown a narrow link.
 const RESEND_SHARE: f32 = 0.4;
 /// Bytes that may be sent again however little was sent lately.
@@ -134,7 +136,8 @@ impl History {
         // One of H.264 has several beginnings: its parameters, its slices.
         let is_another =
             self.key_frame.is_none_or(|(seq, timestamp)| packet.seq > seq && packet.timestamp != timestamp);
-        if packet.starts_key_frame && is_another {
+        // Any audio can be begun with; nothing of it makes the rest dispensable.
+        if packet.starts_key_frame && is_another && self.repeat == Repeat::Apart {
             self.key_frame = Some((packet.seq, packet.timestamp));
             if self.is_congested {
                 self.resent = 0.0; // what it cost to repair pictures that nobody waits for any more
@@ -298,12 +301,10 @@ impl History {
         // A request in time is not to be missed because this round trip was measured a little too long.
         let patience = (self.round_trip * 3 / 4).max(LEAST_RESEND_INTERVAL);
         let is_over = |at: Instant| now.saturating_duration_since(at) >= patience;
-        while self.under_way.front().is_some_and(|(_, at)| is_over(*at))
-            || self.under_way.len() > MAX_UNDER_WAY
-        {
+        while self.under_way.front().is_some_and(|(_, at)| is_over(*at)) {
             self.under_way.pop_front();
         }
-        self.under_way.iter().any(|(sent, _)| *sent == seq)
+        self.under_way.len() >= MAX_UNDER_WAY || self.under_way.iter().any(|(sent, _)| *sent == seq)
     }
 
     /// Another share that the path loses by itself; 0 where it has no room for what goes again.
@@ -348,7 +349,7 @@ impl History {
 
 #[expect(clippy::cast_precision_loss, reason = "a share, not an account")]
 fn bytes_of(packet: &SentPacket) -> f32 {
-    packet.payload.len() as f32
+    (packet.payload.len() + WRAPPING_BYTES) as f32
 }
 
 #[cfg(test)]
