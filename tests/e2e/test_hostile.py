@@ -173,7 +173,8 @@ async def _sent_away(client: WireClient) -> None:
     leave = await client.response("leave")
     assert (leave.reason, leave.action) == (models.STATE_MISMATCH, rtc.LeaveRequest.RECONNECT)
     assert not client.journal.seen("answer")
-    await client.journal.wait("closed", lambda code: code == aiohttp.WSCloseCode.OK)
+    # Never 1000, which clients take for final.
+    await client.journal.wait("closed", lambda code: code == aiohttp.WSCloseCode.SERVICE_RESTART)
 
 
 @pytest.mark.usefixtures("bystanders")
