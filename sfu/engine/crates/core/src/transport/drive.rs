@@ -10,7 +10,7 @@ use str0m::{Event, IceConnectionState, Input, Output};
 
 use super::sending::Taken;
 use super::{
-    ChannelUse, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
+    ALIVE, ChannelUse, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
 };
 use crate::command::TransportRole;
 use crate::demux::{Demux, TransportIndex};
@@ -335,7 +335,8 @@ impl Transport {
             return; // before the first connect nothing is lost: TCP candidates come late
         }
         match state {
-            IceConnectionState::Disconnected if self.reconnect_by.is_none() => {
+            // Where a fifth is lost, so are four checks in a row once in a quarter of an hour.
+            IceConnectionState::Disconnected if self.reconnect_by.is_none() && self.is_silent(now, ALIVE) => {
                 outlet.signal(Signal::Failed(TransportFailure::IceTimeout));
             }
             IceConnectionState::Connected | IceConnectionState::Completed

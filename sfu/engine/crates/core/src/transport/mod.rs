@@ -72,6 +72,8 @@ const RESTART_GRACE: Duration = Duration::from_secs(15);
 /// How long nothing at all may come over a connected transport: a living client renews its consent every few seconds
 /// (RFC 7675 §5.1). The association finds out by itself, but looks only every three seconds when it is idle.
 const SILENCE: Duration = Duration::from_secs(15);
+/// A peer that was heard within so long is there, although its checks get lost.
+const ALIVE: Duration = Duration::from_secs(5);
 
 /// Index of an up track in its shard.
 pub(crate) type UpIndex = usize;
