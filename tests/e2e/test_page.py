@@ -230,7 +230,16 @@ async def test_removal_is_explained_and_can_be_followed_by_a_return(endpoint: En
         await ana.reads("The meeting was ended")
 
 
-async def test_a_restarted_server_finds_its_visitors_again(chromium: Browser) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        pytest.param(signal.SIGTERM, "The connection to the server was interrupted", id="asked-to-come-back"),
+        pytest.param(signal.SIGINT, "The server was stopped or restarts", id="sent-away"),
+    ],
+)
+async def test_a_restarted_server_finds_its_visitors_again(
+    chromium: Browser, number: signal.Signals, words: str
+) -> None:
     room = unique("restart")
     async with started(DEV) as server:
         url = page(server.endpoint)
@@ -242,9 +251,10 @@ async def test_a_restarted_server_finds_its_visitors_again(chromium: Browser) ->
             await bo.join()
             await ana.watches("Bo")
             await ana.look("return (window.sameDocument = true)")
-            server.signal(signal.SIGTERM)
+            server.signal(number)
             assert await server.wait(timeout_s=10) == 0
-            await ana.reads("The server was stopped or restarts")
+            await ana.reads(words)
+            await ana.look("return !/You are alone here|Bo left/.test(document.body.innerText)")
             await server.start()
             await ana.watches("Bo", timeout_s=60)
             await bo.watches("Ana", timeout_s=60)

@@ -1,6 +1,6 @@
 /** Tells screen readers who comes and goes. Shows nothing. */
 import { useRoomContext } from '@livekit/components-react';
-import { type Participant, RoomEvent } from 'livekit-client';
+import { ConnectionState, type Participant, RoomEvent } from 'livekit-client';
 import { useEffect, useState } from 'react';
 import { shownName } from '../lib/plainText';
 
@@ -9,7 +9,11 @@ export function Announcer() {
   const [text, setText] = useState('');
   useEffect(() => {
     const came = (participant: Participant) => setText(`${shownName(participant)} joined`);
-    const went = (participant: Participant) => setText(`${shownName(participant)} left`);
+    // A connection that has to be made anew takes everybody away before it says so: then nobody has left.
+    const went = (participant: Participant) =>
+      queueMicrotask(() => {
+        if (room.state === ConnectionState.Connected) setText(`${shownName(participant)} left`);
+      });
     room.on(RoomEvent.ParticipantConnected, came).on(RoomEvent.ParticipantDisconnected, went);
     return () => {
       room.off(RoomEvent.ParticipantConnected, came).off(RoomEvent.ParticipantDisconnected, went);
