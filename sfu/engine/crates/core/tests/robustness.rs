@@ -534,3 +534,36 @@ fn a_client_that_is_heard_is_not_lost_although_its_checks_are() {
         assert_eq!(failures(&world), [TransportFailure::IceTimeout], "{mode:?}: nothing comes any more");
     }
 }
+
+/// Consent ends with the peer (RFC 7675 §5.1): whoever knows its name could else keep the media flowing to where it was.
+#[test]
+fn a_client_that_has_gone_is_lost_although_a_stranger_checks_in_its_name() {
+    for mode in [Mode::Single, Mode::Dual] {
+        let mut world = World::new(WorldConfig::default());
+        let (alice, bob) = (world.join_connected(Mode::Single), world.join_connected(mode));
+        let microphone = world.publish(alice, MediaKind::Audio, &[]);
+        world.subscribe(bob, microphone, MediaKind::Audio, "TR_mic");
+        world.run_for(Duration::from_secs(1));
+        world.uplinks[bob.0].config.delay = Duration::from_secs(1);
+        let address = world.address(bob, world.transports(bob).len() - 1);
+        let stranger: SocketAddr = "192.0.2.77:7777".parse().unwrap();
+        let mut forged = 0;
+        for tick in 0..30 * 50 {
+            world.send_audio(alice, 0, tick * 960, &[7; 40]);
+            world.run_for(Duration::from_millis(20));
+            for (source, mut payload) in world.take_uplink() {
+                if source != address {
+                    world.inject(source, &payload);
+                } else if matches!(payload.first(), Some(0..=3)) {
+                    // Its last attributes are MESSAGE-INTEGRITY and FINGERPRINT, of four bytes and four of header.
+                    let last_of_integrity = payload.len() - 9;
+                    payload[last_of_integrity] ^= 1;
+                    world.inject(stranger, &payload);
+                    forged += 1;
+                }
+            }
+        }
+        assert!(forged >= 5, "{mode:?}: {forged}");
+        assert_eq!(failures(&world), [TransportFailure::IceTimeout], "{mode:?}");
+    }
+}

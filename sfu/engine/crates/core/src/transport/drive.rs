@@ -10,7 +10,7 @@ use str0m::{Event, IceConnectionState, Input, Output};
 
 use super::sending::Taken;
 use super::{
-    ALIVE, ChannelUse, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
+    ChannelUse, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
 };
 use crate::command::TransportRole;
 use crate::demux::{Demux, TransportIndex};
@@ -132,12 +132,13 @@ impl Transport {
                 if wrote == Some(true) {
                     self.drain(now, outlet);
                 }
-                let brought_rtp = || {
-                    let brought = &outlet.signals[signals_before..];
-                    brought.iter().any(|(_, signal)| matches!(signal, Signal::Rtp(_)))
-                };
+                let brought = &outlet.signals[signals_before..];
+                let brought_rtp = brought.iter().any(|(_, signal)| matches!(signal, Signal::Rtp(_)));
+                if brought_rtp || brought.iter().any(|(_, signal)| matches!(signal, Signal::Data { .. })) {
+                    self.proven = now;
+                }
                 // A datagram that the association does not like is the datagram's fault. Bad RTP it drops in silence.
-                if accepted.is_err() || is_rtp(datagram.payload) && !brought_rtp() {
+                if accepted.is_err() || is_rtp(datagram.payload) && !brought_rtp {
                     outlet.counters.count_drop(DropReason::Rejected);
                 }
             }
@@ -336,18 +337,17 @@ impl Transport {
         }
         match state {
             // Where a fifth is lost, so are four checks in a row once in a quarter of an hour.
-            IceConnectionState::Disconnected if self.reconnect_by.is_none() && self.is_silent(now, ALIVE) => {
-                outlet.signal(Signal::Failed(TransportFailure::IceTimeout));
-            }
-            IceConnectionState::Connected | IceConnectionState::Completed
-                if self.reconnect_by.take().is_some() =>
-            {
-                self.note_connected(outlet);
+            IceConnectionState::Disconnected => self.is_unchecked = true,
+            IceConnectionState::Connected | IceConnectionState::Completed => {
+                self.is_unchecked = false;
+                if self.reconnect_by.take().is_some() {
+                    self.note_connected(outlet);
+                }
             }
             IceConnectionState::Checking => {
                 self.reconnect_by.get_or_insert(now + RESTART_GRACE);
             }
-            _ => {}
+            IceConnectionState::New => {}
         }
     }
 }

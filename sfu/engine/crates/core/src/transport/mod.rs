@@ -70,10 +70,9 @@ const MAX_RX_STREAMS: usize = 512;
 /// How long an ICE restart may take before the transport counts as lost.
 const RESTART_GRACE: Duration = Duration::from_secs(15);
 /// How long nothing at all may come over a connected transport: a living client renews its consent every few seconds
-/// (RFC 7675 §5.1). The association finds out by itself, but looks only every three seconds when it is idle.
+/// (RFC 7675 §5.1). The association finds out by itself, but looks only every three seconds when it is idle. Where its
+/// checks get lost, the same of what only the peer can have made.
 const SILENCE: Duration = Duration::from_secs(15);
-/// A peer that was heard within so long is there, although its checks get lost.
-const ALIVE: Duration = Duration::from_secs(5);
 
 /// Index of an up track in its shard.
 pub(crate) type UpIndex = usize;
@@ -125,7 +124,12 @@ pub(crate) struct Transport {
     has_negotiated: bool,
     is_connected: bool,
     reconnect_by: Option<Instant>,
+    /// When anything came that may be the peer's; a stranger's check looks like one of its own.
     heard: Instant,
+    /// When something came that only the peer can have made: media, reports, data.
+    proven: Instant,
+    /// Its checks get lost.
+    is_unchecked: bool,
     last_protocol: Protocol,
     created_at: Instant,
     /// A call into the association has panicked.
@@ -180,6 +184,8 @@ impl Transport {
             is_connected: false,
             reconnect_by: None,
             heard: now,
+            proven: now,
+            is_unchecked: false,
             last_protocol: Protocol::Udp,
             created_at: now,
             is_broken: false,
@@ -218,7 +224,13 @@ impl Transport {
 
     /// When the transport counts as lost unless something changes.
     fn lost_by(&self) -> Option<Instant> {
-        self.reconnect_by.or_else(|| self.is_connected.then(|| self.heard + SILENCE))
+        let alive_until = self.proven + SILENCE;
+        match self.reconnect_by {
+            Some(deadline) => Some(deadline.max(alive_until)),
+            None if !self.is_connected => None,
+            None if self.is_unchecked => Some(alive_until),
+            None => Some(self.heard + SILENCE),
+        }
     }
 
     fn requirement_deadline(&self) -> Option<Instant> {

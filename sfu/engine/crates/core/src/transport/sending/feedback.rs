@@ -40,7 +40,7 @@ impl Transport {
         let Some(compound) = self.sending.session().and_then(|session| session.open_rtcp(datagram)) else {
             return Taken::Unreadable; // from whomever it came, it is nothing to charge the peer for
         };
-        self.heard = now;
+        (self.heard, self.proven) = (now, now);
         let before = left;
         left = left.saturating_sub(reading_steps(datagram.len()));
         let is_whole =
