@@ -12,19 +12,19 @@ const WINDOW: Duration = Duration::from_secs(1);
 const STALE: Duration = Duration::from_secs(3);
 /// Temporal layers told apart; higher ones count with the last.
 const TEMPORALS: usize = 4;
-/// Of a track that has just begun, so much of the first window tells enough: a path that cannot bear it is not to suffer
-/// until the window ends.
-const EARLY: Duration = Duration::from_millis(200);
-
-type Counts = [[u32; TEMPORALS]; MAX_STREAMS as usize];
+/// The key frame with which a layer begins takes so long to leave its sender. It says nothing of the layer's rate.
+const KEY_FRAME: Duration = Duration::from_millis(100);
+/// Of a layer that has just begun, so much after that tells enough: a path that cannot bear it is not to suffer until a
+/// window ends.
+const EARLY: Duration = Duration::from_millis(100);
+/// A layer of which nothing has come for so many windows begins anew.
+const IDLE_WINDOWS: u8 = 3;
 
 /// Rates of one up track. Simulcast streams count as spatial layers, and so do those inside a stream.
 #[derive(Debug, Default)]
 pub(super) struct LayerRates {
     began: Option<Instant>,
-    has_ended_one: bool,
-    bytes: Counts,
-    bits_per_s: Counts,
+    bits: [Bits; MAX_STREAMS as usize],
     pictures: [Pictures; MAX_STREAMS as usize],
 }
 
@@ -37,22 +37,13 @@ impl LayerRates {
             if elapsed > STALE {
                 self.pictures = Default::default(); // they begin anew, maybe at another rate
             }
-            self.end_window(elapsed);
+            self.bits.iter_mut().for_each(|bits| bits.end_window(now, elapsed));
+            self.pictures.iter_mut().for_each(|pictures| pictures.end_window(milliseconds(elapsed)));
             self.began = Some(now);
         }
-        let spatial = usize::from(stream.0.max(layer.spatial));
-        if let Some(temporals) = self.bytes.get_mut(spatial) {
-            let count = &mut temporals[usize::from(layer.temporal).min(TEMPORALS - 1)];
-            *count = count.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if let Some(bits) = self.bits.get_mut(usize::from(stream.0.max(layer.spatial))) {
+            bits.count(now, layer.temporal, bytes);
         }
-    }
-
-    fn end_window(&mut self, elapsed: Duration) {
-        self.has_ended_one = true;
-        for (rates, bytes) in self.bits_per_s.iter_mut().flatten().zip(self.bytes.iter_mut().flatten()) {
-            *rates = smoothed(*rates, bits_per_s(std::mem::take(bytes), elapsed));
-        }
-        self.pictures.iter_mut().for_each(|pictures| pictures.end_window(milliseconds(elapsed)));
     }
 
     /// Counts one picture, whose first packet was observed.
@@ -75,20 +66,69 @@ impl LayerRates {
 
     /// Bits per second of one spatial layer alone, with its temporal layers up to this one; 0 when nothing is known.
     pub(super) fn of(&self, now: Instant, layer: Layer) -> u32 {
-        let Some(elapsed) = self.began.map(|began| now.saturating_duration_since(began)) else { return 0 };
-        if elapsed > STALE {
+        if self.began.is_none_or(|began| now > began + STALE) {
             return 0;
         }
-        let counts = if self.has_ended_one { &self.bits_per_s } else { &self.bytes };
-        let temporals = counts.get(usize::from(layer.spatial)).map_or(&[][..], |counts| &counts[..]);
-        let sum = temporals
-            .iter()
-            .take(usize::from(layer.temporal) + 1)
-            .fold(0_u32, |sum, n| sum.saturating_add(*n));
-        match self.has_ended_one {
-            true => sum,
-            false if elapsed >= EARLY => bits_per_s(sum, elapsed),
-            false => 0,
+        self.bits.get(usize::from(layer.spatial)).map_or(0, |bits| bits.up_to(now, layer.temporal))
+    }
+}
+
+/// Bits of one spatial layer, by temporal layer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bits {
+    bytes: [u32; TEMPORALS],
+    per_s: [u32; TEMPORALS],
+    /// When one that is not measured yet began …
+    began: Option<Instant>,
+    /// … and what came of its key frame, and with that.
+    first_bytes: [u32; TEMPORALS],
+    is_measured: bool,
+    idle_windows: u8,
+}
+
+impl Bits {
+    fn count(&mut self, now: Instant, temporal: u8, bytes: usize) {
+        let is_first = !self.is_measured && now < *self.began.get_or_insert(now) + KEY_FRAME;
+        let counts = if is_first { &mut self.first_bytes } else { &mut self.bytes };
+        let count = &mut counts[usize::from(temporal).min(TEMPORALS - 1)];
+        *count = count.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    fn end_window(&mut self, now: Instant, window: Duration) {
+        let elapsed = if self.is_measured { Some(window) } else { self.tells_since(now) };
+        let Some(mut elapsed) = elapsed else { return };
+        let first_bytes = std::mem::take(&mut self.first_bytes);
+        if elapsed + KEY_FRAME >= window && !self.is_measured {
+            elapsed += KEY_FRAME; // over so long its key frame is a part of what it costs
+            self.bytes.iter_mut().zip(first_bytes).for_each(|(sum, first)| *sum = sum.saturating_add(first));
+        }
+        let is_idle = self.bytes == [0; TEMPORALS];
+        self.idle_windows = if is_idle { self.idle_windows + 1 } else { 0 };
+        if self.idle_windows >= IDLE_WINDOWS {
+            *self = Self::default();
+            return;
+        }
+        self.is_measured = true;
+        for (rate, bytes) in self.per_s.iter_mut().zip(&mut self.bytes) {
+            *rate = smoothed(*rate, bits_per_s(std::mem::take(bytes), elapsed));
+        }
+    }
+
+    /// For how long one that is not measured yet has been counted after its key frame, when that is enough.
+    fn tells_since(&self, now: Instant) -> Option<Duration> {
+        let since = self.began? + KEY_FRAME;
+        Some(now.saturating_duration_since(since)).filter(|elapsed| *elapsed >= EARLY)
+    }
+
+    /// Bits per second with the temporal layers up to this one; 0 when nothing is known.
+    fn up_to(&self, now: Instant, temporal: u8) -> u32 {
+        let sum = |counts: &[u32; TEMPORALS]| {
+            counts.iter().take(usize::from(temporal) + 1).fold(0_u32, |sum, n| sum.saturating_add(*n))
+        };
+        match self.tells_since(now) {
+            _ if self.is_measured => sum(&self.per_s),
+            Some(elapsed) => bits_per_s(sum(&self.bytes), elapsed),
+            None => 0,
         }
     }
 }
@@ -148,13 +188,44 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn what_has_just_begun_has_a_rate_after_a_fifth_of_a_second() {
+    fn what_has_just_begun_has_a_rate_after_a_fifth_of_a_second_without_its_key_frame() {
         let (mut rates, start) = (LayerRates::default(), Instant::now());
-        for n in 0..=20 {
-            rates.observe(start + n * 10 * MS, StreamIndex(0), Layer { spatial: 0, temporal: 0 }, 1_000);
+        let layer = |spatial| Layer { spatial, temporal: 0 };
+        for n in 0..10 {
+            rates.observe(start + n * 10 * MS, StreamIndex(0), layer(0), 9_000);
         }
-        let of = |ms| rates.of(start + ms * MS, Layer { spatial: 0, temporal: 7 });
-        assert_eq!((of(199), of(200)), (0, 21_000 * 8 * 5), "a key frame alone says nothing");
+        for n in 10..20 {
+            rates.observe(start + n * 10 * MS, StreamIndex(0), layer(0), 1_000);
+        }
+        let of = |rates: &LayerRates, ms, spatial| rates.of(start + ms * MS, Layer { spatial, temporal: 7 });
+        assert_eq!((of(&rates, 199, 0), of(&rates, 200, 0)), (0, 800_000));
+        // Another layer comes within the same window, and close to its end.
+        rates.observe(start + 900 * MS, StreamIndex(1), layer(1), 40_000);
+        for n in 100..=120 {
+            rates.observe(start + n * 10 * MS, StreamIndex(1), layer(1), 1_000);
+        }
+        assert_eq!((of(&rates, 1_000, 1), of(&rates, 1_099, 1)), (0, 0), "one packet is no rate");
+        assert_eq!(of(&rates, 1_200, 1), 21_000 * 8 * 5);
+        assert_ne!(of(&rates, 1_200, 0), 0);
+    }
+
+    #[test]
+    fn a_layer_that_comes_back_begins_anew() {
+        let (mut rates, start) = (LayerRates::default(), Instant::now());
+        let mut go = |from: u32, to: u32, high| {
+            for n in from..to {
+                let now = start + n * 100 * MS;
+                rates.observe(now, StreamIndex(0), Layer::default(), 1_000);
+                if high {
+                    rates.observe(now, StreamIndex(2), Layer::default(), 20_000);
+                }
+            }
+            rates.of(start + to * 100 * MS, Layer { spatial: 2, temporal: 7 })
+        };
+        assert_ne!(go(0, 40, true), 0);
+        assert_eq!(go(40, 100, false), 0);
+        assert_eq!(go(100, 101, true), 0, "one packet is no rate");
+        assert!(go(101, 104, true) > 1_000_000);
     }
 
     #[test]
