@@ -82,7 +82,7 @@ pub struct Allocation {
     pub grants: Vec<(DownTrackId, Grant)>,
     /// What the transport should aim for.
     pub goal: RateGoal,
-    /// Where something is lowered for want of rate: what has been sent until now, in percent of the estimate.
+    /// Where something is lowered for want of rate: what was granted until now costs, in percent of the estimate.
     pub excess_percent: Option<u64>,
     /// Look again after this time, whatever happens.
     pub again_after: Duration,

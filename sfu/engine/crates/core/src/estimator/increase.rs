@@ -18,10 +18,9 @@ const UNTRIED_BPS: f64 = 10_000.0;
 /// What has arrived without a queue for so long after a reduction is no rest of the queue that was reduced for.
 const BORNE: Duration = Duration::from_millis(1_500);
 /// On a path that bears less than this, three packets that were lost and go again are a queue of a tenth of a second: one
-/// that grows after so long without any is most likely such a burst's. It takes no more than this off what was borne …
+/// that grows after so long without any is most likely such a burst's. It takes nothing off what was borne …
 const NARROW_BPS: f64 = 400_000.0;
 const QUIET: Duration = Duration::from_millis(700);
-const KEPT: f64 = 1.0;
 /// … unless what arrives is less than this part of that: then the path has become narrower.
 const STILL_BORNE: f64 = 0.5;
 /// Half of the time over which is known what was borne.
@@ -202,7 +201,8 @@ impl DelayRate {
     /// Whether the queue that grows is most likely one of a few packets.
     fn is_burst(&self, throughput_bps: f64, is_first: bool) -> bool {
         let borne_bps = self.borne.most_bps();
-        is_first && borne_bps < NARROW_BPS && throughput_bps >= STILL_BORNE * borne_bps
+        let is_narrow = borne_bps > 0.0 && borne_bps < NARROW_BPS;
+        is_first && is_narrow && throughput_bps >= STILL_BORNE * borne_bps
     }
 
     fn decrease(&mut self, now: Instant, throughput_bps: f64) -> bool {
@@ -216,16 +216,13 @@ impl DelayRate {
         if self.capacity.range_bps().is_some_and(|(lowest, _)| throughput_bps < lowest) {
             self.capacity = Capacity::default();
         }
-        let mut lowered = if self.is_burst(throughput_bps, is_first) {
-            KEPT * throughput_bps.max(self.borne.most_bps())
+        let lowered = if self.is_burst(throughput_bps, is_first) {
+            throughput_bps.max(self.borne.most_bps())
         } else {
-            BACK_OFF * throughput_bps
+            let of_throughput = BACK_OFF * throughput_bps;
+            let of_capacity = self.capacity.kbps.map(|kbps| BACK_OFF * kbps * 1_000.0);
+            of_capacity.filter(|_| of_throughput > rate).unwrap_or(of_throughput)
         };
-        if lowered > rate
-            && let Some(kbps) = self.capacity.kbps
-        {
-            lowered = BACK_OFF * kbps * 1_000.0;
-        }
         self.capacity.note(throughput_bps);
         self.rate_bps = Some(lowered.min(rate));
         self.state = State::Hold;
@@ -301,6 +298,11 @@ mod tests {
         assert_eq!(rate.rate_bps(), Some(250_000.0));
         assert!(rate.follow(at(300), PathUse::Over, 200_000.0), "they were not a few");
         assert!(rate.rate_bps().unwrap() < 200_000.0);
+        // A rate that is already below what was borne stays.
+        rate.set_rate(at(3_000), 180_000.0);
+        rate.follow(at(3_000), PathUse::Normal, 170_000.0);
+        assert!(!rate.follow(at(3_100), PathUse::Over, 190_000.0));
+        assert_eq!(rate.rate_bps(), Some(180_000.0));
         // What arrives is far less: the path has become narrower.
         rate.set_rate(at(5_000), 350_000.0);
         rate.follow(at(5_000), PathUse::Normal, 250_000.0);
@@ -315,6 +317,11 @@ mod tests {
         rate.set_rate(start, 3_000_000.0);
         rate.set_round_trip(Duration::from_millis(100));
         assert!(rate.follow(start, PathUse::Over, 2_000_000.0));
+        assert_eq!(
+            rate.rate_bps(),
+            Some(1_800_000.0),
+            "nothing is known of the path: it need not be a narrow one"
+        );
         assert!(!rate.follow(start + Duration::from_millis(50), PathUse::Over, 1_500_000.0));
         assert!(rate.follow(start + Duration::from_millis(150), PathUse::Over, 1_000_000.0));
         assert_eq!(rate.rate_bps(), Some(900_000.0));
