@@ -136,12 +136,13 @@ impl Transport {
         outlet: &mut Outlet<'_>,
     ) {
         let rate = &self.sending.rate;
-        let (round_trip, is_calm) = (rate.round_trip(), rate.is_calm(now));
+        let (round_trip, congested_at) = (rate.round_trip(), rate.congested_at(now));
+        let is_calm = congested_at.is_none();
         let (own_loss, spare_loss) = (rate.own_loss(), rate.spare_loss(now));
         let Some(known) = self.sending.streams.get_mut(stream) else { return };
         let Some(bytes) = known.resend_bytes(seq) else { return };
         known.note_lost(now, round_trip, own_loss, spare_loss);
-        known.note_congestion(!is_calm);
+        known.note_congestion(congested_at, own_loss);
         if !is_calm && known.is_dispensable(seq) {
             return; // where a link became narrow, the key frame of the lower layer needs what may be sent again
         }

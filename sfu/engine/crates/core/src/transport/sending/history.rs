@@ -3,7 +3,6 @@
 //! A ring: what is too old or has been overwritten is gone. Of audio only what has no redundancy is kept. Never sends;
 //! `stream` does.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,8 +19,6 @@ const LEAST_WANTED: Duration = Duration::from_secs(1);
 const ROUNDS: u32 = 5;
 /// A packet is not sent again within that time of the last: the peer may have asked for it twice meanwhile.
 const LEAST_RESEND_INTERVAL: Duration = Duration::from_millis(10);
-/// Resent packets that may be under way; more of them wait to be asked for again.
-const MAX_UNDER_WAY: usize = 512;
 /// Headers and tag that go with a payload.
 const WRAPPING_BYTES: usize = 60;
 /// Part of what was sent lately that may be sent again: recovery must not drown a narrow link.
@@ -30,8 +27,10 @@ const RESEND_SHARE: f32 = 0.4;
 const RESEND_FLOOR_BYTES: f32 = 20_000.0;
 /// The same of audio, which does not wait for its turn: half a second of speech.
 const AUDIO_FLOOR_BYTES: f32 = 4_000.0;
-/// The same of a path that has just been seen to bear less than it was sent: what goes again keeps its queue full.
+/// The same of a path that has just been seen to bear less than it was sent: what goes again keeps its queue full. What
+/// the path loses by itself, and some of it twice, comes on top.
 const CONGESTED_SHARE: f32 = 0.1;
+const RESENDS_OF_OWN_LOSS: f32 = 1.5;
 const CONGESTED_FLOOR_BYTES: f32 = 3_000.0;
 /// The same of a path that loses a share by itself and has room: so many times that share, …
 const RESENDS_OF_LOSS: f32 = 5.0;
@@ -63,6 +62,8 @@ pub(super) struct SentPacket {
     pub(super) patch: Patch,
     pub(super) elements: Elements,
     pub(super) sent_at: Instant,
+    /// When it went again last.
+    pub(super) resent_at: Option<Instant>,
     /// The moment at which it left first as its header says it.
     pub(super) send_time: u32,
     /// The transport-wide number under which it left last.
@@ -88,9 +89,7 @@ pub(super) struct History {
     max_places: usize,
     repeat: Repeat,
     highest: u64,
-    /// Where the newest key frame begins, and its timestamp: a decoder can go on from there, whatever it lacks of the
-    /// time before.
-    key_frame: Option<(u64, u32)>,
+    key_frame: Option<KeyFrame>,
     recent: f32,
     /// Answers …
     resent: f32,
@@ -100,9 +99,19 @@ pub(super) struct History {
     round_trip: Duration,
     /// What part of the packets the path loses by itself, as long as it has room for what goes again.
     spare_loss: f32,
-    is_congested: bool,
-    /// Numbers sent again lately, and when; oldest first.
-    under_way: VecDeque<(u64, Instant)>,
+    /// When the path was last seen to bear less than it was sent, if that was lately.
+    congested_at: Option<Instant>,
+    /// What part of the packets it loses by itself.
+    own_loss: f32,
+}
+
+/// The newest one: a decoder can go on from there, whatever it lacks of the time before.
+#[derive(Debug, Clone, Copy)]
+struct KeyFrame {
+    /// Its first packet.
+    seq: u64,
+    timestamp: u32,
+    sent_at: Instant,
 }
 
 impl History {
@@ -120,8 +129,8 @@ impl History {
             decayed_at: now,
             round_trip: Duration::ZERO,
             spare_loss: 0.0,
-            is_congested: false,
-            under_way: VecDeque::new(),
+            congested_at: None,
+            own_loss: 0.0,
         }
     }
 
@@ -135,13 +144,14 @@ impl History {
         self.highest = self.highest.max(packet.seq);
         // One of H.264 has several beginnings: its parameters, its slices.
         let is_another =
-            self.key_frame.is_none_or(|(seq, timestamp)| packet.seq > seq && packet.timestamp != timestamp);
+            self.key_frame.is_none_or(|key| packet.seq > key.seq && packet.timestamp != key.timestamp);
         // Any audio can be begun with; nothing of it makes the rest dispensable.
         if packet.starts_key_frame && is_another && self.repeat == Repeat::Apart {
-            self.key_frame = Some((packet.seq, packet.timestamp));
-            if self.is_congested {
+            if self.is_congested() {
                 self.resent = 0.0; // what it cost to repair pictures that nobody waits for any more
             }
+            self.key_frame =
+                Some(KeyFrame { seq: packet.seq, timestamp: packet.timestamp, sent_at: packet.sent_at });
         }
         self.make_room(packet.sent_at, packet.seq);
         let place = self.place(packet.seq);
@@ -178,7 +188,6 @@ impl History {
             let place = self.place(packet.seq);
             self.places[place] = Some(packet);
         }
-        self.under_way = VecDeque::new();
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is less than the number of places")]
@@ -198,9 +207,9 @@ impl History {
         }
     }
 
-    const fn resend_floor(&self) -> f32 {
+    fn resend_floor(&self) -> f32 {
         match self.repeat {
-            _ if self.is_congested => CONGESTED_FLOOR_BYTES,
+            _ if self.is_congested() => CONGESTED_FLOOR_BYTES,
             Repeat::Apart => RESEND_FLOOR_BYTES,
             Repeat::Same => AUDIO_FLOOR_BYTES,
         }
@@ -227,7 +236,7 @@ impl History {
 
     /// Whether a decoder can do without a packet because a newer key frame has been sent. `seq` is as the peer names it.
     pub(super) fn is_dispensable(&self, seq: u16) -> bool {
-        self.key_frame.zip(self.extend(seq)).is_some_and(|((began, _), seq)| seq < began)
+        self.key_frame.zip(self.extend(seq)).is_some_and(|(key, seq)| seq < key.seq)
     }
 
     /// Whether a packet left last under this transport-wide number. `seq` is as the peer names it.
@@ -246,14 +255,13 @@ impl History {
     ) -> Option<&SentPacket> {
         self.decay(now);
         let seq = self.extend(seq)?;
-        if self.is_under_way(now, seq) {
-            return None;
-        }
-        let (place, max_age) = (self.place(seq), self.max_age());
+        let (place, max_age, patience) = (self.place(seq), self.max_age(), self.patience());
         let may_be_resent = (self.recent * self.resend_share()).max(self.resend_floor());
         let resent_before = self.resent;
         let packet = self.places.get_mut(place)?.as_mut().filter(|packet| packet.seq == seq)?;
-        if now.saturating_duration_since(packet.sent_at) >= max_age {
+        let is_within = |at: Instant, time: Duration| now.saturating_duration_since(at) < time;
+        let is_under_way = packet.resent_at.is_some_and(|at| is_within(at, patience));
+        if is_under_way || !is_within(packet.sent_at, max_age) {
             return None;
         }
         let bytes = bytes_of(packet);
@@ -261,17 +269,17 @@ impl History {
             return None;
         }
         self.resent += bytes;
+        packet.resent_at = Some(now);
         if self.repeat == Repeat::Apart {
             packet.sent_at = now;
             packet.transport_seq = transport_seq;
         }
-        self.under_way.push_back((seq, now));
         Some(packet)
     }
 
     fn resend_share(&self) -> f32 {
-        if self.is_congested {
-            return CONGESTED_SHARE;
+        if self.is_congested() {
+            return (CONGESTED_SHARE + self.own_loss * RESENDS_OF_OWN_LOSS).min(RESEND_SHARE);
         }
         (self.spare_loss * RESENDS_OF_LOSS).clamp(RESEND_SHARE, MAX_RESEND_SHARE)
     }
@@ -295,16 +303,11 @@ impl History {
         self.at(seq)
     }
 
-    /// Whether a packet was sent again so lately that it cannot have been seen missing since. A receiver that knows no
-    /// round-trip time asks every 100 ms: on a long path most of its requests would only use up what may be resent.
-    fn is_under_way(&mut self, now: Instant, seq: u64) -> bool {
+    /// For how long a packet that went again cannot have been seen missing since. A receiver that knows no round-trip time
+    /// asks every 100 ms: on a long path most of its requests would only use up what may be resent.
+    fn patience(&self) -> Duration {
         // A request in time is not to be missed because this round trip was measured a little too long.
-        let patience = (self.round_trip * 3 / 4).max(LEAST_RESEND_INTERVAL);
-        let is_over = |at: Instant| now.saturating_duration_since(at) >= patience;
-        while self.under_way.front().is_some_and(|(_, at)| is_over(*at)) {
-            self.under_way.pop_front();
-        }
-        self.under_way.len() >= MAX_UNDER_WAY || self.under_way.iter().any(|(sent, _)| *sent == seq)
+        (self.round_trip * 3 / 4).max(LEAST_RESEND_INTERVAL)
     }
 
     /// Another share that the path loses by itself; 0 where it has no room for what goes again.
@@ -312,14 +315,19 @@ impl History {
         self.spare_loss = share;
     }
 
-    /// Whether the path was lately seen to bear less than it was sent.
-    pub(super) const fn note_congestion(&mut self, is_congested: bool) {
-        self.is_congested = is_congested;
+    /// When the path was last seen to bear less than it was sent, if that was lately, and what part it loses by itself.
+    pub(super) const fn note_congestion(&mut self, congested_at: Option<Instant>, own_loss: f32) {
+        (self.congested_at, self.own_loss) = (congested_at, own_loss);
     }
 
-    /// Another round-trip time.
-    pub(super) const fn note_round_trip(&mut self, round_trip: Duration) {
-        self.round_trip = round_trip;
+    /// Whether too much was sent since the newest key frame, with which another picture begins.
+    fn is_congested(&self) -> bool {
+        self.congested_at.is_some_and(|at| self.key_frame.is_none_or(|key| at > key.sent_at))
+    }
+
+    /// Another round-trip time. The peer has a word in it.
+    pub(super) fn note_round_trip(&mut self, round_trip: Duration) {
+        self.round_trip = round_trip.min(MAX_AGE);
     }
 
     /// How long a packet and the answer to it take, as last measured.
@@ -367,6 +375,7 @@ mod tests {
             patch: Patch::NONE,
             elements: Elements::NONE,
             sent_at,
+            resent_at: None,
             send_time: 0,
             transport_seq: 7,
             names_line: false,
@@ -476,17 +485,23 @@ mod tests {
     #[test]
     fn where_too_much_was_sent_hardly_anything_goes_again_until_a_new_key_frame() {
         let now = Instant::now();
+        let at = |ms| now + Duration::from_millis(ms);
         let mut history = filled(now, 1..101, 300);
         let again = |history: &mut History, numbers: std::ops::Range<u16>| {
-            numbers.filter(|seq| history.take_for_resend(now, *seq, 0).is_some()).count()
+            numbers.filter(|seq| history.take_for_resend(at(40), *seq, 0).is_some()).count()
         };
         assert_eq!(again(&mut history, 1..21), 20);
-        history.note_congestion(true);
+        history.note_congestion(Some(at(10)), 0.0);
         assert_eq!(again(&mut history, 21..41), 0, "a tenth of what was sent has gone again long ago");
-        history.keep(SentPacket { starts_key_frame: true, timestamp: 1, ..packet(101, now) });
-        assert_eq!(again(&mut history, 21..61), 10, "that was for pictures of the past");
-        history.note_congestion(false);
-        assert_eq!(again(&mut history, 61..101), 30);
+        history.note_congestion(Some(at(10)), 0.1);
+        assert_eq!(again(&mut history, 21..41), 5, "what the path loses by itself goes again");
+        history.keep(SentPacket { starts_key_frame: true, timestamp: 1, ..packet(101, at(20)) });
+        assert_eq!(again(&mut history, 41..91), 40, "that was for pictures of the past");
+        history.note_congestion(Some(at(30)), 0.0);
+        assert_eq!(again(&mut history, 91..101), 0, "it is too much again");
+        history.note_congestion(None, 0.0);
+        history.resent = 0.0;
+        assert_eq!(again(&mut history, 91..101), 10);
     }
 
     #[test]

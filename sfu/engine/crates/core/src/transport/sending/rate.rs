@@ -112,7 +112,12 @@ impl RateControl {
 
     /// Whether the peer has not spoken of congestion for a while.
     pub(super) fn is_calm(&self, now: Instant) -> bool {
-        self.congested_at.is_none_or(|at| now >= at + CALM)
+        self.congested_at(now).is_none()
+    }
+
+    /// When the peer spoke of congestion last, if that was lately.
+    pub(super) fn congested_at(&self, now: Instant) -> Option<Instant> {
+        self.congested_at.filter(|at| now < *at + CALM)
     }
 
     /// How long a packet and the feedback on it take; `None`: not known.

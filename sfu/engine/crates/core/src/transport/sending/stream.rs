@@ -279,6 +279,7 @@ impl SendStream {
                 patch: packet.patch,
                 elements,
                 sent_at: stamp.now,
+                resent_at: None,
                 send_time: hop.send_time,
                 transport_seq: hop.transport_seq,
                 names_line: hop.mid.is_some(),
@@ -303,6 +304,7 @@ impl SendStream {
                 patch: packet.patch,
                 elements: self.lay_out(packet),
                 sent_at: now,
+                resent_at: None,
                 send_time: 0,
                 transport_seq: 0,
                 names_line: false,
@@ -387,9 +389,10 @@ impl SendStream {
         keeps_it.then(|| self.history.transport_seq_of(seq)).flatten()
     }
 
-    /// Whether the path was lately seen to bear less than it was sent.
-    pub(super) const fn note_congestion(&mut self, is_congested: bool) {
-        self.history.note_congestion(is_congested);
+    /// When the path was last seen to bear less than it was sent, if that was lately, and what part it loses by itself.
+    #[expect(clippy::cast_possible_truncation, reason = "a share")]
+    pub(super) const fn note_congestion(&mut self, congested_at: Option<Instant>, own_loss: f64) {
+        self.history.note_congestion(congested_at, own_loss as f32);
     }
 
     /// Whether the peer can do without a packet.
