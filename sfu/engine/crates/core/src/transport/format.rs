@@ -126,7 +126,8 @@ impl Transport {
 /// with the next packet, and peers are told to ask for the others only.
 fn resend_type(ours: &PayloadParams, payload_type: Pt) -> Option<Pt> {
     if ours.spec().codec.is_audio() {
-        Some(payload_type).filter(|_| ours.fb_nack() && payload_type == ours.pt())
+        // Whether the peer said that it would ask is not looked at: it then just never does.
+        Some(payload_type).filter(|_| payload_type == ours.pt())
     } else {
         ours.resend()
     }
