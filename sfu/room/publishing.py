@@ -340,6 +340,8 @@ class Publishing:
                 self._state.emit(MuteUpTrack(codec.up_track, muted))
             if muted:
                 self._speakers.microphone_stopped(publication)
+            else:
+                self._subscribing.unmuted(publication)
             self._dynacast.muted_changed(publication)
         self._tell_changed(publication)
 

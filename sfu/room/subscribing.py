@@ -149,6 +149,13 @@ class Subscribing:
             subscription.enabled = enabled
             if subscription.down_track is not None:
                 self._state.emit(EnableDownTrack(subscription.down_track, enabled))
+            if enabled:
+                self._await_codec(subscription)
+
+    def unmuted(self, publication: Publication) -> None:
+        """The publisher sends again, and is asked again for what is still missing."""
+        for subscription in publication.subscriptions.values():
+            self._await_codec(subscription)
 
     def layers_changed(self, publication: Publication) -> None:
         """The publication's dimensions changed: what subscribers asked for may be another layer now."""
@@ -179,6 +186,11 @@ class Subscribing:
         if not (subscription.flowing or subscription.told_unbound):
             due_s = self._state.now.monotonic_s + self._state.settings.binding_timeout_s
             self._state.timers.set(TimerKind.BINDING, due_s, subscription.subscriber.id, subscription.track_sid)
+
+    def _await_codec(self, subscription: Subscription) -> None:
+        """Its publisher is asked for its codec from now on; the time for a line is not longer for that."""
+        if subscription.bound:
+            self._await_binding(subscription)
 
     def _stop_awaiting(self, subscription: Subscription) -> None:
         self._state.timers.cancel(TimerKind.BINDING, subscription.subscriber.id, subscription.track_sid)

@@ -157,14 +157,37 @@ def test_a_backup_that_comes_in_time_is_not_told(stage: Stage) -> None:
     assert _failures(bob) == []
 
 
-def test_a_backup_is_awaited_only_while_its_publisher_is_asked_for_it(stage: Stage) -> None:
+def _mute(stage: Stage, alice: Client, _: Client, track: TrackView, *, stopped: bool) -> None:
+    stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=stopped))
+
+
+def _disable(stage: Stage, _: Client, bob: Client, track: TrackView, *, stopped: bool) -> None:
+    stage.do(inputs.UpdateTrackSettings(bob.session, (track.sid,), disabled=stopped))
+
+
+@pytest.mark.parametrize("stop", [_mute, _disable])
+def test_a_backup_is_awaited_only_while_its_publisher_is_asked_for_it(stage: Stage, stop: object) -> None:
+    assert callable(stop)
     alice, bob, track = _await_backup(stage)
-    stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=True))
-    stage.wait(120)
-    stage.do(inputs.MuteOwnTrack(alice.session, track.sid, muted=False))
-    stage.do(inputs.UpdateTrackSettings(bob.session, (track.sid,), disabled=True))
-    stage.wait(120)
+    stop(stage, alice, bob, track, stopped=True)
+    stage.wait(110)  # no multiple of the time that it has, which begins when the publisher is asked
+    stop(stage, alice, bob, track, stopped=False)
+    stage.wait(14)
     assert _failures(bob) == []
-    stage.do(inputs.UpdateTrackSettings(bob.session, (track.sid,), disabled=False))
-    stage.wait(15)
+    stage.wait(1)
+    assert _failures(bob) == [track.sid]
+
+
+@pytest.mark.parametrize("stop", [_mute, _disable])
+def test_a_line_that_never_comes_is_not_awaited_longer_by_mute_and_disable(stage: Stage, stop: object) -> None:
+    assert callable(stop)
+    alice, bob = stage.active("alice"), stage.active("bob")
+    track = alice.publish("mic")
+    for _ in range(5):
+        stage.wait(2)
+        for stopped in (True, False):
+            stop(stage, alice, bob, track, stopped=stopped)
+    stage.wait(4)
+    assert _failures(bob) == []
+    stage.wait(1)
     assert _failures(bob) == [track.sid]
