@@ -336,7 +336,8 @@ class Subscribing:
             if subscription.codec_unsupported and subscription.gave_up_at_s >= since_s:
                 self._tell_unsupported(subscription)
             if subscription.down_track is not None:
-                self._await_binding(subscription)  # what it was offered while it was away was lost
+                subscription.told_unbound = False
+                self._await_binding(subscription)  # what it was offered or told while it was away was lost
         self._tell_stream_states(participant, (s for s in participant.subscriptions.values() if s.was_paused))
 
     def _tell_stream_states(self, subscriber: Participant, subscriptions: Iterable[Subscription]) -> None:

@@ -139,6 +139,21 @@ def test_while_its_client_is_away_nothing_is_overdue(stage: Stage) -> None:
     assert _failures(back) == [track.sid]
 
 
+def test_who_may_have_missed_a_failure_is_told_again(stage: Stage) -> None:
+    alice, bob = stage.active("alice"), stage.active("bob")
+    track = alice.publish("mic")
+    stage.wait(15)
+    assert _failures(bob) == [track.sid]
+    bob.lose()
+    back = bob.resume()
+    stage.wait(14)
+    assert _failures(back) == []
+    stage.wait(1)
+    assert _failures(back) == [track.sid]
+    stage.wait(110)
+    assert _failures(back) == [track.sid]
+
+
 def test_a_backup_that_never_comes_is_told_once_and_still_asked_for(stage: Stage) -> None:
     alice, bob, track = _await_backup(stage)
     stage.wait(15)
