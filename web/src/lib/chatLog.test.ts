@@ -23,7 +23,7 @@ describe('toLine', () => {
   });
 
   it('shows a text and a name as far as they are fit to be shown', () => {
-    expect(toLine(message({}), 5)).toEqual(line('ana/m1', 'hello'));
+    expect(toLine(message({}), 5)).toEqual(line('["ana","m1"]', 'hello'));
     const endless = toLine(message({ text: 'Y'.repeat(300_000), sender: { name: '\u202e', identity: 'x\0' } }), 5);
     expect(endless.text).toBe(`${'Y'.repeat(MESSAGE_LENGTH_MAX)}…`);
     expect(endless.senderName).toBe('x');
@@ -40,6 +40,8 @@ describe('toLine', () => {
       ['Ana', 'hello'],
       ['eve', 'no'],
     ]);
+    const nested = toLine(message({ id: 'bo/x', sender: { identity: 'team' } }), 5);
+    expect(withLine([nested], toLine(message({ id: 'x', sender: { identity: 'team/bo' } }), 5))).toHaveLength(2);
   });
 });
 

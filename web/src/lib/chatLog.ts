@@ -28,7 +28,7 @@ export const CHAT_LINES_MAX = 500;
 export function toLine(message: ChatMessage, now_ms: number): ChatLine {
   const { id, sender, own, sentAt_ms, text } = message;
   return {
-    id: `${sender.identity}/${id}`,
+    id: JSON.stringify([sender.identity, id]),
     senderIdentity: sender.identity,
     senderName: shownName(sender),
     own,
