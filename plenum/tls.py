@@ -12,6 +12,11 @@ from plenum.startup import StartupError
 
 __all__ = ["tls_context"]
 
+# OpenSSL's reasons. A key of another kind than the certificate's has none assigned; Python does not know PEM_LIB yet.
+_OF_ANOTHER = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+_TOO_WEAK = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")
+_NO_PEM = (None, "PEM_LIB")
+
 
 def tls_context(cert: str, key: str) -> ssl.SSLContext | None:
     """What HTTPS and WSS are served with; `None` without any files.
@@ -39,10 +44,19 @@ def tls_context(cert: str, key: str) -> ssl.SSLContext | None:
         # Without the last one OpenSSL would ask whoever sits at the terminal.
         context.load_cert_chain(cert, key, password=_refuse)
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise StartupError(f'plenum.tls_key: "{key}" is not the key of the certificate "{cert}"') from None
-        raise StartupError(f'plenum.tls_key: "{key}" holds no private key in PEM form') from None
+        raise StartupError(_fault(error, cert, key)) from None
     return context
+
+
+def _fault(error: ssl.SSLError, cert: str, key: str) -> str:
+    """What OpenSSL does not like, in words; the certificate could be read on its own."""
+    if error.reason in _OF_ANOTHER:
+        return f'plenum.tls_key: "{key}" is not the key of the certificate "{cert}"'
+    if error.reason in _TOO_WEAK:
+        return f'plenum.tls_cert: "{cert}" is too weak ({error.reason})'
+    if error.library == "SSL" and error.reason in _NO_PEM:
+        return f'plenum.tls_key: "{key}" holds no private key in PEM form'
+    return f'plenum.tls_cert: "{cert}" and plenum.tls_key: "{key}" cannot be used: {error.reason or error}'
 
 
 def _check_readable(name: str, path: str) -> None:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING
+import ssl
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from plenum.startup import StartupError
 from plenum.tls import tls_context
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _PEM, _PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 
 
-def make_pair(folder: Path, name: str, passphrase: bytes = b"") -> tuple[str, str]:
-    """Paths of a certificate and its key."""
-    private = ec.generate_private_key(ec.SECP256R1())
+def make_pair(folder: Path, name: str, passphrase: bytes = b"", *, rsa_bits: int = 0) -> tuple[str, str]:
+    """Paths of a certificate and its key; of an elliptic curve, or RSA of `rsa_bits`."""
+    curve = ec.SECP256R1()
+    private = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(curve)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     builder = x509.CertificateBuilder(
         issuer_name=subject,
@@ -67,7 +66,29 @@ def test_the_file_at_fault_is_named(tmp_path: Path) -> None:
 def test_files_that_do_not_belong_together_are_both_named(tmp_path: Path) -> None:
     cert, _ = make_pair(tmp_path, "a")
     _, key = make_pair(tmp_path, "b")
-    assert refusal(cert, key) == f'plenum.tls_key: "{key}" is not the key of the certificate "{cert}"'
+    _, of_another_kind = make_pair(tmp_path, "c", rsa_bits=2048)
+    for wrong in (key, of_another_kind):
+        assert refusal(cert, wrong) == f'plenum.tls_key: "{wrong}" is not the key of the certificate "{cert}"'
+
+
+def test_the_certificate_is_blamed_for_what_is_too_weak_in_it(tmp_path: Path) -> None:
+    weak, key = make_pair(tmp_path, "weak", rsa_bits=1024)
+    assert refusal(weak, key) == f'plenum.tls_cert: "{weak}" is too weak (EE_KEY_TOO_SMALL)'
+    strong, its_key = make_pair(tmp_path, "strong")
+    chain = tmp_path / "chain"
+    chain.write_bytes(Path(strong).read_bytes() + Path(weak).read_bytes())
+    assert refusal(str(chain), its_key) == f'plenum.tls_cert: "{chain}" is too weak (CA_KEY_TOO_SMALL)'
+
+
+def test_of_what_nobody_thought_of_both_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        error = ssl.SSLError(1, "[X509] odd thing (_ssl.c:1)")
+        error.library, error.reason = "X509", "ODD_THING"
+        raise error
+
+    cert, key = make_pair(tmp_path, "a")
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", fail)
+    assert refusal(cert, key) == f'plenum.tls_cert: "{cert}" and plenum.tls_key: "{key}" cannot be used: ODD_THING'
 
 
 def test_nobody_is_asked_for_a_passphrase(tmp_path: Path) -> None:
