@@ -65,10 +65,12 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _STOP_DEADLINE_S = 3.8
+"""From the first signal on. The steps below fit in, though aiohttp may take the time of connections twice."""
 _SECOND_SIGNAL_S = 0.5
 """Between a SIGTERM and what clients are told: the moment for a second one. They have their media meanwhile."""
 _ROOMS_DEADLINE_S = 1.5
-_CONNECTIONS_DEADLINE_S = 1.0
+_CONNECTIONS_DEADLINE_S = 0.75
+_SCRAPES_DEADLINE_S = 0.05
 
 T = TypeVar("T")
 _log = structlog.stdlib.get_logger(__name__)
@@ -163,7 +165,7 @@ async def _serve_rooms(startup: Startup, engine: EngineClient, sockets: _Sockets
     ) as registry:
         app = build_site(startup, registry, clock, metrics, node_id)
         async with (
-            _sites(app, sockets.http, tls=sockets.tls) as sites,
+            _sites(app, sockets.http, _CONNECTIONS_DEADLINE_S, tls=sockets.tls) as sites,
             _scrape_sites(metrics, sockets.scrape, config),
         ):
             _announce(startup, _endpoints(engine, sockets), node_id)
@@ -233,9 +235,9 @@ def _force_exit_later() -> None:
 
 @contextlib.asynccontextmanager
 async def _sites(
-    app: web.Application, sockets: list[socket.socket], *, tls: ssl.SSLContext | None = None
+    app: web.Application, sockets: list[socket.socket], deadline_s: float, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[list[web.SockSite]]:
-    runner = make_runner(app, handle_signals=False, shutdown_timeout=_CONNECTIONS_DEADLINE_S)
+    runner = make_runner(app, handle_signals=False, shutdown_timeout=deadline_s)
     await runner.setup()
     sites = [web.SockSite(runner, bound, ssl_context=tls) for bound in sockets]
     try:
@@ -253,7 +255,7 @@ async def _scrape_sites(metrics: Metrics, sockets: list[socket.socket], config: 
         return
     prometheus = config.prometheus
     app = metrics_app(metrics.registry, username=prometheus.username, password=prometheus.password)
-    async with _sites(app, sockets):
+    async with _sites(app, sockets, _SCRAPES_DEADLINE_S):
         yield
 
 

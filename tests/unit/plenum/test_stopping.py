@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from plenum import server
 from plenum.stopping import STOP_SIGNALS, StopRequest
 from tests.sim.virtual_time import in_virtual_time
 
@@ -92,3 +93,11 @@ def test_once_clients_were_told_one_more_ends_it_at_once(number: signal.Signals)
         assert exits == [1]
 
     run()
+
+
+def test_a_stop_is_over_before_it_is_forced_however_long_each_step_takes() -> None:
+    settled_s, rooms_s = server._SECOND_SIGNAL_S, server._ROOMS_DEADLINE_S
+    connections_s = server._CONNECTIONS_DEADLINE_S + server._SCRAPES_DEADLINE_S
+    # aiohttp waits twice: for a request to end, and for it to be cancelled.
+    assert settled_s + rooms_s + 2 * connections_s <= server._STOP_DEADLINE_S - 0.1
+    assert server._STOP_DEADLINE_S < 4, "the README's word"
