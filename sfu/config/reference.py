@@ -208,7 +208,7 @@ class Rtc(Section):
         500, "Packets kept per sent video stream for retransmission, at most; fewer on a short path."
     )
     packet_buffer_size_audio: UInt = key(
-        200, "The same for audio without RED, which is resent for a second at most; 0: none is."
+        200, "The same for audio that is sent without RED; kept for a second at most. 0: no audio is resent."
     )
     pli_throttle: PliThrottle = key(PliThrottle(), "")
     congestion_control: CongestionControl = key(CongestionControl(), "")
