@@ -164,6 +164,34 @@ async def test_only_a_final_shutdown_closes_with_code_1000(*, come_back: bool) -
             assert code == (WSCloseCode.SERVICE_RESTART if come_back else WSCloseCode.OK)
 
 
+# ---------------------------------------------------------------- tracks
+
+
+@pytest.mark.parametrize("v1", [False, True])
+async def test_who_makes_no_room_for_a_track_hears_so_and_gets_it_when_it_does(*, v1: bool) -> None:
+    offer = rtc.SessionDescription(type="offer", sdp=make_offer(("audio", "sendonly", "c1")), id=1)
+    tracks = [rtc.AddTrackRequest(cid="c1", type=models.TrackType.AUDIO)]
+    publishes = join_request(publisher_offer=offer, add_track_requests=tracks)
+    everything = rtc.ConnectionSettings(auto_subscribe=True)
+    wants = {"join_request": join_request(connection_settings=everything)} if v1 else {}
+    async with (
+        open_world(settings=RoomSettings(binding_timeout_s=0.05)) as world,
+        connect(world, v1=v1, token=make_token("bob"), **wants) as bob,
+        connect(world, v1=True, join_request=publishes) as ann,
+    ):
+        sid = (await ann.until("track_published")).track_published.track.sid
+        offered = 0
+        while (message := await bob.next()).WhichOneof("message") != "subscription_response":
+            offered = max(offered, message.offer.id)
+        told = message.subscription_response
+        assert (told.track_sid, told.err) == (sid, models.SubscriptionError.SE_UNKNOWN)
+        if v1:
+            await bob.send(offer=rtc.SessionDescription(type="offer", sdp=make_offer(("audio", "recvonly", "")), id=1))
+        else:
+            await bob.send(answer=rtc.SessionDescription(type="answer", sdp="v=0\r\n", id=offered))
+        assert (await ann.until("track_subscribed")).track_subscribed.track_sid == sid
+
+
 # ---------------------------------------------------------------- refusals before the upgrade
 
 
