@@ -96,7 +96,8 @@ async def test_a_final_stop_tells_everybody_and_ends(chromium: Browser, signals:
             begun = time.monotonic()
             for number in signals if OWN else (signals * 2)[:2]:  # the reference waits until there is a second
                 server.signal(number)
-                await asyncio.sleep(0.05)  # two of the same kind that wait for the process become one
+                # Two of the same kind that wait for the process become one; the second one has half a second to come.
+                await asyncio.sleep(0.2)
             leave = await bare.response("leave", timeout_s=6)
             assert leave.reason == models.SERVER_SHUTDOWN
             assert leave.action == wire_rtc.LeaveRequest.DISCONNECT
