@@ -14,7 +14,7 @@ use crate::rtcp::Arrivals;
 
 /// Requests for lost packets that may wait; a peer that asks for more asks again.
 const MAX_LOST: usize = 256;
-/// Estimates are reported when they differ by this part …
+/// Estimates are reported when they differ by this part, or reach what is tested for, …
 const CHANGE_PERCENT: u64 = 3;
 /// … and no more often than this.
 const REPORT_INTERVAL: Duration = Duration::from_millis(50);
@@ -362,12 +362,20 @@ impl RateControl {
             self.reported = Some((now, estimate));
             return Some(known);
         };
-        if !has_changed(before, estimate) || now < at + REPORT_INTERVAL {
+        if !self.is_news(before, estimate) || now < at + REPORT_INTERVAL {
             return None;
         }
         self.reported = Some((now, estimate));
         self.has_new_congestion = false;
         Some(estimate.unwrap_or(RateEstimate { total_bps: u64::MAX, is_congested: false }))
+    }
+
+    /// Whether what is known now is worth being told. What is enough for the next step up is, however little it differs:
+    /// the prober tests no further, and whoever raises must not wait for more.
+    fn is_news(&self, before: Option<RateEstimate>, after: Option<RateEstimate>) -> bool {
+        let needed_bps = self.goal.next_bps.max(self.goal.allocated_bps);
+        let reaches = |known: RateEstimate| known.total_bps >= needed_bps;
+        has_changed(before, after) || before.is_some_and(|told| !reaches(told)) && after.is_some_and(reaches)
     }
 
     /// When time is to pass next.
@@ -377,7 +385,7 @@ impl RateControl {
         let known = self.reported.and_then(|(_, estimate)| estimate);
         let report = self
             .reported
-            .filter(|_| has_changed(known, self.told_estimate()))
+            .filter(|_| self.is_news(known, self.told_estimate()))
             .map(|(at, _)| at + REPORT_INTERVAL);
         let times = [self.estimator.next_timeout(), self.prober.next_timeout(), release, padding, report];
         self.due = times.into_iter().flatten().min();
@@ -428,6 +436,30 @@ mod tests {
             rate.settle(at(ms));
             assert!(rate.deadline().is_none_or(|due| due >= at(11_000)), "nothing comes again and again");
         }
+    }
+
+    #[test]
+    fn what_is_enough_for_the_next_step_is_told_however_little_it_differs() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut rate = RateControl::new(RateFeedback::Receiver);
+        rate.set_goal(start, RateGoal { allocated_bps: 200_000, wanted_bps: 900_000, next_bps: 505_000 });
+        rate.take_maximum(start, 500_000);
+        assert_eq!(rate.poll_change(start).unwrap().total_bps, 500_000);
+        rate.take_maximum(at(100), 504_999);
+        assert_eq!(rate.poll_change(at(100)), None);
+        rate.take_maximum(at(200), 505_000);
+        rate.settle(at(200));
+        assert!(rate.deadline().is_some_and(|due| due <= at(200)));
+        assert_eq!(rate.poll_change(at(200)).unwrap().total_bps, 505_000);
+        rate.settle(at(200));
+        assert!(rate.deadline().is_none_or(|due| due > at(1_000)), "once");
+        // What is needed may also become less.
+        rate.set_goal(at(300), RateGoal { allocated_bps: 200_000, wanted_bps: 900_000, next_bps: 520_000 });
+        rate.take_maximum(at(300), 510_000);
+        assert_eq!(rate.poll_change(at(300)), None);
+        rate.set_goal(at(400), RateGoal { allocated_bps: 200_000, wanted_bps: 900_000, next_bps: 508_000 });
+        assert_eq!(rate.poll_change(at(400)).unwrap().total_bps, 510_000);
     }
 
     /// Packets of 1,250 bytes that may leave within a second from then on, asked every 5 ms.
