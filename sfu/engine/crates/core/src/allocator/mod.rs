@@ -214,7 +214,7 @@ impl Allocator {
             self.probation.end();
         } else if raised {
             self.patience.note_raise(now);
-            self.probation.begin(now);
+            self.probation.begin_raise(now, self.allocated_bps);
         } else if begun {
             self.probation.begin(now);
         }

@@ -12,8 +12,12 @@ use std::time::{Duration, Instant};
 const BURST: Duration = Duration::from_secs(1);
 /// Without congestion after that, the estimate is waited for as long as it grows, and so much longer.
 const TRUST: Duration = Duration::from_secs(8);
-/// Congestion with an estimate below this part of what it was at the raise (percent) is a verdict in any case.
+/// Congestion with an estimate below this part of what it was at the raise (percent) is a verdict in any case …
 const VERDICT_PERCENT: u64 = 50;
+/// … but for an estimate of this part of what was sent until the raise, as long as it is the first one: that is what
+/// arrived, less what estimators take off. Where the next layer has three times the bits, it is less than half of what
+/// was known.
+const ECHO_PERCENT: u64 = 80;
 /// So is that of a first estimate below this part of what was sent until then (percent): no key frame's burst looks so.
 const DROWNING_PERCENT: u64 = 33;
 /// What counts as growth, percent.
@@ -36,6 +40,10 @@ pub(super) struct Probation {
     /// What it was at the last raise, and the best since.
     base_bps: u64,
     best_bps: u64,
+    /// What was sent until the last raise.
+    before_bps: Option<u64>,
+    /// How often there was congestion since.
+    congestions: u32,
     /// In the burst.
     was_congested: bool,
     /// After the burst.
@@ -50,7 +58,13 @@ impl Probation {
         (self.is_of_first, self.was_congested) = (true, was_congested);
     }
 
-    /// More is sent from now on.
+    /// What has been sent, so much, becomes more from now on.
+    pub(super) fn begin_raise(&mut self, now: Instant, before_bps: u64) {
+        self.begin(now);
+        self.before_bps = Some(before_bps);
+    }
+
+    /// Something new is sent from now on.
     pub(super) fn begin(&mut self, now: Instant) {
         let last_bps = self.last_bps;
         *self = Self {
@@ -83,6 +97,7 @@ impl Probation {
     /// More was lost or queued than the path bears.
     pub(super) fn note_congestion(&mut self, now: Instant) {
         self.was_congested = true;
+        self.congestions = self.congestions.saturating_add(1);
         self.is_over |= self.raised_at.is_some_and(|at| now >= at + BURST);
     }
 
@@ -100,7 +115,9 @@ impl Probation {
         let is_at_least =
             |percent: u64, of_bps: u64| estimate_bps.saturating_mul(100) >= of_bps.saturating_mul(percent);
         let is_drowning = self.is_of_first && !is_at_least(DROWNING_PERCENT, sent_bps);
-        let is_near = is_at_least(VERDICT_PERCENT, shown_bps) && !is_drowning;
+        let is_echo = self.congestions == 1
+            && self.before_bps.is_some_and(|before_bps| is_at_least(ECHO_PERCENT, before_bps));
+        let is_near = (is_echo || is_at_least(VERDICT_PERCENT, shown_bps)) && !is_drowning;
         if is_on && !self.was_congested {
             u64::MAX
         } else if is_on && is_near {
@@ -135,6 +152,28 @@ mod tests {
         assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), u64::MAX, "another raise, another chance");
         probation.end();
         assert_eq!(probation.bearable_bps(at(9_001), 600, 1_000), 600);
+    }
+
+    #[test]
+    fn after_a_steep_raise_the_first_estimate_is_what_had_arrived_until_then() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let raised = || {
+            let mut probation = Probation::default();
+            probation.note_estimate(start, 2_000);
+            probation.note_congestion(start); // that is long past
+            probation.begin_raise(start, 500);
+            probation.note_congestion(at(300));
+            probation
+        };
+        let mut probation = raised();
+        assert_eq!(probation.bearable_bps(at(300), 400, 1_500), 1_680);
+        assert_eq!(probation.bearable_bps(at(300), 399, 1_500), 399, "less than that");
+        probation.note_congestion(at(400));
+        assert_eq!(probation.bearable_bps(at(400), 400, 1_500), 400, "more than a burst");
+        probation = raised();
+        assert_eq!(probation.bearable_bps(at(7_999), 400, 1_500), 1_680);
+        assert_eq!(probation.bearable_bps(at(8_000), 400, 1_500), 400, "it had its time");
     }
 
     #[test]
