@@ -1,6 +1,6 @@
 //! What a receiver believes that it can receive, told by REMB: growth of 8 % a second up to one and a half of what
 //! arrives, less when a queue grows (draft-alvestrand-rmcat-remb-03, draft-ietf-rmcat-gcc-02 §5.5). A model of what
-//! browsers do, coarse.
+//! browsers do, coarse. As they do, it only sees queues grow: a delay that stays is the path's.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 const START_BPS: f64 = 300_000.0;
 const WINDOW: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(500);
-/// A delay that far above the least one is a queue.
+/// A delay that far above the least one is a queue …
 const QUEUE_S: f64 = 0.06;
+/// … unless there has been no lesser one since the beginning of the last whole such time.
+const STRETCH: Duration = Duration::from_secs(5);
 const SMOOTHING: f64 = 0.9;
 const GROWTH: f64 = 1.08;
 const UNTRIED: f64 = 1.5;
@@ -28,7 +30,9 @@ pub(crate) struct ReceiverEstimate {
     /// Of this packet's delay all others are measured.
     reference: Option<(Instant, Instant)>,
     delay_s: f64,
-    least_s: f64,
+    /// Of this stretch of time and of the one before, and when this one began.
+    least_s: [f64; 2],
+    stretch_began: Option<Instant>,
     told: Option<(Instant, f64)>,
 }
 
@@ -41,7 +45,8 @@ impl Default for ReceiverEstimate {
             reduced_at: None,
             reference: None,
             delay_s: 0.0,
-            least_s: 0.0,
+            least_s: [0.0; 2],
+            stretch_began: None,
             told: None,
         }
     }
@@ -61,7 +66,10 @@ impl ReceiverEstimate {
         let (first_arrived, first_sent) = *self.reference.get_or_insert((now, sent_at));
         let delay_s = seconds(now, first_arrived) - seconds(sent_at, first_sent);
         self.delay_s = SMOOTHING * self.delay_s + (1.0 - SMOOTHING) * delay_s;
-        self.least_s = self.least_s.min(self.delay_s);
+        if now >= *self.stretch_began.get_or_insert(now) + STRETCH {
+            (self.stretch_began, self.least_s) = (Some(now), [self.delay_s, self.least_s[0]]);
+        }
+        self.least_s[0] = self.least_s[0].min(self.delay_s);
         self.follow(now);
     }
 
@@ -82,7 +90,7 @@ impl ReceiverEstimate {
         let bytes: usize = self.arrived.iter().map(|(_, bytes)| bytes).sum();
         #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
         let arriving_bps = bytes as f64 * 8.0 / WINDOW.as_secs_f64();
-        if self.delay_s - self.least_s > QUEUE_S {
+        if self.delay_s - self.least_s[0].min(self.least_s[1]) > QUEUE_S {
             if self.reduced_at.is_none_or(|at| now >= at + INTERVAL) {
                 self.reduced_at = Some(now);
                 self.rate_bps = self.rate_bps.min(BACK_OFF * arriving_bps);
