@@ -1,7 +1,7 @@
 """What a subscriber behind a narrow line gets: less picture, all of the sound, and everything again on a wide one.
 
-The server and its publisher share a namespace with the emulated link's far end; the subscriber is at the near end. The
-publisher films what needs all the bits that a layer may use.
+The servers (one for each kind of estimation) and their publisher share a namespace with the emulated link's far end;
+the subscriber is at the near end. The publisher films what needs all the bits that a layer may use.
 """
 
 from __future__ import annotations
@@ -80,17 +80,17 @@ _WATCH = """
 
 @dataclass(frozen=True)
 class Line:
-    """A server with a browser that publishes, and one behind a line that can be narrowed."""
+    """A server for each kind of estimation, a browser that publishes, and one behind a line that can be narrowed."""
 
     link: EmulatedLink
-    server: Server
+    servers: dict[str, Server]
     publishing: Browser
     watching: Browser
 
     @contextlib.asynccontextmanager
-    async def call(self, path: JoinPath) -> AsyncIterator[tuple[BrowserClient, BrowserClient]]:
+    async def call(self, path: JoinPath, kind: str = "transport") -> AsyncIterator[tuple[BrowserClient, BrowserClient]]:
         """Alice, and bob behind the line, which is wide at first and at the end."""
-        room, endpoint = unique("narrow"), self.server.endpoint
+        room, endpoint = unique("narrow"), self.servers[kind].endpoint
         async with (
             self.publishing.client(endpoint, "alice", room, path) as alice,
             self.watching.client(endpoint, "bob", room, path) as bob,
@@ -108,30 +108,43 @@ class Line:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def line() -> AsyncIterator[Line]:
-    config = {"rtc": {"congestion_control": {"allow_pause": True}}}
     with filmed(_WIDTH, _HEIGHT, _FPS) as film, namespace() as far:
         async with emulated_link("--seed", "5", far_space=far) as link:
             link.near.run("ip", "route", "add", "default", "dev", link.near_device)
-            spec = ServerSpec(config=config, host=far.there, enter_command=far.enter_command)
+
+            def spec(wide: bool) -> ServerSpec:
+                config = {"rtc": {"congestion_control": {"allow_pause": True, "use_send_side_bwe": wide}}}
+                return ServerSpec(config=config, host=far.there, enter_command=far.enter_command)
+
             switches = [f"--use-file-for-fake-video-capture={film}"]
             async with (
-                started(spec) as server,
+                started(spec(True)) as transport,
+                started(spec(False)) as receiver,
                 launched("chromium", enter_command=far.enter_command, switches=switches) as publishing,
                 launched("chromium", enter_command=link.near.enter_command) as watching,
             ):
                 await link.tell(both={"delay_ms": 10})
-                yield Line(link, server, publishing, watching)
+                yield Line(link, {"transport": transport, "receiver": receiver}, publishing, watching)
 
 
-async def _speak(alice: BrowserClient, bob: BrowserClient) -> None:
-    """Sound that passes each of the lines: of few bits, without a copy in each packet; bob plays it."""
-    await alice.publish_tone(_HZ, red=False, dtx=False, audioPreset={"maxBitrate": 24_000})
-    await bob.run(
+_PLAIN: dict[str, Any] = {"red": False, "dtx": False, "audioPreset": {"maxBitrate": 24_000}}
+"""Sound that passes each of the lines: of few bits, without a copy in each packet."""
+_RED: dict[str, Any] = {}
+"""Sound as livekit-client sends it by default: in RED, and of twice the bits."""
+
+
+async def _speak(alice: BrowserClient, bob: BrowserClient, sound: dict[str, Any]) -> None:
+    """Publish a tone with these options; bob plays it."""
+    await alice.publish_tone(_HZ, **sound)
+    mime_type = await bob.run(
         """const track = await e2e.until(() => e2e.remoteTrack('alice', 'audio'), 'sound');
         const element = track.attach();
         element.muted = true;
-        document.body.append(element);"""
+        document.body.append(element);
+        const [publication] = [...e2e.room.remoteParticipants.get('alice').audioTrackPublications.values()];
+        return publication.mimeType;"""
     )
+    assert mime_type == ("audio/opus" if sound is _PLAIN else "audio/red")
 
 
 async def _film(alice: BrowserClient, name: str) -> str:
@@ -188,10 +201,20 @@ def _is(state: str, sid: str) -> Callable[..., bool]:
     return matches
 
 
-async def test_less_picture_and_all_of_the_sound_then_everything_again(line: Line, path: JoinPath) -> None:
+@pytest.mark.parametrize(
+    ("path", "kind", "sound"),
+    [
+        pytest.param(JoinPath.V0, "transport", _RED, id="rtc-red"),
+        pytest.param(JoinPath.V1, "transport", _PLAIN, id="rtc-v1"),
+        pytest.param(JoinPath.V1, "receiver", _PLAIN, id="rtc-v1-remb"),
+    ],
+)
+async def test_less_picture_and_all_of_the_sound_then_everything_again(
+    line: Line, path: JoinPath, kind: str, sound: dict[str, Any]
+) -> None:
     """ADA05, ADA06: at 300 kbit/s LOW and all sound, and it is not paused; then HIGH again within half a minute."""
-    async with line.call(path) as (alice, bob):
-        await _speak(alice, bob)
+    async with line.call(path, kind) as (alice, bob):
+        await _speak(alice, bob, sound)
         sid = await _film(alice, "camera")
         low, _, high = await _layers(alice)
         await _shown(bob, {sid: (high - 4, high + 4)}, "HIGH at first")
@@ -206,7 +229,7 @@ async def test_less_picture_and_all_of_the_sound_then_everything_again(line: Lin
 async def test_what_does_not_fit_at_all_is_paused_and_told_so(line: Line, path: JoinPath) -> None:
     """ADA07: with `allow_pause` the subscriber is told "paused" and hears all, then "active" and sees a picture."""
     async with line.call(path) as (alice, bob):
-        await _speak(alice, bob)
+        await _speak(alice, bob, _PLAIN)
         sid = await _film(alice, "camera")
         low, _, high = await _layers(alice)
         await _shown(bob, {sid: (1, high + 4)}, "a picture")

@@ -59,6 +59,21 @@ class Stage:
             raise AssertionError(f"last {last}") from error
         return last
 
+    async def pass_whole(self, rate_bps: int) -> None:
+        """Wait for five seconds in which this rate has room for what is sent to the subscriber."""
+        names = ("entered", "entered_bytes", "delivered", "queue_full")
+        seen: list[dict[str, int]] = []
+        now = await self.link.counters()
+        for _ in range(8):
+            before, now = now, await self.link.counters(now["elapsed_ms"] + 5_000)
+            grown: dict[str, int] = {name: now["down"][name] - before["down"][name] for name in names}
+            grown["elapsed_ms"] = now["elapsed_ms"] - before["elapsed_ms"]
+            seen.append(grown)
+            has_room = grown["entered_bytes"] * 8_000 <= rate_bps * grown["elapsed_ms"]
+            if has_room and grown["queue_full"] < 0.02 * grown["entered"] and grown["delivered"] >= 25:
+                return
+        raise AssertionError(f"never five seconds within {rate_bps} bit/s: {seen}")
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def stage() -> AsyncIterator[Stage]:
@@ -85,7 +100,8 @@ async def stage() -> AsyncIterator[Stage]:
 
 @pytest.mark.parametrize("kind", ["transport", "receiver"])
 async def test_a_subscriber_is_asked_for_what_its_rate_is_estimated_by(stage: Stage, path: JoinPath, kind: str) -> None:
-    """ADA09, ADA10: by option transport-cc or REMB; of either comes an estimate, and on a narrow link bursts wait."""
+    """ADA09, ADA10: by option transport-cc or REMB; of either comes an estimate, on a narrow link bursts wait, and no
+    more is sent than it bears."""
     endpoint, room = stage.endpoints[kind], unique("rate")
     before = await stage.engine(kind)
 
@@ -118,6 +134,10 @@ async def test_a_subscriber_is_asked_for_what_its_rate_is_estimated_by(stage: St
         try:
             await stage.engine_until(kind, grown("congestions"))
             await stage.engine_until(kind, grown("paced"))
+            # More than the lowest layer takes, and less than the next.
+            await stage.link.tell(down={"rate_bps": 300_000, "queue_ms": 300})
+            await stage.pass_whole(300_000)
+            await bob.see("alice")
         finally:
             await stage.link.tell(down={"rate_bps": 0})
 
