@@ -99,6 +99,8 @@ enum Held {
 #[derive(Debug, Default)]
 pub struct Allocator {
     held: FxHashMap<DownTrackId, Held>,
+    /// Of the tracks that are held.
+    priorities: FxHashMap<DownTrackId, u16>,
     steady: Steady,
     patience: Patience,
     probation: Probation,
@@ -126,7 +128,11 @@ impl Allocator {
     /// Divides the estimate among what is wanted now. Tracks that are not among the demands are forgotten.
     pub fn allocate(&mut self, now: Instant, estimate: RateEstimate, demands: &Demands) -> Allocation {
         let steady_bps = self.steady.observe(now, estimate.total_bps);
-        let may_raise = self.patience.allows_raise(now);
+        // What matters more from now on takes its part from the others: that is no raise that might fail.
+        let is_another_order = demands.video.iter().any(|demand| {
+            self.priorities.get(&demand.down_track).is_some_and(|priority| *priority != demand.priority)
+        });
+        let may_raise = is_another_order || self.patience.allows_raise(now);
         let video: Vec<&Demand> =
             demands.video.iter().filter(|demand| !demand.ladder.rungs().is_empty()).collect();
         let reserved_bps = reserve(demands);
@@ -223,6 +229,8 @@ impl Allocator {
     /// Makes a division what the tracks have.
     fn hold(&mut self, now: Instant, video: &[&Demand], division: &Division) -> Vec<(DownTrackId, Grant)> {
         self.has_begun = true;
+        self.priorities.clear();
+        self.priorities.extend(video.iter().map(|demand| (demand.down_track, demand.priority)));
         let before = std::mem::take(&mut self.held);
         let mut grants = Vec::with_capacity(video.len());
         for (demand, step) in video.iter().zip(&division.steps) {

@@ -230,6 +230,12 @@ fn priority_decides_who_keeps_the_better_picture() {
         demand.priority = 3 - demand.priority;
     }
     assert_eq!(bench.after(5_000, 2_100), [2, 0]);
+    // A moment after something had to be lowered, when nothing may be raised.
+    assert_eq!(bench.after(1_000, 800), [1, 0]);
+    for demand in &mut bench.demands.video {
+        demand.priority = 3 - demand.priority;
+    }
+    assert_eq!(bench.after(0, 800), [0, 1]);
 }
 
 #[test]
