@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest_asyncio
@@ -151,8 +152,9 @@ async def _publish(client: WireClient, handle: int, name: str) -> models.DataTra
     return answer.info  # type: ignore[no-any-return]
 
 
-def _update(sid: str, *, subscribe: bool) -> rtc.UpdateDataSubscription:
-    return rtc.UpdateDataSubscription(updates=[{"track_sid": sid, "subscribe": subscribe}])
+def _update(sid: str, *, subscribe: bool, target_fps: int | None = None) -> rtc.UpdateDataSubscription:
+    options = models.DataTrackSubscriptionOptions(target_fps=target_fps)
+    return rtc.UpdateDataSubscription(updates=[{"track_sid": sid, "subscribe": subscribe, "options": options}])
 
 
 async def _packet_until(sender: PeerClient, receiver: PeerClient, packet: bytes, *, since: int) -> bytes:
@@ -208,6 +210,52 @@ async def test_handles_are_the_subscribers_own(endpoint: Endpoint, path: JoinPat
         )
         await right.close()
         await both.response("data_track_subscriber_handles", lambda m: not m.sub_handles, since=mark)
+
+
+def _texts(client: PeerClient, *, since: int) -> list[bytes]:
+    return [e.args[1][12:] for e in client.journal.seen("packet", lambda label, _: label == "_data_track", since=since)]
+
+
+async def test_a_subscriber_may_want_fewer_frames(endpoint: Endpoint, path: JoinPath) -> None:
+    """DAT18, `target_fps`: it gets about so many of the frames a second, the other one all; without it, all again."""
+    room, interval_s = unique("frames"), 0.025
+    async with (
+        peer(endpoint, "arm", room, path) as arm,
+        peer(endpoint, "some", room, path) as some,
+        peer(endpoint, "all", room, path) as whole,
+    ):
+        info = await _publish(arm, 1, "joints")
+
+        async def sent_s(marks: dict[PeerClient, int], first: int) -> float:
+            """Sends 120 frames in turn; how long that took, when the last ones have arrived."""
+            begin_s = time.monotonic()
+            for number in range(first, first + 120):
+                arm.channels["_data_track"].send(_packet(1, number, b"%d" % number))
+                await asyncio.sleep(interval_s)
+            took_s = time.monotonic() - begin_s
+            for client, mark in marks.items():
+                await _packet_until(arm, client, _packet(1, first + 120, b"end of %d" % first), since=mark)
+            return took_s
+
+        for client, fps in ((some, 8), (whole, None)):
+            await client.send(update_data_subscription=_update(info.sid, subscribe=True, target_fps=fps))
+            await client.response("data_track_subscriber_handles")
+            await _packet_until(arm, client, _packet(1, 1, b"begin"), since=0)
+        marks = {client: client.journal.mark() for client in (some, whole)}
+        took_s = await sent_s(marks, 10)
+        got = _texts(some, since=marks[some])
+        got = got[: got.index(b"end of 10")]
+        assert 0.7 * 8 * took_s < len(got) < 1.3 * 8 * took_s, (took_s, got)
+        # The channel may lose one and promises no order.
+        numbers = {b"%d" % number for number in range(10, 130)}
+        assert len(numbers & set(_texts(whole, since=marks[whole]))) > 110
+
+        await some.send(update_data_subscription=_update(info.sid, subscribe=True))
+        await _packet_until(arm, some, _packet(1, 500, b"asked"), since=0)
+        mark = some.journal.mark()
+        await sent_s({some: mark}, 600)
+        numbers = {b"%d" % number for number in range(600, 720)}
+        assert len(numbers & set(_texts(some, since=mark))) > 110
 
 
 async def _refused(client: WireClient, **request: Any) -> rtc.RequestResponse:
