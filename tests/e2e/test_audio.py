@@ -31,9 +31,12 @@ _BYTES_PER_PACKET = """return e2e.until(async () => {
         const [s] = await e2e.stats(type, (s) => s.kind === 'audio' && (s.packetsSent ?? s.packetsReceived) > 150);
         return s && (s.bytesSent ?? s.bytesReceived) / (s.packetsSent ?? s.packetsReceived);
     }, '150 packets')"""
-_INBOUND = """const s = (await e2e.stats('inbound-rtp', (s) => s.kind === 'audio' && s.packetsReceived > 0))[0];
-    return s && { packets: s.packetsReceived, lost: s.packetsLost,
-        madeUp: s.concealedSamples - s.silentConcealedSamples };"""
+# Once so many samples have been played, by the count of them all: time as the listener has it.
+_INBOUND = """return e2e.until(async () => {
+        const [s] = await e2e.stats('inbound-rtp', (s) => s.kind === 'audio' && s.packetsReceived > 0);
+        return s && s.totalSamplesReceived >= played && { packets: s.packetsReceived, lost: s.packetsLost,
+            played: s.totalSamplesReceived, madeUp: s.concealedSamples - s.silentConcealedSamples };
+    }, `${played} samples`)"""
 
 
 def _steps(ear: Ear) -> list[int]:
@@ -101,21 +104,97 @@ async def test_a_mute_is_silence_and_no_hole(endpoint: Endpoint, path: JoinPath,
         await far.run(_ATTACH, who="web")
         async with listening(old) as ear:
             await ear.hear(440)
-            before = await far.run(_INBOUND)
+            spoken_first = len(ear.packets)
+            before = await far.run(_INBOUND, played=0)
+            spoken_last = len(ear.packets)
             await web.run("await e2e.room.localParticipant.setMicrophoneEnabled(false)")
 
             def silent() -> list[bytes]:
                 return [p.payload for p in ear.packets if p.payload.startswith(b"\xf8\xff\xfe")]
 
             await ear.until(lambda: len(silent()) == 50, "fifty packets of silence")
-            after = await far.run(_INBOUND)
+            at_end = await far.run(_INBOUND, played=0)
+            after = await far.run(_INBOUND, played=at_end["played"] + 48_000)
             assert ear.packets[-1].payload == silent()[-1], "silence comes last"
             assert after["lost"] == before["lost"]
-            assert after["madeUp"] - before["madeUp"] < 4_800, "less than a tenth of a second is made up"
+            # The other subscriber got as many: those of the tone since its counters were read, and the silence.
+            grown = after["packets"] - before["packets"]
+            spoken = range(len(ear.packets) - 50 - spoken_last, len(ear.packets) - 50 - spoken_first + 1)
+            seen = (before, at_end, after, spoken)
+            assert grown - spoken[0] >= 45, seen
+            assert grown - spoken[-1] <= 60, seen
+            assert after["madeUp"] - before["madeUp"] < 4_800, f"a tenth of a second or more is made up: {seen}"
             await web.run("await e2e.room.localParticipant.setMicrophoneEnabled(true)")
             await ear.hear(440)
             assert min(_steps(ear)) == 960, "time goes on where silence ended"
         await far.hear("web", 440)
+
+
+_PUBLISH_TWO_CHANNELS = """const context = e2e.stereo = new AudioContext({ sampleRate: 48000 });
+    const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
+    [440, 880].forEach((frequency, side) => {
+        const oscillator = new OscillatorNode(context, { frequency });
+        oscillator.connect(new GainNode(context, { gain: 0.4 })).connect(merger, 0, side);
+        oscillator.start();
+    });
+    const destination = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
+    merger.connect(destination);
+    const [track] = destination.stream.getAudioTracks();
+    await e2e.room.localParticipant.publishTrack(track, { source: 'microphone', forceStereo: true, red: false });"""
+_HEAR_BOTH_SIDES = (
+    _ATTACH
+    + """const context = new AudioContext({ sampleRate: 48000 });
+    const splitter = new ChannelSplitterNode(context, { numberOfOutputs: 2 });
+    context.createMediaStreamSource(new MediaStream([track.mediaStreamTrack])).connect(splitter);
+    const sides = [0, 1].map((side) => {
+        const analyser = new AnalyserNode(context, { fftSize: 16384, smoothingTimeConstant: 0 });
+        splitter.connect(analyser, side);
+        return analyser;
+    });
+    let last;
+    const peak = (analyser) => {
+        const bins = new Float32Array(analyser.frequencyBinCount);
+        analyser.getFloatFrequencyData(bins);
+        const loudest = bins.reduce((best, v, i) => (v > bins[best] ? i : best), 0);
+        return bins[loudest] > -70 ? (loudest * context.sampleRate) / analyser.fftSize : 0;
+    };
+    try {
+        return await e2e.until(() => {
+            last = sides.map(peak);
+            return last.every((hz, side) => Math.abs(hz - wanted[side]) < 6) && last;
+        }, 'a tone of its own on each side');
+    } catch (error) {
+        throw new Error(`${error.message}; last heard ${last} Hz`);
+    } finally {
+        await context.close();
+    }"""
+)
+
+
+def _opus_parameters(section: str) -> set[str]:
+    """What a section says of Opus, parameter by parameter."""
+    lines = section.splitlines()
+    format_ = next(line for line in lines if line.startswith("a=rtpmap:") and " opus/" in line).split()[0]
+    start = format_.replace("rtpmap", "fmtp") + " "
+    return set(next(line for line in lines if line.startswith(start)).removeprefix(start).split(";"))
+
+
+async def test_two_channels_stay_two(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """Opus in stereo, with in-band FEC: each ear hears its own tone, and both sides are told that there are two."""
+    room = unique("stereo")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+    ):
+        await alice.run(_PUBLISH_TWO_CHANNELS)
+        await bob.run(_HEAR_BOTH_SIDES, who="alice", wanted=[440, 880])
+        read = "return e2e.connections.map((c) => c.remoteDescription?.sdp ?? '')"
+        for client, direction, told in ((alice, "recvonly", "stereo=1"), (bob, "sendonly", "sprop-stereo=1")):
+            sections = [s for text in await client.run(read) for s in text.split("m=") if s.startswith("audio")]
+            used = [_opus_parameters(section) for section in sections if f"a={direction}" in section]
+            assert used, sections
+            for parameters in used:
+                assert {told, "useinbandfec=1"} <= parameters, (client.identity, parameters)
 
 
 def _repeated(section: str) -> dict[str, bool]:
