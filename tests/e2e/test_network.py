@@ -22,7 +22,8 @@ from tests.e2e.support.crowd import crowd
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_bars, assert_tone, publish_bars, publish_tone, see
 from tests.e2e.support.netns import Namespace, joined_by, namespace
-from tests.e2e.support.peer_client import PeerClient
+from tests.e2e.support.peer_client import PeerClient, peer
+from tests.e2e.support.peer_media import ToneTrack
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import OWN, Server, ServerSpec, started
 from tests.e2e.support.wire_client import join_request_in
@@ -39,13 +40,18 @@ GONE_S = 17 if OWN else 25
 UDP_PORT = 7882
 """In a namespace of its own a server has all ports to itself: the ones that configurations usually name."""
 PORTS = {"udp_port": f"{UDP_PORT}-{UDP_PORT + 10}", "port_range_start": 50_000, "port_range_end": 60_000}
+SAFARI = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/18.4 Safari/605.1.15"
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def far() -> AsyncIterator[tuple[Namespace, Server]]:
     """A namespace and a server in it."""
     with namespace() as space:
-        spec = ServerSpec(config={"rtc": PORTS}, host=space.there, enter_command=space.enter_command)
+        config = {"rtc": PORTS, "audio": {"active_red_encoding": True}}
+        spec = ServerSpec(config=config, host=space.there, enter_command=space.enter_command)
         async with started(spec) as server:
             yield space, server
 
@@ -70,8 +76,15 @@ async def firefox(far: tuple[Namespace, Server]) -> AsyncIterator[Browser]:
         yield browser
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def safari() -> AsyncIterator[Browser]:
+    """A Chromium that says it is Safari, in its requests as in its pages."""
+    async with launched("chromium", switches=[f"--user-agent={SAFARI}"]) as browser:
+        yield browser
+
+
 async def test_firefox_and_sdk_see_and_hear_each_other(endpoint: Endpoint, path: JoinPath, firefox: Browser) -> None:
-    """JOI04, PUB07, SDP13: Firefox joins /rtc/v1 without a bundled offer and rewrites track ids."""
+    """JOI04, PUB07, SDP11, SDP13: Firefox joins /rtc/v1 without a bundled offer and rewrites track ids."""
     room = unique("firefox")
     async with firefox.client(endpoint, "fox", room, path) as fox, sdk(endpoint, "py", room, path) as py:
         await fox.publish_tone(440)
@@ -85,8 +98,13 @@ async def test_firefox_and_sdk_see_and_hear_each_other(endpoint: Endpoint, path:
             seen = await fox.see("py")
             assert seen["moved"]
             assert_bars(seen["bars"])
-        states, (url,) = await fox.run("return [e2e.connections.map((c) => c.connectionState), e2e.sockets]")
+        states, (url,), descriptions = await fox.run(
+            """const c = e2e.connections;
+            return [c.map((c) => c.connectionState), e2e.sockets, c.map((c) => c.remoteDescription.sdp)];"""
+        )
         assert states == ["connected"] * (1 if path.single else 2)
+        for description in descriptions:
+            assert "a=ice-lite" in description.splitlines(), description
         if path.single:
             assert not join_request_in(url).HasField("publisher_offer"), "this browser's offer comes by a message"
 
@@ -94,12 +112,13 @@ async def test_firefox_and_sdk_see_and_hear_each_other(endpoint: Endpoint, path:
 async def test_firefox_and_chromium_meet(
     endpoint: Endpoint, path: JoinPath, firefox: Browser, chromium: Browser
 ) -> None:
+    """JOI12, too: on Linux Firefox is told not to publish H264, and publishes VP8 instead."""
     room = unique("browsers")
     async with (
         firefox.client(endpoint, "fox", room, path) as fox,
         chromium.client(endpoint, "web", room, path) as web,
     ):
-        await fox.publish_bars(simulcast=True, width=640, height=480)
+        await fox.publish_bars(simulcast=True, width=640, height=480, videoCodec="h264")
         await fox.publish_tone(440)
         await web.publish_bars(simulcast=True, width=640, height=480)
         await web.publish_tone(660)
@@ -108,6 +127,35 @@ async def test_firefox_and_chromium_meet(
         for seen in (await fox.see("web"), await web.see("fox")):
             assert seen["moved"]
             assert_bars(seen["bars"])
+        sent = await fox.run("return e2e.codecs('outbound-rtp', 'video')")
+        assert {mime for mime, _ in sent} == {"video/VP8"}, sent
+        chosen = await fox.run(
+            """const [publication] = e2e.room.localParticipant.videoTrackPublications.values();
+            return publication.options.videoCodec;"""
+        )
+        assert chosen == "vp8", "the library has heard it and did not ask for H264"
+
+
+async def test_who_comes_as_safari_publishes_neither_vp9_nor_av1(
+    endpoint: Endpoint, path: JoinPath, safari: Browser, chromium: Browser
+) -> None:
+    """JOI12: it is told not to, and what it publishes instead is seen.
+
+    Of AV1 livekit-client knows by itself that Safari has none: for that track the page calls itself Chrome.
+    """
+    room = unique("safari")
+    async with safari.client(endpoint, "mac", room, path) as mac, chromium.client(endpoint, "web", room, path) as web:
+        for codec, source, name in (("vp9", "camera", "Safari"), ("av1", "screen_share", "Chrome")):
+            agent = SAFARI if name == "Safari" else "Chrome/140.0.0.0"
+            await mac.run(
+                "Object.defineProperty(navigator, 'userAgent', { value: agent, configurable: true })", agent=agent
+            )
+            sid = await mac.publish_bars(videoCodec=codec, source=source, backupCodec=False)
+            seen = await web.see("mac", sid=sid)
+            assert seen["moved"]
+            assert_bars(seen["bars"])
+        sent = await mac.run("return e2e.codecs('outbound-rtp', 'video')")
+        assert [mime for mime, _ in sent] == ["video/VP8"] * 2, sent
 
 
 async def test_media_pass_over_tcp_when_udp_is_blocked(
@@ -166,6 +214,43 @@ async def test_video_survives_five_percent_loss(
         )
         assert all(value > 0 for value in upstream), f"the server asks its publisher again: {upstream}"
         assert_bars((await bob.see("alice"))["bars"])
+
+
+async def test_made_redundancy_hides_loss(
+    endpoint: Endpoint, path: JoinPath, network: Namespace, chromium: Browser
+) -> None:
+    """AUD03: who publishes sends no redundancy; on the way to the browser 15 % is lost, and little has to be made up.
+
+    Nothing that is lost comes again, or less than that would be missing: it is the redundancy that helps.
+    """
+    room = unique("redundancy")
+    async with peer(endpoint, "old", room, path) as old, chromium.client(endpoint, "web", room, path) as web:
+        await old.publish_audio(ToneTrack(550))
+        await web.hear("old", 550)
+        network.rules(
+            "table inet loss {\n chain out { type filter hook output priority 0; "
+            "oifname != lo meta l4proto udp numgen random mod 100 < 15 drop; }\n}\n"
+        )
+        heard = await web.run(
+            """const element = e2e.remoteTrack('old', 'audio').attach();
+            element.muted = true;
+            document.body.append(element);
+            const read = async () => (await e2e.stats('inbound-rtp', (s) => s.kind === 'audio'))[0];
+            const sent = (s) => s.packetsReceived + s.packetsLost;
+            const madeUp = (s) => s.concealedSamples - s.silentConcealedSamples;
+            const first = await read();
+            const last = await e2e.until(async () => {
+                const now = await read();
+                return sent(now) >= sent(first) + 400 && now;
+            }, '400 packets', 20000);
+            const grown = (of) => of(last) - of(first);
+            return { sent: grown(sent), lost: grown((s) => s.packetsLost) / grown(sent),
+                madeUp: grown(madeUp) / grown((s) => s.totalSamplesReceived) };""",
+            timeout_s=25,
+        )
+        assert heard["lost"] > 0.08, heard
+        assert heard["madeUp"] < heard["lost"] / 2, heard
+        await web.hear("old", 550)
 
 
 async def test_ten_thousand_reliable_messages_under_loss(
