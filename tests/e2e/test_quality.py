@@ -25,6 +25,7 @@ _PATIENCE_S = 60
 """Some windows of the default length, on a slow machine."""
 _NAMES = {
     "excellent": ConnectionQuality.QUALITY_EXCELLENT,
+    "good": ConnectionQuality.QUALITY_GOOD,
     "poor": ConnectionQuality.QUALITY_POOR,
     "lost": ConnectionQuality.QUALITY_LOST,
 }
@@ -53,7 +54,7 @@ async def abroad() -> AsyncIterator[Abroad]:
 
 
 async def test_quality_falls_with_the_line_and_comes_back(abroad: Abroad, path: JoinPath) -> None:
-    """ADA12: at first excellent, under loss poor, without UDP lost, then excellent again; both clients are told."""
+    """ADA12: excellent, under some loss good, under more poor, without UDP lost, excellent again; both are told."""
     room, endpoint = unique("quality"), abroad.server.endpoint
     async with (
         abroad.browser.client(endpoint, "web", room, path) as web,
@@ -76,6 +77,8 @@ async def test_quality_falls_with_the_line_and_comes_back(abroad: Abroad, path: 
             return web.journal.mark(), py.journal.mark()
 
         marks = await both_show("excellent", (0, 0))
+        abroad.cell.lose(10)
+        marks = await both_show("good", marks)
         abroad.cell.lose(40)
         marks = await both_show("poor", marks)
         async with sdk(endpoint, "late", room, path) as late:
