@@ -11,12 +11,14 @@ from tests.e2e.support.browser import stalls
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.media import assert_bars
 from tests.e2e.support.sdk_client import sdk
-from tests.e2e.support.server import OWN
+from tests.e2e.support.server import OWN, ServerSpec
 
 if TYPE_CHECKING:
     from tests.e2e.support.browser import Browser, BrowserClient
 
 pytestmark = pytest.mark.alone
+
+SERVER = ServerSpec(config={"video": {"dynacast_pause_delay": "1s"}})
 
 _CODECS = ["vp8", "h264", "vp9", "av1"]
 _WIDTH, _HEIGHT = 960, 540
@@ -30,6 +32,18 @@ _WATCH = """
     };
 """
 """Defines `inbound()`: statistics of the one video that a page receives."""
+
+_LOST_TIME = """
+    const lost = [];
+    const every = 20;
+    let due = performance.now() + every;
+    setInterval(() => {
+        const late = performance.now() - due;
+        if (late > 100) lost.push({ until: Date.now(), late });
+        due = performance.now() + every;
+    }, every);
+    e2e.lostSince = (time) => lost.reduce((sum, { until, late }) => sum + (until > time ? late : 0), 0);"""
+"""Defines `e2e.lostSince(time)`: milliseconds in which the page was not run, in stalls of over a tenth of a second."""
 
 _RATE = (
     _WATCH
@@ -100,8 +114,8 @@ async def _heights(client: BrowserClient) -> dict[str, list[int]]:
 
 async def _switch_qualities(
     endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str, **options: Any
-) -> list[str | None]:
-    """Publish in three layers and ask for one after the other; the publisher's restriction ids."""
+) -> list[list[str | None]]:
+    """Publish in three layers and ask for one after the other; restriction id and mode of each stream sent."""
     room = unique(codec)
     async with (
         chromium.client(endpoint, "alice", room, path) as alice,
@@ -115,19 +129,22 @@ async def _switch_qualities(
         report = before = await _decodes(bob, heights["HIGH"], timeout_s=30)
         stalled = await stalls(alice, bob)
         for quality in ("LOW", "MEDIUM", "LOW", "HIGH"):
+            asked = report["pliCount"]
             await _ask(bob, "alice", quality)
             report = await _decodes(bob, heights[quality])
             assert report["codecId"] == before["codecId"]
+            # Who can decode what it gets asks for nothing: the server has the key frame of the other layer made.
+            assert report["pliCount"] - asked <= 1, f"to {quality}: {report}"
         assert report["freezeCount"] - before["freezeCount"] <= 1 + await stalls(alice, bob) - stalled, report
         assert report["keyFramesDecoded"] - before["keyFramesDecoded"] <= 10, report
         assert report.get("framesDropped", 0) - before.get("framesDropped", 0) <= 15, report
         seen = await bob.see("alice")
         assert_bars(seen["bars"])
-        rids: list[str | None] = await alice.run(
-            """const [publication] = e2e.room.localParticipant.videoTrackPublications.values();
-            return publication.track.sender.getParameters().encodings.map((encoding) => encoding.rid);"""
+        streams: list[list[str | None]] = await alice.run(
+            """const sent = await e2e.stats('outbound-rtp', (r) => r.kind === 'video');
+            return sent.map(({ rid, scalabilityMode }) => [rid, scalabilityMode]);"""
         )
-        return rids
+        return sorted(streams, key=str)
 
 
 @pytest.mark.parametrize("codec", _CODECS)
@@ -144,39 +161,69 @@ async def test_scalable_codecs_in_simulcast_switch_too(
     endpoint: Endpoint, chromium: Browser, codec: str, path: JoinPath
 ) -> None:
     """VID03, VID04: the same where the publisher wants streams in place of layers inside one."""
-    rids = await _switch_qualities(endpoint, path, chromium, codec, scalabilityMode="L1T3")
-    assert rids == ["q", "h", "f"]
+    streams = await _switch_qualities(endpoint, path, chromium, codec, scalabilityMode="L1T3")
+    assert streams == [["f", "L1T3"], ["h", "L1T3"], ["q", "L1T3"]]
 
 
-@pytest.mark.parametrize("codec", ["av1", "vp9"])
-async def test_a_client_without_descriptors_still_sees(
-    endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str
+@pytest.mark.parametrize(("codec", "path"), [("vp9", JoinPath.V1), ("av1", JoinPath.V0)])
+async def test_layers_that_always_need_those_below_switch_too(
+    endpoint: Endpoint, chromium: Browser, codec: str, path: JoinPath
 ) -> None:
-    """VID03, VID04 with a client that negotiates no dependency descriptor: it sees AV1 in one layer, VP9 in all."""
+    """VID03, VID04: the same in L3T3, where not only key frames need the layers below."""
+    streams = await _switch_qualities(endpoint, path, chromium, codec, scalabilityMode="L3T3")
+    assert streams == [[None, "L3T3"]]
+
+
+_WITHOUT_DESCRIPTORS = """
+    const uri = 'dependency-descriptor';
+    const without = (sdp) => sdp.split('\\r\\n').filter((line) => !line.includes(uri)).join('\\r\\n');
+    for (const name of ['createOffer', 'createAnswer']) {
+        const original = RTCPeerConnection.prototype[name];
+        RTCPeerConnection.prototype[name] = async function (...args) {
+            const { type, sdp } = await original.apply(this, args);
+            return { type, sdp: without(sdp) };
+        };
+    }
+    // livekit-client writes it into offers with VP9 and AV1, and sends what it has set here.
+    const set = RTCPeerConnection.prototype.setLocalDescription;
+    RTCPeerConnection.prototype.setLocalDescription = function (description) {
+        if (description?.sdp) description.sdp = without(description.sdp);
+        return set.call(this, description);
+    };"""
+"""A page that knows no dependency descriptor, as Firefox and Safari."""
+
+
+@pytest.mark.parametrize(("codec", "plain"), [("av1", "bob"), ("vp9", "bob"), ("vp9", "alice")])
+async def test_a_client_without_descriptors_still_sees(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str, plain: str
+) -> None:
+    """VID03, VID04 with a client that negotiates no dependency descriptor: it sees AV1 in one layer, VP9 in each it
+    asks for; when the publisher of VP9 is such a client, the others do."""
     room = unique("plain")
-    async with chromium.client(endpoint, "alice", room, path) as alice, chromium.page("bob") as bob:
-        await bob.run(
-            """for (const name of ['createOffer', 'createAnswer']) {
-                const original = RTCPeerConnection.prototype[name];
-                RTCPeerConnection.prototype[name] = async function (...args) {
-                    const { type, sdp } = await original.apply(this, args);
-                    const kept = sdp.split('\\r\\n').filter((line) => !line.includes('dependency-descriptor'));
-                    return { type, sdp: kept.join('\\r\\n') };
-                };
-            }"""
-        )
-        await bob.join(endpoint, endpoint.token(bob.identity, room), path)
+    async with chromium.page("alice") as alice, chromium.page("bob") as bob:
+        clients = {"alice": alice, "bob": bob}
+        await clients[plain].run(_WITHOUT_DESCRIPTORS)
+        for client in clients.values():
+            await client.join(endpoint, endpoint.token(client.identity, room), path)
         await _publish(alice, codec)
         assert_bars((await bob.see("alice"))["bars"])
         heights = await _heights(alice)
         report = await _decodes(bob, heights["LOW" if codec == "av1" else "HIGH"], timeout_s=30)
+        if codec == "vp9":
+            for quality in ("LOW", "HIGH"):
+                await _ask(bob, "alice", quality)
+                report = await _decodes(bob, heights[quality])
         assert report["pliCount"] <= 5, report
-        sections = await bob.run("return e2e.connections.map((c) => c.localDescription?.sdp ?? '').join()")
+        describe = "return e2e.connections.map((c) => c.localDescription?.sdp ?? '').join()"
+        sections = await clients[plain].run(describe)
         assert "m=video" in sections
         assert "dependency-descriptor" not in sections
 
 
-async def test_a_rate_drops_temporal_layers(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+@pytest.mark.parametrize(
+    ("codec", "path"), [("vp8", JoinPath.V0), ("vp8", JoinPath.V1), ("vp9", JoinPath.V1), ("av1", JoinPath.V0)]
+)
+async def test_a_rate_drops_temporal_layers(endpoint: Endpoint, chromium: Browser, codec: str, path: JoinPath) -> None:
     """VID05: `fps` of the track settings; pictures keep their size, fewer come, and all come again."""
     room = unique("fps")
     async with (
@@ -184,7 +231,7 @@ async def test_a_rate_drops_temporal_layers(endpoint: Endpoint, path: JoinPath, 
         chromium.client(endpoint, "bob", room, path) as bob,
     ):
         await alice.publish_bars(
-            width=_WIDTH, height=_HEIGHT, fps=30, videoCodec="vp8", simulcast=True, backupCodec=False
+            width=_WIDTH, height=_HEIGHT, fps=30, videoCodec=codec, simulcast=True, backupCodec=False
         )
         await bob.see("alice")
         heights = await _heights(alice)
@@ -216,7 +263,8 @@ async def test_a_rate_that_the_publisher_just_has_drops_nothing(
 async def test_publishers_pause_what_nobody_watches(
     endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str
 ) -> None:
-    """ADA01, ADA02: with `dynacast` layers stop when all subscribers look away, and come back within two seconds."""
+    """ADA01, ADA02: with `dynacast` layers stop when all subscribers look away, and come back within two seconds; who
+    joins meanwhile sees the best one within three."""
     room = unique("dyn")
     sent = """
         const active = async () => {
@@ -249,6 +297,82 @@ async def test_publishers_pause_what_nobody_watches(
         await bob.run(enable, on=True)
         assert await alice.run(sent, count=all_layers, ms=5_000) < 2
         await _decodes(bob, heights["HIGH"])
+        await bob.run(enable, on=False)
+        await alice.run(sent, count=0, ms=12_000)
+        async with chromium.page("carol") as carol:
+            for client in (alice, carol):
+                await client.run(_LOST_TIME)
+            began = await carol.run("return Date.now()")
+            await carol.join(endpoint, endpoint.token(carol.identity, room), path)
+            took_ms, lost_ms = await carol.run(
+                _WATCH
+                + """
+                const isBest = async () => heights.includes((await inbound())?.frameHeight);
+                await e2e.until(isBest, `pictures of ${heights} lines`, 20000);
+                return [Date.now() - began, e2e.lostSince(began)];""",
+                heights=heights["HIGH"],
+                began=began,
+            )
+            lost_ms += await alice.run("return e2e.lostSince(began)", began=began)
+            assert took_ms < 3_000 + lost_ms, f"HIGH after {took_ms} ms; for {lost_ms} ms pages were not run"
+
+
+async def test_what_was_asked_for_outlives_renegotiation_and_resume(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """SUB07: LOW stays LOW while a track comes and while signalling breaks; what is disabled stays silent then."""
+    room = unique("keep")
+    async with (
+        chromium.client(endpoint, "alice", room, path) as alice,
+        chromium.client(endpoint, "bob", room, path) as bob,
+    ):
+        await _publish(alice, "vp8")
+        await bob.see("alice")
+        heights = await _heights(alice)
+        await _decodes(bob, heights["HIGH"], timeout_s=30)
+        await _ask(bob, "alice", "LOW")
+        await _decodes(bob, heights["LOW"])
+        await bob.run(
+            _WATCH
+            + """
+            e2e.heights = [];
+            e2e.looking = setInterval(async () => {
+                const height = (await inbound())?.frameHeight;
+                if (height && e2e.heights.at(-1) !== height) e2e.heights.push(height);
+            }, 50);"""
+        )
+        await alice.publish_tone(440)
+        await bob.hear("alice", 440)
+        await _decodes(bob, heights["LOW"])
+        enable = """const [publication] = e2e.room.remoteParticipants.get('alice').audioTrackPublications.values();
+            publication.setEnabled(on);"""
+        count = """const count = async () => {
+                const heard = await e2e.stats('inbound-rtp', (r) => r.kind === 'audio');
+                return heard.reduce((sum, r) => sum + r.packetsReceived, 0);
+            };"""
+        await bob.run(enable, on=False)
+        before = await bob.run(
+            count
+            + """
+            let [last, since] = [-1, 0];
+            await e2e.until(async () => {
+                const now = await count();
+                if (now !== last) [last, since] = [now, performance.now()];
+                return performance.now() - since > 700;
+            }, 'end of the tone');
+            return last;"""
+        )
+        since = bob.journal.mark()
+        await bob.run("await e2e.room.simulateScenario('signal-reconnect')")
+        await bob.journal.wait("reconnected", since=since, timeout_s=20)
+        await _decodes(bob, heights["LOW"])
+        after = await bob.run(f"{count} return count();")
+        assert after <= before + 2, f"{after - before} packets of what is disabled"
+        seen = await bob.run("clearInterval(e2e.looking); return e2e.heights")
+        assert seen, "nothing was looked at"
+        assert set(seen) <= set(heights["LOW"]), f"heights in turn: {seen}"
+        await bob.run(enable, on=True)
+        await bob.hear("alice", 440)
 
 
 async def test_a_hidden_picture_costs_nothing_and_a_small_one_little(
