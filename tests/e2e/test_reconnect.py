@@ -325,6 +325,32 @@ async def test_a_publication_that_the_server_does_not_know_needs_a_new_session(
             assert leave.reason == 6  # STATE_MISMATCH
 
 
+async def test_a_browser_with_a_publication_that_the_server_does_not_know_begins_anew(
+    endpoint: Endpoint, path: JoinPath, chromium: Browser
+) -> None:
+    """REC04: its resume turns into a new session, in which the tone is published again and heard."""
+    async with pair(endpoint, path, chromium) as (web, py):
+        sid = await web.run(
+            """const { client } = e2e.room.engine;
+            const send = client.sendSyncState;
+            client.sendSyncState = (sync) => {
+                const bogus = sync.publishTracks[0].clone();
+                bogus.track.sid = 'TR_bogus';
+                sync.publishTracks.push(bogus);
+                return send.call(client, sync);
+            };
+            return e2e.room.localParticipant.sid"""
+        )
+        since_py, since_web = py.journal.mark(), web.journal.mark()
+        await web.run("await e2e.room.simulateScenario('signal-reconnect')")
+        anew = await web.journal.wait("reconnecting", since=since_web, timeout_s=30)
+        await web.journal.wait("reconnected", since=web.journal.entries.index(anew), timeout_s=30)
+        await py.subscribed("web", since=since_py, timeout_s=30)
+        await talk(web, py)
+        assert await web.run("return e2e.room.localParticipant.sid") != sid
+        assert len(py.journal.seen("participant_connected", since=since_py)) == 1
+
+
 async def test_nothing_said_during_a_resume_is_lost(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
     """REC01: numbered messages in both directions, all the while the browser resumes: each once, in order."""
     async with pair(endpoint, path, chromium) as (web, py):
