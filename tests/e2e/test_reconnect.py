@@ -11,7 +11,7 @@ from livekit import rtc
 from livekit.protocol import rtc as proto
 
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
-from tests.e2e.support.media import assert_tone, publish_tone
+from tests.e2e.support.media import assert_bars, assert_tone, publish_bars, publish_tone, see
 from tests.e2e.support.relay import relay
 from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.server import ServerSpec, started
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tests.e2e.support.browser import Browser, BrowserClient
 
 _SIGNAL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT
+_FULL_RECONNECT = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+_CAMERA = rtc.TrackSource.SOURCE_CAMERA
+_MICROPHONE = rtc.TrackSource.SOURCE_MICROPHONE
 _GONE = ("participant_disconnected", "track_unpublished", "track_unsubscribed")
 """What others see when a session does not go on."""
 _GONE_WEB = ("participantDisconnected", "trackUnpublished", "trackUnsubscribed", "reconnecting")
@@ -65,16 +68,16 @@ async def pair(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> AsyncIt
         publish_tone(py.room, 660),
     ):
         await web.publish_tone(440)
-        await assert_tone(await py.subscribed("web"), 440)
-        await web.hear("py", 660)
+        track = await py.subscribed("web")
+        await asyncio.gather(assert_tone(track, 440), web.hear("py", 660))
         yield web, py
 
 
 async def talk(web: BrowserClient, py: SdkClient) -> None:
     """Both hear each other's tone and get each other's reliable data."""
-    (track,) = [p.track for p in py.remote("web").track_publications.values() if p.track]
-    await assert_tone(track, 440)
-    await web.hear("py", 660)
+    publications = py.remote("web").track_publications.values()
+    (track,) = [p.track for p in publications if p.track and p.source == _MICROPHONE]
+    await asyncio.gather(assert_tone(track, 440), web.hear("py", 660))
     word = unique("word")
     await web.run(
         "await e2e.room.localParticipant.publishData(new TextEncoder().encode(word), {reliable: true})", word=word
@@ -197,18 +200,25 @@ async def test_media_go_on_while_the_signalling_line_is_cut(
         assert web.journal.seen("reconnecting", since=since) == []
 
 
-_SCENARIOS = ["full-reconnect", "leave-full-reconnect", "node-failure", "migration", "force-tcp"]
-_BOTH_PATHS = [(path, scenario) for scenario in _SCENARIOS for path in JoinPath]
-
-
 @pytest.mark.parametrize(
-    ("path", "scenario"), [*_BOTH_PATHS, (JoinPath.V0, "resume-reconnect"), (JoinPath.V1, "force-tls")]
+    "scenario",
+    [
+        "full-reconnect",
+        "leave-full-reconnect",
+        "node-failure",
+        "migration",
+        "force-tcp",
+        "force-tls",
+        "resume-reconnect",
+    ],
 )
 async def test_a_browser_begins_anew_by_itself(
     endpoint: Endpoint, path: JoinPath, chromium: Browser, scenario: str
 ) -> None:
-    """REC05, REC13: the others see one leave and one join, then all is as before."""
+    """REC05, REC13: the others see one leave and one join, then all is as before, sound and picture."""
     async with pair(endpoint, path, chromium) as (web, py):
+        await web.publish_bars()
+        await py.subscribed("web", _CAMERA)
         sid, since_py, since_web = (
             await web.run("return e2e.room.localParticipant.sid"),
             py.journal.mark(),
@@ -216,8 +226,11 @@ async def test_a_browser_begins_anew_by_itself(
         )
         await web.run("await e2e.room.simulateScenario(scenario)", scenario=scenario)
         await web.journal.wait("reconnected", since=since_web, timeout_s=30)
-        await py.subscribed("web", since=since_py, timeout_s=30)
-        await talk(web, py)
+        await py.subscribed("web", _MICROPHONE, since=since_py, timeout_s=30)
+        bars = await py.subscribed("web", _CAMERA, since=since_py)
+        picture, _ = await asyncio.gather(see(bars), talk(web, py))
+        assert_bars(picture.bars)
+        assert picture.moved
         assert await web.run("return e2e.room.localParticipant.sid") != sid
         assert len(py.journal.seen("participant_connected", since=since_py)) == 1
         if scenario in {"force-tcp", "force-tls"}:
@@ -227,6 +240,26 @@ async def test_a_browser_begins_anew_by_itself(
                 return pairs.map((p) => local.find((l) => l.id === p.localCandidateId)?.protocol)"""
             )
             assert set(pairs) == {"tcp"}
+
+
+async def test_the_python_sdk_begins_anew_by_itself(endpoint: Endpoint, path: JoinPath, chromium: Browser) -> None:
+    """REC05: the browser sees one leave and one join, then hears and sees it as before, and is heard by it."""
+    async with pair(endpoint, path, chromium) as (web, py), publish_bars(py.room):
+        old = await web.journal.wait("trackSubscribed", lambda track, *_: track["kind"] == "video")
+        since_py, since_web = py.journal.mark(), web.journal.mark()
+        await py.room.simulate_scenario(_FULL_RECONNECT)
+        await py.journal.wait("reconnected", since=since_py, timeout_s=30)
+        for kind in ("audio", "video"):
+            await web.journal.wait(
+                "trackSubscribed", lambda track, *_, kind=kind: track["kind"] == kind, since=since_web, timeout_s=30
+            )
+        await py.subscribed("web", since=since_py, timeout_s=30)
+        picture, _ = await asyncio.gather(web.see("py"), talk(web, py))
+        assert_bars(picture["bars"])
+        assert picture["moved"]
+        joins = [entry.args[0] for entry in web.journal.seen("participantConnected", since=since_web)]
+        assert [who["identity"] for who in joins] == ["py"], joins
+        assert joins[0]["sid"] != old.args[2]["sid"], "the session is another"
 
 
 @pytest.mark.parametrize("scenario", ["disconnect-signal-on-resume", "disconnect-signal-on-resume-no-messages"])
