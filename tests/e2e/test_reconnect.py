@@ -227,10 +227,10 @@ async def test_a_browser_begins_anew_by_itself(
         await web.run("await e2e.room.simulateScenario(scenario)", scenario=scenario)
         await web.journal.wait("reconnected", since=since_web, timeout_s=30)
         await py.subscribed("web", _MICROPHONE, since=since_py, timeout_s=30)
-        bars = await py.subscribed("web", _CAMERA, since=since_py)
-        picture, _ = await asyncio.gather(see(bars), talk(web, py))
+        picture = await see(await py.subscribed("web", _CAMERA, since=since_py), frames=5)
         assert_bars(picture.bars)
         assert picture.moved
+        await talk(web, py)
         assert await web.run("return e2e.room.localParticipant.sid") != sid
         assert len(py.journal.seen("participant_connected", since=since_py)) == 1
         if scenario in {"force-tcp", "force-tls"}:
@@ -254,9 +254,10 @@ async def test_the_python_sdk_begins_anew_by_itself(endpoint: Endpoint, path: Jo
                 "trackSubscribed", lambda track, *_, kind=kind: track["kind"] == kind, since=since_web, timeout_s=30
             )
         await py.subscribed("web", since=since_py, timeout_s=30)
-        picture, _ = await asyncio.gather(web.see("py"), talk(web, py))
+        picture = await web.see("py", frames=5)
         assert_bars(picture["bars"])
         assert picture["moved"]
+        await talk(web, py)
         joins = [entry.args[0] for entry in web.journal.seen("participantConnected", since=since_web)]
         assert [who["identity"] for who in joins] == ["py"], joins
         assert joins[0]["sid"] != old.args[2]["sid"], "the session is another"
