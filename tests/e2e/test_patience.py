@@ -1,4 +1,4 @@
-"""What shows only with time: idle connections, the limit on joining, silent sockets.
+"""What shows only with time: idle connections, the limit on joining, silent sockets, who is given up and comes back.
 
 Everything runs at once in one fixture, so that the module takes one minute and not four; each test looks at its part.
 """
@@ -16,16 +16,18 @@ import pytest_asyncio
 from livekit.protocol import models
 
 from tests.e2e.support.api_client import twirp
+from tests.e2e.support.browser import Browser, launched
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.journal import eventually
+from tests.e2e.support.media import assert_tone, publish_tone
+from tests.e2e.support.netns import namespace
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import OWN, Server, ServerSpec, started
+from tests.e2e.support.standing import standing
 from tests.e2e.support.wire_client import join_request, wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
-
-    from tests.e2e.support.browser import Browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -120,10 +122,50 @@ async def _half_open(endpoint: Endpoint, path: JoinPath, _: Browser) -> None:
     await eventually(gone, "absence of the participant", timeout_s=2)
 
 
+async def _given_up(_: Endpoint, path: JoinPath, __: Browser) -> None:
+    """REC06: a browser and an SDK client, cut off until the others saw them leave, come back by themselves."""
+    room = unique("given-up")
+    with namespace() as cell:
+        # The server is outside, on this machine's end of the link.
+        async with (
+            started(ServerSpec(host=cell.here)) as server,
+            launched("chromium", enter_command=cell.enter_command) as browser,
+            standing(
+                server.endpoint, room, path, "reconnected", "disconnected", enter_command=cell.enter_command
+            ) as far,
+            sdk(server.endpoint, "py", room, path) as py,
+            publish_tone(py.room, 660),
+            browser.client(server.endpoint, "web", room, path) as web,
+        ):
+            await web.publish_tone(440)
+            await assert_tone(await py.subscribed("web"), 440)
+            await web.hear("py", 660)
+            before = {who: (await py.remote_here(who)).sid for who in ("web", "far")}
+            since_web, since_py = web.journal.mark(), py.journal.mark()
+            cell.cut()
+            await asyncio.gather(*(py.remote_gone(who, timeout_s=30) for who in before))
+            cell.open()
+            said, _entry = await asyncio.gather(
+                far.until("reconnected", timeout_s=60),
+                web.journal.wait("reconnected", since=since_web, timeout_s=60),
+            )
+            after = {who: (await py.remote_here(who)).sid for who in before}
+            assert set(after.values()).isdisjoint(before.values()), (before, after)
+            assert await web.run("return e2e.room.localParticipant.sid") == after["web"]
+            await assert_tone(await py.subscribed("web", since=since_py, timeout_s=30), 440)
+            await web.hear("py", 660)
+            await py.local.publish_data("again", reliable=True)
+            said += await far.until("again", timeout_s=20)
+            assert said == ["reconnected", "again"]
+            for client in (web, py):
+                assert client.journal.seen("disconnected") == []
+
+
 SCENARIOS: dict[str, Callable[[Endpoint, JoinPath, Browser], Coroutine[Any, Any, None]]] = {
     "idle": _idle,
     "never active": _never_active,
     "pings": _pings,
+    "given up": _given_up,
 }
 if OWN:  # the reference notices a silent socket only when a write fails
     SCENARIOS["half-open"] = _half_open
@@ -168,3 +210,8 @@ async def test_an_idle_minute_disconnects_nobody(under_way: Long, path: JoinPath
 
 async def test_a_join_that_never_becomes_active_fails_after_a_minute(under_way: Long, path: JoinPath) -> None:
     await under_way.result("never active", path)
+
+
+@pytest.mark.netns
+async def test_who_was_given_up_comes_back(under_way: Long, path: JoinPath) -> None:
+    await under_way.result("given up", path)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.support.browser import Browser, launched
-from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
+from tests.e2e.support.endpoint import JoinPath, unique
 from tests.e2e.support.media import assert_tone, publish_tone
 from tests.e2e.support.netns import namespace
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import ServerSpec, started
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from tests.e2e.support.standing import standing
 
 pytestmark = pytest.mark.netns
 
@@ -35,17 +30,6 @@ _SAY_MANY = """(async () => { for (let n = 0; n < count; n += 1) {
     await e2e.room.localParticipant.publishData(new TextEncoder().encode(`w${n}`), {reliable: true});
     await new Promise((resolve) => { setTimeout(resolve, 40); });
 } })();"""
-_STANDING = """import asyncio, sys
-from livekit import rtc
-async def main():
-    room = rtc.Room()
-    options = rtc.RoomOptions(single_peer_connection=sys.argv[3] == '1')
-    await room.connect(sys.argv[1], sys.argv[2], options)
-    room.on('data_received', lambda packet: print(packet.data.decode(), flush=True))
-    print('in', flush=True)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
 
 
 async def test_a_client_that_changes_its_address_goes_on(path: JoinPath) -> None:
@@ -125,23 +109,6 @@ async def test_a_call_goes_on_over_tcp_when_udp_dies(path: JoinPath, chromium: B
             await eve.hear("web", 440, timeout_s=60)
 
 
-@contextlib.asynccontextmanager
-async def standing(endpoint: Endpoint, room: str, path: JoinPath) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A client in a process of its own, which can be stopped; it prints the data it gets."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _STANDING, endpoint.ws_url, endpoint.token("far", room), "1" if path.single else "0",
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        assert child.stdout is not None
-        assert await asyncio.wait_for(child.stdout.readline(), 20) == b"in\n"
-        yield child
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-
-
 async def test_a_client_that_stands_still_for_eight_seconds_is_not_gone(path: JoinPath) -> None:
     """REC07; what was said to it meanwhile is there afterwards."""
     room = unique("still")
@@ -156,7 +123,6 @@ async def test_a_client_that_stands_still_for_eight_seconds_is_not_gone(path: Jo
         await bob.local.publish_data("meanwhile", reliable=True)
         await bob.journal.never("participant_disconnected", since=since, window_s=8)
         os.kill(far.pid, signal.SIGCONT)
-        assert far.stdout is not None
         # SCTP asks again after 1, 3, 7, 15 and 31 seconds, or somewhat later.
-        assert await asyncio.wait_for(far.stdout.readline(), 40) == b"meanwhile\n"
+        assert await far.until("meanwhile", timeout_s=40) == ["meanwhile"]
         await bob.journal.never("participant_disconnected", since=since, window_s=5)

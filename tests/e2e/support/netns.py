@@ -123,8 +123,8 @@ class Namespace:
         """A pulled plug: nothing passes any more, and nobody is told."""
         self.rules(
             "table inet plug {\n"
-            " chain in {\n  type filter hook input priority 0; policy drop;\n }\n"
-            " chain out {\n  type filter hook output priority 0; policy drop;\n }\n"
+            " chain in {\n  type filter hook input priority 0; policy drop; iifname lo accept;\n }\n"
+            " chain out {\n  type filter hook output priority 0; policy drop; oifname lo accept;\n }\n"
             "}\n"
         )
 
