@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import time
+from functools import partial
 
 import pytest
+from livekit import rtc
 
 from tests.e2e.support.browser import Browser, launched
 from tests.e2e.support.endpoint import JoinPath, unique
+from tests.e2e.support.journal import eventually
 from tests.e2e.support.media import assert_tone, publish_tone
 from tests.e2e.support.netns import namespace
-from tests.e2e.support.sdk_client import sdk
+from tests.e2e.support.sdk_client import SdkClient, sdk
 from tests.e2e.support.server import ServerSpec, started
 from tests.e2e.support.standing import standing
 
@@ -92,21 +97,57 @@ async def test_data_lose_nothing_when_the_line_was_cut(path: JoinPath) -> None:
             assert got == [f"w{number}".encode() for number in range(count)]
 
 
+async def _used_by(client: SdkClient) -> set[str]:
+    """As `_USED`."""
+    stats = await client.room.get_rtc_stats()
+    reports = [*stats.publisher_stats, *stats.subscriber_stats]
+    remotes = {r.remote_candidate.rtc.id: r.remote_candidate.candidate.protocol for r in reports}
+    pairs = [r.candidate_pair.candidate_pair for r in reports if r.HasField("candidate_pair")]
+    used = [pair for pair in pairs if pair.nominated and pair.state == rtc.stats.PAIR_SUCCEEDED]
+    return {remotes[pair.remote_candidate_id] for pair in used}
+
+
+async def _hears(client: SdkClient, identity: str, hz: float) -> bool:
+    """Whether the track there is now of that participant carries the tone: who begins anew has another one."""
+    others = [who for who in client.room.remote_participants.values() if who.identity == identity]
+    for track in [p.track for who in others for p in who.track_publications.values() if p.track]:
+        with contextlib.suppress(AssertionError):
+            await assert_tone(track, hz, timeout_s=5)
+            return True
+    return False
+
+
 async def test_a_call_goes_on_over_tcp_when_udp_dies(path: JoinPath, chromium: Browser) -> None:
-    """REC12: the wall comes up in the middle of the call."""
+    """REC12: the wall comes up in the middle of the call; soon all of it is over TCP, and heard."""
     room = unique("wall")
     with namespace() as space:
         async with (
             started(ServerSpec(host=space.there, enter_command=space.enter_command)) as server,
             chromium.client(server.endpoint, "web", room, path) as web,
             chromium.client(server.endpoint, "eve", room, path) as eve,
+            sdk(server.endpoint, "py", room, path) as py,
         ):
             await web.publish_tone(440)
-            await eve.hear("web", 440)
-            assert set(await web.run(_USED)) == {"udp"}
+            await asyncio.gather(eve.hear("web", 440), eventually(partial(_hears, py, "web", 440), "tone"))
+            for used in (await web.run(_USED), await eve.run(_USED), await _used_by(py)):
+                assert set(used) == {"udp"}
+
+            async def over_tcp() -> bool:
+                return await _used_by(py) == {"tcp"}
+
+            begun_s = time.monotonic()
             space.block_udp()
-            await eve.run(_ALL_TCP, timeout_s=70)
-            await eve.hear("web", 440, timeout_s=60)
+            await asyncio.gather(
+                web.run(_ALL_TCP, timeout_s=70),
+                eve.run(_ALL_TCP, timeout_s=70),
+                eventually(over_tcp, "call of the SDK over TCP", timeout_s=60),
+            )
+            await asyncio.gather(
+                eve.hear("web", 440, timeout_s=60),
+                eventually(partial(_hears, py, "web", 440), "tone", timeout_s=60),
+            )
+            silent_s = time.monotonic() - begun_s
+            assert silent_s < 30, f"{silent_s:.1f} s until all was heard again"
 
 
 async def test_a_client_that_stands_still_for_eight_seconds_is_not_gone(path: JoinPath) -> None:
