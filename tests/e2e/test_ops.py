@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import sys
 import time
@@ -172,13 +173,18 @@ async def test_clients_come_back_after_a_restart(
 
 
 @pytest.mark.parametrize("number", [_SIGKILL, _SIGTERM])
-async def test_twenty_come_back_after_a_restart(number: signal.Signals) -> None:
-    """REC10: nobody is left behind; the time that 95 % of them took is printed."""
+async def test_twenty_come_back_after_a_restart(number: signal.Signals, chromium: Browser) -> None:
+    """REC10: twenty SDK clients and two browsers, none is left behind; 95 % are back within 15 s."""
     async with started() as server:
         endpoint, room, paths = server.endpoint, unique("crowd"), list(JoinPath)
-        names = {f"c{index}" for index in range(20)}
-        joins = [(endpoint.token(name, room), paths[index % 2]) for index, name in enumerate(sorted(names))]
-        async with crowd(endpoint, joins):
+        names = [f"c{index}" for index in range(20)]
+        joins = [(endpoint.token(name, room), paths[index % 2]) for index, name in enumerate(names)]
+        async with (
+            chromium.client(endpoint, "web0", room, JoinPath.V0) as web0,
+            chromium.client(endpoint, "web1", room, JoinPath.V1) as web1,
+            crowd(endpoint, joins) as sdks,
+        ):
+            everybody = {*names, "web0", "web1"}
             await _restart(server, number)
             begun_s, back_s = time.monotonic(), dict[str, float]()
 
@@ -188,10 +194,15 @@ async def test_twenty_come_back_after_a_restart(number: signal.Signals) -> None:
                 for one in listed:
                     if one["state"] == "ACTIVE":
                         back_s.setdefault(one["identity"], time.monotonic() - begun_s)
-                return set(back_s) == names
+                return set(back_s) == everybody
 
-            await eventually(all_back, "return of all twenty", timeout_s=60)
-            print(f"95 % were back {sorted(back_s.values())[18]:.1f} s after the server was")  # noqa: T201
+            await eventually(all_back, "return of all", timeout_s=60)
+            most_s = sorted(back_s.values())[math.ceil(0.95 * len(everybody)) - 1]
+            print(f"95 % were back {most_s:.1f} s after the server was")  # noqa: T201
+            # On a quiet machine 2 to 7 s; beside two busy processes 9.7 s was seen.
+            assert most_s < 15, back_s
+            assert [one for one in await sdks.states() if "disconnected" in one[2]] == []
+            assert [*web0.journal.seen("disconnected"), *web1.journal.seen("disconnected")] == []
 
 
 @pytest.mark.skipif(not OWN, reason="the reference's status for this differs")
