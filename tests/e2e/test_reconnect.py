@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -210,8 +209,8 @@ async def test_media_go_on_while_the_signalling_line_is_cut(
             since_py = py.journal.mark()
             await leaver.close()
             await py.remote_gone("leaver")
-            left = max(2, math.ceil(end_s - clock_s()))
-            await assert_tone(track, 440, seconds=left, timeout_s=left + 10)
+            while clock_s() < end_s:
+                await assert_tone(track, 440)
             await web.hear("other", 550)
             sent = await _packets_sent(other)
             after = [*await web.run(_ARRIVED, who="other"), sent]
