@@ -3,7 +3,9 @@
 //! Between the room's limits it follows the subscriber's jitter. Where the room sets none, it makes time for what is lost
 //! to come again: a receiver that knows no round-trip time, as who only receives, shows what is complete when its turn
 //! comes, and misses by a few milliseconds what was sent again at once. A value goes with every packet until the
-//! subscriber has reported on one that carried it; then with none, for it holds until another comes. Never reads a clock.
+//! subscriber has reported on one that carried it; then with one a second: it holds until another comes, but who reports
+//! on a packet need not have read it (a browser that has not applied our answer yet knows no extensions). Never reads a
+//! clock.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 const LONGEST: Duration = Duration::from_millis(10 * 0xfff);
 /// Upper limit where only a lower one is set; Chromium's own.
 const DEFAULT_MAX: Duration = Duration::from_secs(10);
+/// Who knows a delay is reminded of it so often.
+const REMINDER: Duration = Duration::from_secs(1);
 /// How many times the jitter is enough.
 const JITTERS: u32 = 10;
 /// Change of the delay per second; a quicker one would be heard, where sound is kept in step with the picture.
@@ -54,8 +58,8 @@ enum Told {
     Not,
     /// Packets carry it from this sequence number on.
     From(u16),
-    /// It has had one of these.
-    Known,
+    /// It has had one of these; at that moment, or that of the last reminder.
+    Known(Instant),
 }
 
 /// What the delay is for.
@@ -90,7 +94,7 @@ impl PlayoutDelay {
             Self { purpose, delay: limits.min, changed_at: now, told: Told::Not }
         } else {
             let purpose = Purpose::Recovery { losses: 0.0, last_at: now, needed_at: now };
-            Self { purpose, delay: Duration::ZERO, changed_at: now, told: Told::Known }
+            Self { purpose, delay: Duration::ZERO, changed_at: now, told: Told::Known(now) }
         }
     }
 
@@ -126,11 +130,17 @@ impl PlayoutDelay {
 
     /// What a packet is to carry: the value of the extension, or nothing.
     #[expect(clippy::cast_possible_truncation, reason = "the low bits go over the wire")]
-    pub(super) fn value_for(&mut self, seq: u64) -> Option<[u8; 3]> {
-        match self.told {
-            Told::Known => return None,
+    pub(super) fn value_for(&mut self, now: Instant, seq: u64) -> Option<[u8; 3]> {
+        match &mut self.told {
+            Told::Known(at) => {
+                let needs_none = matches!(self.purpose, Purpose::Recovery { .. }) && self.delay.is_zero();
+                if needs_none || now < *at + REMINDER {
+                    return None;
+                }
+                *at = now;
+            }
             Told::From(_) => {}
-            Told::Not => self.told = Told::From(seq as u16),
+            told @ Told::Not => *told = Told::From(seq as u16),
         }
         let [_, bytes @ ..] = (units(self.delay) << 12 | units(self.max())).to_be_bytes();
         Some(bytes)
@@ -142,7 +152,7 @@ impl PlayoutDelay {
         if let Told::From(first) = self.told
             && (highest_seq as u16).wrapping_sub(first) < 1 << 15
         {
-            self.told = Told::Known;
+            self.told = Told::Known(now);
         }
         match self.purpose {
             Purpose::Room(limits) => self.follow_jitter(now, limits, jitter),
@@ -181,12 +191,14 @@ mod tests {
     fn every_packet_carries_it_until_one_has_arrived() {
         let now = Instant::now();
         let mut delay = PlayoutDelay::new(now, Some(PlayoutLimits::new(200 * MS, 400 * MS)));
-        assert_eq!(delay.value_for(65_534), Some(value(20, 40)));
-        assert_eq!(delay.value_for(65_535), Some(value(20, 40)));
+        assert_eq!(delay.value_for(now, 65_534), Some(value(20, 40)));
+        assert_eq!(delay.value_for(now, 65_535), Some(value(20, 40)));
         delay.note_report(now, 65_533, Duration::ZERO);
-        assert_eq!(delay.value_for(65_536), Some(value(20, 40)), "older packets arrived, not these");
+        assert_eq!(delay.value_for(now, 65_536), Some(value(20, 40)), "older packets arrived, not these");
         delay.note_report(now, 0x1_0000, Duration::ZERO);
-        assert_eq!(delay.value_for(65_537), None);
+        assert_eq!(delay.value_for(now + 999 * MS, 65_537), None);
+        assert_eq!(delay.value_for(now + 1_000 * MS, 65_538), Some(value(20, 40)), "a reminder");
+        assert_eq!(delay.value_for(now + 1_999 * MS, 65_539), None);
     }
 
     #[test]
@@ -196,18 +208,26 @@ mod tests {
         let mut told = Vec::new();
         for second in 1..=4 {
             delay.note_report(start + 1_000 * MS * second, 0, 30 * MS);
-            told.push(delay.value_for(u64::from(second)));
+            told.push(delay.value_for(start + 1_000 * MS * second, u64::from(second)));
             delay.note_report(start + 1_000 * MS * second, second, 30 * MS);
         }
-        assert_eq!(told, [Some(value(18, 25)), Some(value(25, 25)), None, None]);
+        assert_eq!(
+            told,
+            [Some(value(18, 25)), Some(value(25, 25)), Some(value(25, 25)), Some(value(25, 25))]
+        );
         delay.note_report(start + 60_000 * MS, 5, Duration::ZERO);
-        assert_eq!(delay.value_for(6), Some(value(17, 25)), "80 ms at once, however long it took");
+        assert_eq!(
+            delay.value_for(start + 60_000 * MS, 6),
+            Some(value(17, 25)),
+            "80 ms at once, however long it took"
+        );
     }
 
     #[test]
     fn limits_are_made_such_that_they_can_be_told() {
         let told = |min, max| {
-            PlayoutDelay::new(Instant::now(), Some(PlayoutLimits::new(min, max))).value_for(1).unwrap()
+            let now = Instant::now();
+            PlayoutDelay::new(now, Some(PlayoutLimits::new(min, max))).value_for(now, 1).unwrap()
         };
         assert_eq!(told(Duration::ZERO, Duration::ZERO), value(0, 0), "play at once");
         assert_eq!(told(300 * MS, Duration::ZERO), value(30, 1_000));
@@ -220,26 +240,26 @@ mod tests {
         let start = Instant::now();
         let at = |ms: u32| start + MS * ms;
         let mut delay = PlayoutDelay::new(start, None);
-        assert_eq!(delay.value_for(1), None, "nothing to tell");
+        assert_eq!(delay.value_for(start, 1), None, "nothing to tell");
         for ms in [0, 3_000, 6_000, 9_000] {
             delay.note_lost(at(ms), 40 * MS, 0.0);
         }
-        assert_eq!(delay.value_for(2), None, "one now and then");
+        assert_eq!(delay.value_for(at(9_000), 2), None, "one now and then");
         for ms in [10_000, 10_100, 10_200, 10_300] {
             delay.note_lost(at(ms), 40 * MS, 0.0);
         }
-        assert_eq!(delay.value_for(3), Some(value(10, 1_000)));
+        assert_eq!(delay.value_for(at(10_300), 3), Some(value(10, 1_000)));
         delay.note_report(at(10_500), 3, MS);
-        assert_eq!(delay.value_for(4), None, "it is known");
+        assert_eq!(delay.value_for(at(10_500), 4), None, "it is known");
         delay.note_lost(at(10_600), 45 * MS, 0.0);
-        assert_eq!(delay.value_for(5), None, "hardly longer");
+        assert_eq!(delay.value_for(at(10_600), 5), None, "hardly longer");
         delay.note_lost(at(10_700), 900 * MS, 0.0);
-        assert_eq!(delay.value_for(6), Some(value(60, 1_000)), "the longest");
+        assert_eq!(delay.value_for(at(10_700), 6), Some(value(60, 1_000)), "the longest");
         delay.note_report(at(11_000), 6, MS);
         delay.note_report(at(20_600), 100, MS);
-        assert_eq!(delay.value_for(101), None, "kept for a while");
+        assert_eq!(delay.value_for(at(20_600), 101), Some(value(60, 1_000)), "kept for a while: a reminder");
         delay.note_report(at(20_800), 101, MS);
-        assert_eq!(delay.value_for(102), Some(value(0, 1_000)), "given back");
+        assert_eq!(delay.value_for(at(20_800), 102), Some(value(0, 1_000)), "given back");
     }
 
     #[test]
@@ -249,9 +269,9 @@ mod tests {
         for ms in [0, 10, 20, 30, 40] {
             delay.note_lost(start + MS * ms, 100 * MS, 0.07);
         }
-        assert_eq!(delay.value_for(1), Some(value(16, 1_000)));
+        assert_eq!(delay.value_for(start, 1), Some(value(16, 1_000)));
         delay.note_lost(start + 50 * MS, 100 * MS, 0.08);
-        assert_eq!(delay.value_for(2), Some(value(26, 1_000)));
+        assert_eq!(delay.value_for(start, 2), Some(value(26, 1_000)));
     }
 
     #[test]
@@ -262,21 +282,33 @@ mod tests {
         for ms in [0, 100, 200, 300, 400] {
             delay.note_lost(at(ms), 40 * MS, 0.0);
         }
-        assert_eq!(delay.value_for(1), Some(value(10, 1_000)));
+        assert_eq!(delay.value_for(at(400), 1), Some(value(10, 1_000)));
         delay.note_report(at(500), 1, MS);
         for ms in (2_000..10_000).step_by(1_000) {
             delay.note_lost(at(ms), 400 * MS, 0.0);
-            assert_eq!(delay.value_for(2), None, "one a second");
+            assert_eq!(
+                delay.value_for(at(ms), 2),
+                Some(value(10, 1_000)),
+                "no more than was told: one a second"
+            );
         }
         for ms in [10_000, 10_100, 10_200, 10_300] {
             delay.note_lost(at(ms), 40 * MS, 0.0);
         }
         delay.note_report(at(19_000), 100, MS);
-        assert_eq!(delay.value_for(101), None, "many came again within its time");
+        assert_eq!(
+            delay.value_for(at(19_000), 101),
+            Some(value(10, 1_000)),
+            "many came again within its time"
+        );
         for ms in (19_000..21_000).step_by(1_000) {
             delay.note_lost(at(ms), 40 * MS, 0.0);
         }
         delay.note_report(at(21_000), 101, MS);
-        assert_eq!(delay.value_for(102), Some(value(0, 1_000)), "given back, although a few are lost");
+        assert_eq!(
+            delay.value_for(at(21_000), 102),
+            Some(value(0, 1_000)),
+            "given back, although a few are lost"
+        );
     }
 }

@@ -235,8 +235,8 @@ impl SendStream {
     }
 
     /// The extensions of a packet as this subscriber gets it.
-    fn lay_out(&mut self, packet: &OutgoingPacket<'_>) -> Elements {
-        let playout_delay = self.playout.as_mut().and_then(|delay| delay.value_for(packet.seq));
+    fn lay_out(&mut self, now: Instant, packet: &OutgoingPacket<'_>) -> Elements {
+        let playout_delay = self.playout.as_mut().and_then(|delay| delay.value_for(now, packet.seq));
         self.ids.elements(packet.values, playout_delay, packet.descriptor)
     }
 
@@ -251,7 +251,7 @@ impl SendStream {
         out: &mut Vec<u8>,
         packet: &OutgoingPacket<'_>,
     ) -> Result<(), SrtpError> {
-        let elements = self.lay_out(packet);
+        let elements = self.lay_out(stamp.now, packet);
         let numbers = Numbers {
             payload_type: packet.payload_type,
             marker: packet.marker,
@@ -302,7 +302,7 @@ impl SendStream {
                 starts_key_frame: packet.starts_key_frame,
                 payload: Arc::clone(packet.payload),
                 patch: packet.patch,
-                elements: self.lay_out(packet),
+                elements: self.lay_out(now, packet),
                 sent_at: now,
                 resent_at: None,
                 send_time: 0,
