@@ -98,9 +98,8 @@ enum Held {
 /// Allocates for one subscriber.
 #[derive(Debug, Default)]
 pub struct Allocator {
-    held: FxHashMap<DownTrackId, Held>,
-    /// Of the tracks that are held.
-    priorities: FxHashMap<DownTrackId, u16>,
+    /// What each track has had, and the priority with which it got that.
+    held: FxHashMap<DownTrackId, (Held, u16)>,
     steady: Steady,
     patience: Patience,
     probation: Probation,
@@ -130,7 +129,7 @@ impl Allocator {
         let steady_bps = self.steady.observe(now, estimate.total_bps);
         // What matters more from now on takes its part from the others: that is no raise that might fail.
         let is_another_order = demands.video.iter().any(|demand| {
-            self.priorities.get(&demand.down_track).is_some_and(|priority| *priority != demand.priority)
+            self.held.get(&demand.down_track).is_some_and(|(_, priority)| *priority != demand.priority)
         });
         let may_raise = is_another_order || self.patience.allows_raise(now);
         let video: Vec<&Demand> =
@@ -190,11 +189,11 @@ impl Allocator {
             None if !self.has_begun => (Some(top), Some(top)),
             // New: it has not been there to be lowered, so nothing keeps it from its part.
             None => (None, Some(top)),
-            Some(Held::Playing(layer)) => {
+            Some((Held::Playing(layer), _)) => {
                 let kept = ladder.highest_up_to(*layer).unwrap_or(0);
                 (Some(kept), Some(if may_raise { top } else { kept }))
             }
-            Some(Held::Paused { since }) => {
+            Some((Held::Paused { since }, _)) => {
                 let may_resume = may_raise && is_worth && now >= *since + MIN_PAUSED;
                 (None, may_resume.then_some(top))
             }
@@ -229,18 +228,16 @@ impl Allocator {
     /// Makes a division what the tracks have.
     fn hold(&mut self, now: Instant, video: &[&Demand], division: &Division) -> Vec<(DownTrackId, Grant)> {
         self.has_begun = true;
-        self.priorities.clear();
-        self.priorities.extend(video.iter().map(|demand| (demand.down_track, demand.priority)));
         let before = std::mem::take(&mut self.held);
         let mut grants = Vec::with_capacity(video.len());
         for (demand, step) in video.iter().zip(&division.steps) {
             let rung = step.and_then(|step| demand.ladder.rungs().get(step));
             let (held, grant) = match (rung, before.get(&demand.down_track)) {
                 (Some(rung), _) => (Held::Playing(rung.layer), Grant::UpTo(rung.layer)),
-                (None, Some(Held::Paused { since })) => (Held::Paused { since: *since }, Grant::Paused),
+                (None, Some((Held::Paused { since }, _))) => (Held::Paused { since: *since }, Grant::Paused),
                 (None, _) => (Held::Paused { since: now }, Grant::Paused),
             };
-            self.held.insert(demand.down_track, held);
+            self.held.insert(demand.down_track, (held, demand.priority));
             grants.push((demand.down_track, grant));
         }
         grants
