@@ -56,20 +56,24 @@ impl LayerRates {
 
     /// Pictures per 1,000 seconds of one spatial layer, with its temporal layers up to this one; 0 when nothing is known.
     pub(super) fn pictures_of(&self, now: Instant, layer: Layer) -> u32 {
-        if self.began.is_none_or(|began| now > began + STALE) {
+        if self.is_past(now) {
             return 0;
         }
-        let temporals =
-            self.pictures.get(usize::from(layer.spatial)).map_or(&[][..], |pictures| &pictures.rates[..]);
-        temporals.iter().take(usize::from(layer.temporal) + 1).fold(0, |sum, rate| sum.saturating_add(*rate))
+        let pictures = self.pictures.get(usize::from(layer.spatial));
+        pictures.map_or(0, |pictures| sum_up_to(&pictures.rates, layer.temporal))
     }
 
     /// Bits per second of one spatial layer alone, with its temporal layers up to this one; 0 when nothing is known.
     pub(super) fn of(&self, now: Instant, layer: Layer) -> u32 {
-        if self.began.is_none_or(|began| now > began + STALE) {
+        if self.is_past(now) {
             return 0;
         }
         self.bits.get(usize::from(layer.spatial)).map_or(0, |bits| bits.up_to(now, layer.temporal))
+    }
+
+    /// Whether nothing has come for so long that what was known says nothing any more.
+    fn is_past(&self, now: Instant) -> bool {
+        self.began.is_none_or(|began| now > began + STALE)
     }
 }
 
@@ -122,15 +126,17 @@ impl Bits {
 
     /// Bits per second with the temporal layers up to this one; 0 when nothing is known.
     fn up_to(&self, now: Instant, temporal: u8) -> u32 {
-        let sum = |counts: &[u32; TEMPORALS]| {
-            counts.iter().take(usize::from(temporal) + 1).fold(0_u32, |sum, n| sum.saturating_add(*n))
-        };
         match self.tells_since(now) {
-            _ if self.is_measured => sum(&self.per_s),
-            Some(elapsed) => bits_per_s(sum(&self.bytes), elapsed),
+            _ if self.is_measured => sum_up_to(&self.per_s, temporal),
+            Some(elapsed) => bits_per_s(sum_up_to(&self.bytes, temporal), elapsed),
             None => 0,
         }
     }
+}
+
+/// Of the temporal layers up to this one.
+fn sum_up_to(counts: &[u32; TEMPORALS], temporal: u8) -> u32 {
+    counts.iter().take(usize::from(temporal) + 1).fold(0, |sum, count| sum.saturating_add(*count))
 }
 
 fn bits_per_s(bytes: u32, elapsed: Duration) -> u32 {
