@@ -25,11 +25,11 @@ fn failures(world: &World) -> Vec<TransportFailure> {
         .collect()
 }
 
-/// Bob is subscribed to Alice's microphone.
-fn listening() -> (World, ClientId, ClientId) {
+/// Bob, who came in that mode, is subscribed to Alice's microphone.
+fn listening(mode: Mode) -> (World, ClientId, ClientId) {
     let mut world = World::new(WorldConfig::default());
     let alice = world.join_connected(Mode::Single);
-    let bob = world.join_connected(Mode::Single);
+    let bob = world.join_connected(mode);
     let mic = world.publish(alice, MediaKind::Audio, &[]);
     world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
     world.run_for(Duration::from_secs(1));
@@ -104,7 +104,7 @@ fn a_client_that_comes_back_is_asked_at_once_for_the_lines_it_lacks() {
 
 #[test]
 fn a_client_may_come_from_another_address() {
-    let (mut world, alice, bob) = listening();
+    let (mut world, alice, bob) = listening(Mode::Single);
     let elsewhere: SocketAddr = "203.0.113.9:40000".parse().unwrap();
     world.inject(elsewhere, &[22, 254, 253, 0, 0]);
     assert_eq!(world.shard.counters().dropped(DropReason::UnknownSource), 1, "not before its check");
@@ -117,7 +117,7 @@ fn a_client_may_come_from_another_address() {
 
 #[test]
 fn media_follow_a_subscriber_to_another_address() {
-    let (mut world, alice, bob) = listening();
+    let (mut world, alice, bob) = listening(Mode::Single);
     let mut timestamp = 0;
     for nth in 1..4 {
         world.move_to(bob, 0, SocketAddr::from(([203, 0, 113, nth], 40_000)));
@@ -521,11 +521,7 @@ fn play_to(world: &mut World, [from, to]: [ClientId; 2], seconds: u32, passes: i
 #[test]
 fn a_client_that_is_heard_is_not_lost_although_its_checks_are() {
     for mode in [Mode::Single, Mode::Dual] {
-        let mut world = World::new(WorldConfig::default());
-        let (alice, bob) = (world.join_connected(Mode::Single), world.join_connected(mode));
-        let microphone = world.publish(alice, MediaKind::Audio, &[]);
-        world.subscribe(bob, microphone, MediaKind::Audio, "TR_mic");
-        world.run_for(Duration::from_secs(1));
+        let (mut world, alice, bob) = listening(mode);
         play_to(&mut world, [alice, bob], 40, |datagram| !matches!(datagram.first(), Some(0..=3)));
         assert_eq!(failures(&world), [], "{mode:?}: its reports come all the time");
         let heard = world.clients[bob.0].packets_of("TR_mic").len();
@@ -539,11 +535,7 @@ fn a_client_that_is_heard_is_not_lost_although_its_checks_are() {
 #[test]
 fn a_client_that_has_gone_is_lost_although_a_stranger_checks_in_its_name() {
     for mode in [Mode::Single, Mode::Dual] {
-        let mut world = World::new(WorldConfig::default());
-        let (alice, bob) = (world.join_connected(Mode::Single), world.join_connected(mode));
-        let microphone = world.publish(alice, MediaKind::Audio, &[]);
-        world.subscribe(bob, microphone, MediaKind::Audio, "TR_mic");
-        world.run_for(Duration::from_secs(1));
+        let (mut world, alice, bob) = listening(mode);
         world.uplinks[bob.0].config.delay = Duration::from_secs(1);
         let address = world.address(bob, world.transports(bob).len() - 1);
         let stranger: SocketAddr = "192.0.2.77:7777".parse().unwrap();
