@@ -112,6 +112,14 @@ async def _heights(client: BrowserClient) -> dict[str, list[int]]:
     return {names[quality]: list(range(height - 4, height + 5)) for quality, height in layers}
 
 
+async def _sees_the_best(watching: BrowserClient, publishing: BrowserClient) -> dict[str, list[int]]:
+    """Wait until the one has the other's picture in HIGH; the heights of all qualities."""
+    await watching.see(publishing.identity)
+    heights = await _heights(publishing)
+    await _decodes(watching, heights["HIGH"], timeout_s=30)
+    return heights
+
+
 async def _switch_qualities(
     endpoint: Endpoint, path: JoinPath, chromium: Browser, codec: str, **options: Any
 ) -> list[list[str | None]]:
@@ -233,9 +241,7 @@ async def test_a_rate_drops_temporal_layers(endpoint: Endpoint, chromium: Browse
         await alice.publish_bars(
             width=_WIDTH, height=_HEIGHT, fps=30, videoCodec=codec, simulcast=True, backupCodec=False
         )
-        await bob.see("alice")
-        heights = await _heights(alice)
-        await _decodes(bob, heights["HIGH"], timeout_s=30)
+        heights = await _sees_the_best(bob, alice)
         full = await bob.run(_RATE, fps=30, low=16, high=32, timeout_s=30)
         few = await bob.run(_RATE, fps=5, low=3, high=min(12, full["rate"] * 0.6), timeout_s=30)
         assert few["height"] in heights["HIGH"]
@@ -252,8 +258,7 @@ async def test_a_rate_that_the_publisher_just_has_drops_nothing(
         chromium.client(endpoint, "bob", room, path) as bob,
     ):
         await _publish(alice, "vp8")
-        await bob.see("alice")
-        await _decodes(bob, (await _heights(alice))["HIGH"], timeout_s=30)
+        await _sees_the_best(bob, alice)
         # The server knows the rate after some seconds; half of the pictures would be 7.5 a second.
         for _ in range(5):
             await bob.run(_RATE, fps=15, low=12.01, high=17, timeout_s=30)
@@ -280,9 +285,7 @@ async def test_publishers_pause_what_nobody_watches(
         chromium.client(endpoint, "bob", room, path) as bob,
     ):
         await _publish(alice, codec)
-        await bob.see("alice")
-        heights = await _heights(alice)
-        await _decodes(bob, heights["HIGH"], timeout_s=30)
+        heights = await _sees_the_best(bob, alice)
         if codec == "vp8":
             await _ask(bob, "alice", "LOW")
             await alice.run(sent, count=1, ms=12_000)
@@ -327,9 +330,7 @@ async def test_what_was_asked_for_outlives_renegotiation_and_resume(
         chromium.client(endpoint, "bob", room, path) as bob,
     ):
         await _publish(alice, "vp8")
-        await bob.see("alice")
-        heights = await _heights(alice)
-        await _decodes(bob, heights["HIGH"], timeout_s=30)
+        heights = await _sees_the_best(bob, alice)
         await _ask(bob, "alice", "LOW")
         await _decodes(bob, heights["LOW"])
         await bob.run(
