@@ -163,6 +163,24 @@ fn the_estimate_is_true_the_picture_stands_and_sound_is_whole_at_300_kbps() {
     for_each_condition(Some(300_000), 12);
 }
 
+/// What a path loses by itself is to go again also while it is known to bear less than it was sent: of the smallest picture
+/// all is needed.
+#[test]
+fn the_picture_goes_on_at_300_kbps_where_packets_get_lost() {
+    for (loss, delay_ms, most_s) in [(0.1, 0, 4.5), (0.1, 50, 6.5), (0.2, 0, 7.0)] {
+        let frozen = (1..=8).map(|seed| {
+            let mut scene = call(seed, RateFeedback::TransportWide);
+            scene.play(6);
+            let path = LinkConfig { loss, delay: delay_ms * MS, ..LinkConfig::default() };
+            set_path(&mut scene, path, Some(300_000));
+            scene.play(12);
+            scene.frozen(0, 12).as_secs_f64()
+        });
+        let mean_s = frozen.sum::<f64>() / 8.0;
+        assert!(mean_s < most_s, "{loss}, {delay_ms} ms: frozen for {mean_s:.1} s of 12");
+    }
+}
+
 /// What comes of a condition by the receiver's own estimate, with leave to pause.
 #[derive(Debug)]
 struct ByReceiver {

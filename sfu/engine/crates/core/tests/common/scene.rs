@@ -1,12 +1,12 @@
 //! A publisher with a microphone and simulcast cameras, and a subscriber behind a link.
 
-use std::collections::HashSet;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashSet};
+use std::time::{Duration, Instant};
 
 use plenum_core::{DownTrackId, Event, MediaKind, RateFeedback, UpTrackId};
 use plenum_netem::{ClientId, LinkConfig, Mode, QueueLimit, World, WorldConfig};
 
-use super::{TAG, vp8};
+use super::{TAG, is_key, vp8};
 
 const RED_OPUS: u8 = 111;
 
@@ -15,6 +15,8 @@ const STEP_MS: u64 = 10;
 /// What the streams of a camera send, bits per second of payload.
 pub const CAMERA_BPS: [u32; 3] = [150_000, 450_000, 1_500_000];
 const PAYLOAD_BYTES: usize = 1_100;
+/// A picture that is not followed by another for so long is frozen.
+const FREEZE: Duration = Duration::from_millis(250);
 
 /// One stream of a camera: thirty pictures a second, key frames three times as large, when asked for.
 pub struct Encoder {
@@ -251,6 +253,37 @@ impl Scene {
         let got = self.recent("TR_mic", seconds).len() as f64;
         let sent = (seconds * 50) as f64;
         100.0 * (1.0 - got / sent)
+    }
+
+    /// For how much of the last seconds a camera's picture was frozen: nothing new for a quarter of a second or more.
+    pub fn frozen(&self, camera: usize, seconds: u64) -> Duration {
+        let begin = self.world.now.checked_sub(Duration::from_secs(seconds)).unwrap();
+        let mut came = self.recent(&track(camera), 60);
+        came.sort_by_key(|packet| packet.at);
+        let (mut got, mut keys, mut next) = (HashSet::new(), BTreeSet::new(), None);
+        let (mut moved, mut frozen) = (begin, Duration::ZERO);
+        let mut move_at = |at: Instant| {
+            let gap = at.saturating_duration_since(moved);
+            frozen += if gap >= FREEZE { gap } else { Duration::ZERO };
+            moved = moved.max(at);
+        };
+        for packet in came {
+            got.insert(packet.seq);
+            // The first packet of a key frame: what came before is not waited for any more.
+            if packet.payload[0] & 0x10 != 0 && is_key(&packet.payload) {
+                keys.insert(packet.seq);
+            }
+            next = keys.last().copied().max(next);
+            let before = next;
+            while next.is_some_and(|seq| got.contains(&seq)) {
+                next = next.map(|seq| seq + 1);
+            }
+            if next > before {
+                move_at(packet.at);
+            }
+        }
+        move_at(self.world.now);
+        frozen
     }
 
     pub fn pauses(&self) -> Vec<(DownTrackId, bool)> {

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::SendIndex;
+use super::history::Congestion;
 use super::stream::HeldPacket;
 use crate::estimator::{Departure, Estimator, Losses, ProbeTag, estimator_for};
 use crate::pacer::{LeakyBucket, Pacer, Unpaced, Urgency, Waiting};
@@ -112,12 +113,19 @@ impl RateControl {
 
     /// Whether the peer has not spoken of congestion for a while.
     pub(super) fn is_calm(&self, now: Instant) -> bool {
-        self.congested_at(now).is_none()
+        self.congested_at.is_none_or(|at| now >= at + CALM)
     }
 
-    /// When the peer spoke of congestion last, if that was lately.
-    pub(super) fn congested_at(&self, now: Instant) -> Option<Instant> {
-        self.congested_at.filter(|at| now < *at + CALM)
+    /// What the peer has said of congestion, if that was lately.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a rate, not an account"
+    )]
+    pub(super) fn congestion(&self, now: Instant) -> Option<Congestion> {
+        let at = self.congested_at.filter(|_| !self.is_calm(now))?;
+        let borne_bps = self.estimator.estimate().map_or(f64::INFINITY, |known| known.total_bps as f64);
+        Some(Congestion { at, borne_bytes: (borne_bps / 8.0) as f32 })
     }
 
     /// How long a packet and the feedback on it take; `None`: not known.

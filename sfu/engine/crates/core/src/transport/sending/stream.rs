@@ -12,7 +12,7 @@ use str0m::media::Mid;
 use str0m::rtp::ExtensionValues;
 
 use super::header::{Elements, ExtensionIds, Hop, Numbers, write_header};
-use super::history::{History, Repeat, SentPacket};
+use super::history::{Congestion, History, Repeat, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
 use super::playout::{PlayoutDelay, PlayoutLimits};
@@ -389,10 +389,9 @@ impl SendStream {
         keeps_it.then(|| self.history.transport_seq_of(seq)).flatten()
     }
 
-    /// When the path was last seen to bear less than it was sent, if that was lately, and what part it loses by itself.
-    #[expect(clippy::cast_possible_truncation, reason = "a share")]
-    pub(super) const fn note_congestion(&mut self, congested_at: Option<Instant>, own_loss: f64) {
-        self.history.note_congestion(congested_at, own_loss as f32);
+    /// What was seen of a path that bears less than it was sent, if that was lately.
+    pub(super) const fn note_congestion(&mut self, congestion: Option<Congestion>) {
+        self.history.note_congestion(congestion);
     }
 
     /// Whether the peer can do without a packet.
