@@ -1,6 +1,6 @@
 //! A publisher with a microphone and simulcast cameras, and a subscriber behind a link.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use plenum_core::{DownTrackId, Event, MediaKind, RateFeedback, UpTrackId};
@@ -260,7 +260,7 @@ impl Scene {
         let begin = self.world.now.checked_sub(Duration::from_secs(seconds)).unwrap();
         let mut came = self.recent(&track(camera), 60);
         came.sort_by_key(|packet| packet.at);
-        let (mut got, mut keys, mut next) = (HashSet::new(), BTreeSet::new(), None);
+        let (mut got, mut next) = (HashSet::new(), None);
         let (mut moved, mut frozen) = (begin, Duration::ZERO);
         let mut move_at = |at: Instant| {
             let gap = at.saturating_duration_since(moved);
@@ -271,9 +271,8 @@ impl Scene {
             got.insert(packet.seq);
             // The first packet of a key frame: what came before is not waited for any more.
             if packet.payload[0] & 0x10 != 0 && is_key(&packet.payload) {
-                keys.insert(packet.seq);
+                next = next.max(Some(packet.seq));
             }
-            next = keys.last().copied().max(next);
             let before = next;
             while next.is_some_and(|seq| got.contains(&seq)) {
                 next = next.map(|seq| seq + 1);
