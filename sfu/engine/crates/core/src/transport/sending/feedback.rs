@@ -136,13 +136,12 @@ impl Transport {
         outlet: &mut Outlet<'_>,
     ) {
         let rate = &self.sending.rate;
-        let (round_trip, congestion) = (rate.round_trip(), rate.congestion(now));
-        let is_calm = congestion.is_none();
+        let (round_trip, is_calm, flooded_at) = (rate.round_trip(), rate.is_calm(now), rate.flooded_at(now));
         let (own_loss, spare_loss) = (rate.own_loss(), rate.spare_loss(now));
         let Some(known) = self.sending.streams.get_mut(stream) else { return };
         let Some(bytes) = known.resend_bytes(seq) else { return };
         known.note_lost(now, round_trip, own_loss, spare_loss);
-        known.note_congestion(congestion);
+        known.note_flood(flooded_at);
         if !is_calm && known.is_dispensable(seq) {
             return; // where a link became narrow, the key frame of the lower layer needs what may be sent again
         }

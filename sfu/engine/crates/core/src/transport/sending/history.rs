@@ -27,12 +27,10 @@ const RESEND_SHARE: f32 = 0.4;
 const RESEND_FLOOR_BYTES: f32 = 20_000.0;
 /// The same of audio, which does not wait for its turn: half a second of speech.
 const AUDIO_FLOOR_BYTES: f32 = 4_000.0;
-/// The same of a stream that is far too much for its path, as that has just turned out: what goes again keeps the queue
-/// full. Of a small picture that stays too little would be left: it would stand wherever packets get lost.
-const FLOODING_SHARE: f32 = 0.1;
-const FLOODING_FLOOR_BYTES: f32 = 3_000.0;
-/// Far too much: so many times what the path bears.
-const FLOODING_FACTOR: f32 = 2.0;
+/// The same where far too much was sent for the path: what goes again keeps its queue full. Of a small picture that fits
+/// too little would be left: it would stand wherever packets get lost.
+const FLOODED_SHARE: f32 = 0.1;
+const FLOODED_FLOOR_BYTES: f32 = 3_000.0;
 /// The same of a path that loses a share by itself and has room: so many times that share, …
 const RESENDS_OF_LOSS: f32 = 5.0;
 /// … and no more than all.
@@ -100,16 +98,8 @@ pub(super) struct History {
     round_trip: Duration,
     /// What part of the packets the path loses by itself, as long as it has room for what goes again.
     spare_loss: f32,
-    congestion: Option<Congestion>,
-}
-
-/// What was seen of a path that bears less than it was sent.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Congestion {
-    /// When it was seen last.
-    pub(super) at: Instant,
-    /// What the path bears, bytes per second.
-    pub(super) borne_bytes: f32,
+    /// When the path was last seen to be sent far more than it bears, if that was lately.
+    flooded_at: Option<Instant>,
 }
 
 /// The newest one: a decoder can go on from there, whatever it lacks of the time before.
@@ -136,7 +126,7 @@ impl History {
             decayed_at: now,
             round_trip: Duration::ZERO,
             spare_loss: 0.0,
-            congestion: None,
+            flooded_at: None,
         }
     }
 
@@ -153,7 +143,7 @@ impl History {
             self.key_frame.is_none_or(|key| packet.seq > key.seq && packet.timestamp != key.timestamp);
         // Any audio can be begun with; nothing of it makes the rest dispensable.
         if packet.starts_key_frame && is_another && self.repeat == Repeat::Apart {
-            if self.is_flooding() {
+            if self.is_flooded() {
                 self.resent = 0.0; // what it cost to repair pictures that nobody waits for any more
             }
             self.key_frame =
@@ -215,7 +205,7 @@ impl History {
 
     fn resend_floor(&self) -> f32 {
         match self.repeat {
-            _ if self.is_flooding() => FLOODING_FLOOR_BYTES,
+            _ if self.is_flooded() => FLOODED_FLOOR_BYTES,
             Repeat::Apart => RESEND_FLOOR_BYTES,
             Repeat::Same => AUDIO_FLOOR_BYTES,
         }
@@ -284,8 +274,8 @@ impl History {
     }
 
     fn resend_share(&self) -> f32 {
-        if self.is_flooding() {
-            return FLOODING_SHARE;
+        if self.is_flooded() {
+            return FLOODED_SHARE;
         }
         (self.spare_loss * RESENDS_OF_LOSS).clamp(RESEND_SHARE, MAX_RESEND_SHARE)
     }
@@ -321,17 +311,14 @@ impl History {
         self.spare_loss = share;
     }
 
-    /// What was seen of a path that bears less than it was sent, if that was lately.
-    pub(super) const fn note_congestion(&mut self, congestion: Option<Congestion>) {
-        self.congestion = congestion;
+    /// When the path was last seen to be sent far more than it bears, if that was lately.
+    pub(super) const fn note_flood(&mut self, flooded_at: Option<Instant>) {
+        self.flooded_at = flooded_at;
     }
 
-    /// Whether far more was sent lately than the path bears, and no key frame since, with which another picture begins.
-    fn is_flooding(&self) -> bool {
-        self.congestion.is_some_and(|seen| {
-            self.key_frame.is_none_or(|key| seen.at > key.sent_at)
-                && self.recent > FLOODING_FACTOR * seen.borne_bytes
-        })
+    /// Whether far too much was sent, and no key frame since, with which another picture begins.
+    fn is_flooded(&self) -> bool {
+        self.flooded_at.is_some_and(|at| self.key_frame.is_none_or(|key| at > key.sent_at))
     }
 
     /// Another round-trip time. The peer has a word in it.
@@ -495,22 +482,18 @@ mod tests {
     fn where_far_too_much_was_sent_hardly_anything_goes_again_until_a_new_key_frame() {
         let now = Instant::now();
         let at = |ms| now + Duration::from_millis(ms);
-        let mut history = filled(now, 1..101, 300); // 106 kB
+        let mut history = filled(now, 1..101, 300);
         let again = |history: &mut History, numbers: std::ops::Range<u16>| {
             numbers.filter(|seq| history.take_for_resend(at(40), *seq, 0).is_some()).count()
         };
-        let seen = |ms, borne_bytes| Some(Congestion { at: at(ms), borne_bytes });
         assert_eq!(again(&mut history, 1..21), 20);
-        history.note_congestion(seen(10, 50_000.0));
+        history.note_flood(Some(at(10)));
         assert_eq!(again(&mut history, 21..41), 0, "a tenth of what was sent has gone again long ago");
-        history.note_congestion(seen(10, 60_000.0));
-        assert_eq!(again(&mut history, 21..31), 10, "a little too much is no flood");
-        history.note_congestion(seen(10, 50_000.0));
         history.keep(SentPacket { starts_key_frame: true, timestamp: 1, ..packet(101, at(20)) });
-        assert_eq!(again(&mut history, 31..91), 40, "that was for pictures of the past");
-        history.note_congestion(seen(30, 50_000.0));
+        assert_eq!(again(&mut history, 21..91), 40, "that was for pictures of the past");
+        history.note_flood(Some(at(30)));
         assert_eq!(again(&mut history, 91..101), 0, "it is too much again");
-        history.note_congestion(None);
+        history.note_flood(None);
         history.resent = 0.0;
         assert_eq!(again(&mut history, 91..101), 10);
     }

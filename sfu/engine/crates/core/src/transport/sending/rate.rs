@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use super::SendIndex;
-use super::history::Congestion;
 use super::stream::HeldPacket;
 use crate::estimator::{Departure, Estimator, Losses, ProbeTag, estimator_for};
 use crate::pacer::{LeakyBucket, Pacer, Unpaced, Urgency, Waiting};
@@ -24,6 +23,10 @@ const LOAD_WINDOW: Duration = Duration::from_millis(500);
 
 /// After congestion nothing is sent faster than what is known of the path allows, for so long.
 const CALM: Duration = Duration::from_secs(1);
+/// Over which what was sent counts as lately.
+const LATELY: Duration = Duration::from_secs(1);
+/// Far too much for a path: so many times what it bears.
+const FLOOD_FACTOR: f64 = 2.0;
 
 /// Something that waits to leave.
 #[derive(Debug)]
@@ -44,6 +47,25 @@ struct Probe {
     packets: u64,
 }
 
+/// Bytes that left lately, of what may have to wait.
+#[derive(Debug)]
+struct Recent {
+    bytes: f64,
+    decayed_at: Option<Instant>,
+}
+
+impl Recent {
+    #[expect(clippy::cast_precision_loss, reason = "a rate, not an account")]
+    fn add(&mut self, now: Instant, bytes: usize) {
+        let elapsed = now.saturating_duration_since(*self.decayed_at.get_or_insert(now));
+        if elapsed >= LATELY / 20 {
+            self.bytes *= (-elapsed.as_secs_f64() / LATELY.as_secs_f64()).exp();
+            self.decayed_at = Some(now);
+        }
+        self.bytes += bytes as f64;
+    }
+}
+
 /// The rate of one transport.
 #[derive(Debug)]
 pub(super) struct RateControl {
@@ -54,6 +76,7 @@ pub(super) struct RateControl {
     waiting: Waiting<Held>,
     goal: RateGoal,
     congested_at: Option<Instant>,
+    recent: Recent,
     next_seq: u64,
     probe: Option<Probe>,
     has_media: bool,
@@ -77,6 +100,7 @@ impl RateControl {
             waiting: Waiting::default(),
             goal: RateGoal::default(),
             congested_at: None,
+            recent: Recent { bytes: 0.0, decayed_at: None },
             next_seq: 0,
             probe: None,
             has_media: false,
@@ -116,16 +140,12 @@ impl RateControl {
         self.congested_at.is_none_or(|at| now >= at + CALM)
     }
 
-    /// What the peer has said of congestion, if that was lately.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "a rate, not an account"
-    )]
-    pub(super) fn congestion(&self, now: Instant) -> Option<Congestion> {
+    /// When the peer spoke of congestion last, if that was lately and far more was sent than the path bears.
+    #[expect(clippy::cast_precision_loss, reason = "a rate, not an account")]
+    pub(super) fn flooded_at(&self, now: Instant) -> Option<Instant> {
         let at = self.congested_at.filter(|_| !self.is_calm(now))?;
-        let borne_bps = self.estimator.estimate().map_or(f64::INFINITY, |known| known.total_bps as f64);
-        Some(Congestion { at, borne_bytes: (borne_bps / 8.0) as f32 })
+        let borne_bytes = self.estimator.estimate()?.total_bps as f64 / 8.0;
+        (self.recent.bytes > FLOOD_FACTOR * borne_bytes * LATELY.as_secs_f64()).then_some(at)
     }
 
     /// How long a packet and the feedback on it take; `None`: not known.
@@ -227,6 +247,7 @@ impl RateControl {
     pub(super) fn note_sent(&mut self, now: Instant, bytes: usize, is_paced: bool, has_seq: bool) {
         if is_paced {
             self.pacer.note_sent(now, bytes);
+            self.recent.add(now, bytes);
             self.has_media = true;
         }
         if let Some(probe) = &mut self.probe {

@@ -12,7 +12,7 @@ use str0m::media::Mid;
 use str0m::rtp::ExtensionValues;
 
 use super::header::{Elements, ExtensionIds, Hop, Numbers, write_header};
-use super::history::{Congestion, History, Repeat, SentPacket};
+use super::history::{History, Repeat, SentPacket};
 use super::ntp::{self, TimeOfDay};
 use super::patch::Patch;
 use super::playout::{PlayoutDelay, PlayoutLimits};
@@ -389,9 +389,9 @@ impl SendStream {
         keeps_it.then(|| self.history.transport_seq_of(seq)).flatten()
     }
 
-    /// What was seen of a path that bears less than it was sent, if that was lately.
-    pub(super) const fn note_congestion(&mut self, congestion: Option<Congestion>) {
-        self.history.note_congestion(congestion);
+    /// When the path was last seen to be sent far more than it bears, if that was lately.
+    pub(super) const fn note_flood(&mut self, flooded_at: Option<Instant>) {
+        self.history.note_flood(flooded_at);
     }
 
     /// Whether the peer can do without a packet.
