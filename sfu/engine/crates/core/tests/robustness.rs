@@ -12,7 +12,7 @@ use plenum_core::{
     Command, DataProfile, DownTrackId, DropReason, Event, MediaKind, ParticipantId, RequestId, RoomId,
     TransportFailure, TransportRole, UpTrackId,
 };
-use plenum_netem::{ClientId, LinkConfig, Mode, World, WorldConfig};
+use plenum_netem::{ClientId, LinkConfig, Mode, RawExtensions, World, WorldConfig};
 
 fn failures(world: &World) -> Vec<TransportFailure> {
     world
@@ -418,6 +418,53 @@ fn streams_without_end_reach_no_association() {
     assert!(refused(&world) - before > 2_900, "another offer is no new beginning");
     Camera::new(bob, 0, None).film(&mut world, 30);
     assert!(world.clients[alice.0].packets_of("TR_cam").len() >= 29);
+    assert!(failures(&world).is_empty());
+}
+
+/// The association would list every packet between, nearly 2^64 of them.
+#[test]
+fn a_transport_wide_number_before_the_first_is_refused_and_costs_nothing() {
+    let mut world = World::new(WorldConfig { raw_extensions: true, ..WorldConfig::default() });
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let camera = world.publish(alice, MediaKind::Video, &[]);
+    world.subscribe(bob, camera, MediaKind::Video, "TR_cam");
+    world.run_for(Duration::from_secs(1));
+    let numbers = [0, 0x8001, 1, 0x7fff, 0xffff, 0x8000, 0, 0xffff, 5];
+    for (nth, number) in numbers.into_iter().enumerate() {
+        let mut raw = RawExtensions::default();
+        raw.0[6] = u16::to_be_bytes(number).to_vec();
+        world.set_raw_extensions(alice, raw);
+        let before = world.shard.counters().dropped(DropReason::Rejected);
+        world.send_video(alice, 0, None, nth as u32 * 3_000, &common::vp8(nth as u16, true));
+        world.run_for(Duration::from_millis(200)); // two rounds of feedback
+        let is_refused = world.shard.counters().dropped(DropReason::Rejected) > before;
+        assert_eq!(is_refused, nth == 1, "{number}: after half a round nothing lies before the first");
+    }
+    let seen = world.clients[bob.0].packets_of("TR_cam").len();
+    assert_eq!(seen, numbers.len(), "what was refused goes again, by a number that is right");
+    assert!(failures(&world).is_empty());
+}
+
+/// The association extends its number to nearly 2^64, and the sender, who does so, too, has encrypted it for that.
+#[test]
+fn a_sequence_number_before_the_first_is_nobodys_packet() {
+    let (mut world, alice, bob) = listening(Mode::Single);
+    let mut timestamp = 0;
+    let mut hears = |world: &mut World| {
+        let heard = world.clients[bob.0].received.len();
+        timestamp += 960;
+        world.send_audio(alice, 0, timestamp, &[7; 20]);
+        world.run_for(Duration::from_millis(300));
+        world.clients[bob.0].received.len() > heard
+    };
+    assert!(hears(&mut world));
+    for seq in [(1 << 48) - 5_000, (1 << 48) - 2, (1 << 47) - 1] {
+        world.go_on_after(alice, 0, seq);
+        let rejected = world.shard.counters().dropped(DropReason::Rejected);
+        assert!(!hears(&mut world));
+        assert_eq!(world.shard.counters().dropped(DropReason::Rejected), rejected + 1, "{seq}");
+    }
     assert!(failures(&world).is_empty());
 }
 

@@ -357,6 +357,11 @@ impl PeerConnection {
         self.sends.insert((mid.to_string(), None), 40_000);
     }
 
+    /// Goes on with the sequence number after this one on a sending line.
+    pub(crate) fn go_on_after(&mut self, mid: &str, seq: u64) {
+        self.sends.insert((mid.to_owned(), None), seq);
+    }
+
     pub(crate) fn request_key_frame(&mut self, mid: &str) {
         if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(Mid::from(mid), None) {
             stream.request_keyframe(KeyframeRequestKind::Pli);

@@ -428,6 +428,12 @@ impl World {
         self.run_connection(id, 0);
     }
 
+    /// Lets a client go on with the sequence number after this one on a line.
+    pub fn go_on_after(&mut self, client: ClientId, line: usize, seq: u64) {
+        let mid = self.clients[client.0].lines[line].mid.clone();
+        self.clients[client.0].publisher().go_on_after(&mid, seq);
+    }
+
     /// Lets a client go on with another SSRC on a line.
     pub fn renew_ssrc(&mut self, client: ClientId, line: usize) {
         let mid = self.clients[client.0].lines[line].mid.clone();

@@ -152,6 +152,7 @@ impl RemoteOffer {
 #[derive(Debug, Clone)]
 pub struct RemoteAnswer {
     text: String,
+    mids: Vec<String>,
     payload_types: PayloadTypes,
 }
 
@@ -160,5 +161,10 @@ impl RemoteAnswer {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Mids of its audio and video m-lines, in order.
+    pub fn mids(&self) -> impl Iterator<Item = &str> {
+        self.mids.iter().map(String::as_str)
     }
 }

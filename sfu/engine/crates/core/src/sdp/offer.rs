@@ -101,7 +101,8 @@ impl RemoteAnswer {
                 text.push_str("\r\n");
             }
         }
-        Ok(Self { text, payload_types: filtered.payload_types })
+        let mids = filtered.media.into_iter().map(|media| media.mid).collect();
+        Ok(Self { text, mids, payload_types: filtered.payload_types })
     }
 }
 

@@ -94,7 +94,10 @@ impl Transport {
             let answer = rtc.sdp_api().accept_offer(offer).map_err(|_| NegotiationError::Contradiction)?;
             Ok(answer.to_sdp_string())
         })
-        .unwrap_or(Err(NegotiationError::Fault))?;
+        .unwrap_or(Err(NegotiationError::Fault));
+        // What was refused may have been taken over in part.
+        self.note_extensions(offer.media.iter().map(|media| &*media.mid));
+        let answer = answer?;
         self.note_remote_ufrag(offer.ice_ufrag());
         for candidate in candidates {
             self.add_remote_candidate(candidate);

@@ -9,6 +9,7 @@ use str0m::rtp::RtpPacket;
 use str0m::{Event, IceConnectionState, Input, Output};
 
 use super::sending::Taken;
+use super::transport_seq::Verdict;
 use super::{
     ChannelUse, NegotiationError, OwnOffer, RESTART_GRACE, Transport, TransportFailure, attempt, guard,
 };
@@ -20,6 +21,8 @@ use crate::output::{Path, Transmits};
 use crate::rate::RateEstimate;
 use crate::stats::Counters;
 
+/// Highest sequence number of a stream that is possible (RFC 3711 §3.3.1).
+const MAX_SEQ: u64 = (1 << 48) - 1;
 /// Rounds in which a closing association may say goodbye.
 const CLOSE_ROUNDS: usize = 4;
 
@@ -105,6 +108,12 @@ impl Transport {
             outlet.counters.count_drop(DropReason::UnknownStream);
             return;
         }
+        let is_rtp = is_rtp(datagram.payload);
+        let verdict = if is_rtp { self.extensions.check(datagram.payload) } else { Verdict::Fine(None) };
+        let Verdict::Fine(number) = verdict else {
+            outlet.counters.count_drop(DropReason::Rejected);
+            return;
+        };
         let receive = Receive::new(protocol, datagram.source, datagram.destination, datagram.payload);
         let Ok(receive) = receive else {
             outlet.counters.count_drop(DropReason::Rejected);
@@ -134,11 +143,14 @@ impl Transport {
                 }
                 let brought = &outlet.signals[signals_before..];
                 let brought_rtp = brought.iter().any(|(_, signal)| matches!(signal, Signal::Rtp(_)));
+                if let Some(number) = number {
+                    self.extensions.note(number, brought_rtp);
+                }
                 if brought_rtp || brought.iter().any(|(_, signal)| matches!(signal, Signal::Data { .. })) {
                     self.proven = now;
                 }
                 // A datagram that the association does not like is the datagram's fault. Bad RTP it drops in silence.
-                if accepted.is_err() || is_rtp(datagram.payload) && !brought_rtp {
+                if accepted.is_err() || is_rtp && !brought_rtp {
                     outlet.counters.count_drop(DropReason::Rejected);
                 }
             }
@@ -272,6 +284,8 @@ impl Transport {
 
     fn handle_event(&mut self, now: Instant, event: Event, outlet: &mut Outlet<'_>) {
         match event {
+            // What goes again may claim to lie before the first packet of its stream, that is before zero.
+            Event::RtpPacket(packet) if *packet.seq_no > MAX_SEQ => {}
             Event::RtpPacket(packet) => outlet.signal(Signal::Rtp(packet)),
             Event::KeyframeRequest(request) => {
                 match request.kind {

@@ -21,6 +21,7 @@ mod requirement;
 mod sending;
 mod sources;
 mod track_channel;
+mod transport_seq;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -62,6 +63,7 @@ use requirement::Requirement;
 use sending::Sending;
 use sources::Sources;
 use track_channel::TrackChannel;
+use transport_seq::TransportSeq;
 
 /// Candidates of the peer that are taken per ICE generation; a longer list would make us a hammer (RFC 8445 §19.5.1).
 const MAX_REMOTE_CANDIDATES: usize = 32;
@@ -119,6 +121,7 @@ pub(crate) struct Transport {
     sending: Sending,
     rx_streams: FxHashMap<u32, RxStream>,
     sources: Sources,
+    extensions: TransportSeq,
     remote_candidates: usize,
     remote_ufrag: String,
     has_negotiated: bool,
@@ -178,6 +181,7 @@ impl Transport {
             sending,
             rx_streams: FxHashMap::default(),
             sources: Sources::default(),
+            extensions: TransportSeq::default(),
             remote_candidates: 0,
             remote_ufrag: String::new(),
             has_negotiated: false,
@@ -314,6 +318,11 @@ impl Transport {
             self.requirement.note_restart();
             ufrag.clone_into(&mut self.remote_ufrag);
         }
+    }
+
+    /// Reads what the peer's header extensions on some lines have turned out to be.
+    fn note_extensions<'a>(&mut self, mids: impl Iterator<Item = &'a str>) {
+        self.extensions.note_negotiated(&self.rtc, mids.map(Mid::from));
     }
 
     /// Where the packets of an SSRC go. `None`: to no publication.

@@ -208,11 +208,13 @@ impl Transport {
         payload_types.adopt_answer(&answer)?;
         let (text, candidates) = split_candidates(answer.text());
         let rtc = &mut self.rtc;
-        guard(move || {
+        let applied = guard(move || {
             let answer = SdpAnswer::from_sdp_string(&text).map_err(|_| NegotiationError::Unusable)?;
             rtc.sdp_api().accept_answer(pending, answer).map_err(|_| NegotiationError::Contradiction)
         })
-        .unwrap_or(Err(NegotiationError::Fault))?;
+        .unwrap_or(Err(NegotiationError::Fault));
+        self.note_extensions(answer.mids());
+        applied?;
         self.payload_types = payload_types;
         for candidate in candidates {
             self.add_remote_candidate(candidate);
