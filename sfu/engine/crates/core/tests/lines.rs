@@ -82,6 +82,60 @@ fn a_hundred_resubscriptions_need_no_further_line() {
     }
 }
 
+/// Clients do not survive a description with one track on two lines; and the last frames of the sound take their time.
+#[test]
+fn a_track_that_comes_back_at_once_is_never_named_on_two_lines() {
+    for (mode, gap_ms) in
+        [Mode::Single, Mode::Dual].into_iter().flat_map(|mode| [0, 5, 15, 40].map(|gap| (mode, gap)))
+    {
+        let mut world = World::new(WorldConfig::default());
+        let alice = world.join_connected(Mode::Single);
+        let bob = world.join_connected(mode);
+        let mic = world.publish(alice, MediaKind::Audio, &[]);
+        let camera = world.publish(alice, MediaKind::Video, &[]);
+        let mut filming = Camera::new(alice, 1, None);
+        let pass = |world: &mut World, length_ms: u64| {
+            for nth in 0..length_ms {
+                if nth % 20 == 0 {
+                    let timestamp = world.clients[bob.0].received.len() as u32 * 960;
+                    world.send_audio(alice, 0, timestamp, &[7; 30]);
+                }
+                world.run_for(Duration::from_millis(1));
+                let description = &world.clients[bob.0].last_description;
+                let mut names: Vec<&str> =
+                    description.lines().filter(|line| line.starts_with("a=msid:")).collect();
+                names.sort_unstable();
+                assert!(
+                    names.windows(2).all(|pair| pair[0] != pair[1]),
+                    "{mode:?}, {gap_ms} ms: {description}"
+                );
+            }
+        };
+        let watch = |world: &mut World| {
+            [(mic, MediaKind::Audio, "TR_mic"), (camera, MediaKind::Video, "TR_cam")]
+                .map(|(track, kind, name)| world.subscribe(bob, track, kind, name))
+        };
+        let mut downs = watch(&mut world);
+        let mut offers = 0;
+        for round in 0..6 {
+            let is_back = |world: &World| downs.iter().all(|down| is_bound(world, *down));
+            assert!(world.run_until(Duration::from_secs(5), is_back), "{mode:?}, {gap_ms} ms, round {round}");
+            filming.film(&mut world, 5);
+            pass(&mut world, 300);
+            offers = world.clients[bob.0].negotiations;
+            for down in downs {
+                unsubscribe(&mut world, down);
+            }
+            pass(&mut world, gap_ms);
+            downs = watch(&mut world);
+            pass(&mut world, 200);
+        }
+        let lines = world.clients[bob.0].media_lines();
+        assert!(lines <= 6, "{mode:?}, {gap_ms} ms: {lines} lines");
+        assert!(world.clients[bob.0].negotiations - offers <= 4, "{mode:?}, {gap_ms} ms");
+    }
+}
+
 #[test]
 fn changes_while_an_offer_is_out_are_gathered_into_the_next() {
     let mut world = World::new(WorldConfig::default());

@@ -57,7 +57,7 @@ impl Transport {
             return assignments;
         }
         for kind in [MediaKind::Audio, MediaKind::Video] {
-            let mut waiting = self.lines.waiting(kind);
+            let mut waiting = self.lines.placeable(kind);
             for media in offer.receiving(kind) {
                 let mid = Mid::from(media.mid.as_str());
                 let is_free = self.lines.get(mid).is_none_or(|line| line.state == LineState::Free);
@@ -132,9 +132,9 @@ impl Transport {
     fn commit(&mut self, assignments: Vec<Assignment>) -> Vec<Mid> {
         let mut fresh = Vec::new();
         for Assignment { mid, kind, subscription } in assignments {
-            if subscription.is_some() {
+            if let Some(subscription) = &subscription {
                 fresh.push(mid);
-                self.lines.take_waiting(kind);
+                self.lines.end_waiting(subscription.down);
             }
             let ssrcs = subscription.is_some().then(|| self.fresh_ssrcs(kind));
             let state = subscription.map(LineState::Bound);

@@ -139,10 +139,9 @@ impl Lines {
         self.waiting.push_front(subscription);
     }
 
-    /// Next waiting subscription of a kind.
-    pub(super) fn take_waiting(&mut self, kind: MediaKind) -> Option<Subscription> {
-        let position = self.waiting.iter().position(|subscription| subscription.kind == kind)?;
-        self.waiting.remove(position)
+    /// A waiting subscription has got its line.
+    pub(super) fn end_waiting(&mut self, down: DownIndex) {
+        self.waiting.retain(|subscription| subscription.down != down);
     }
 
     /// The waiting subscriptions of a kind, in order.
@@ -150,14 +149,29 @@ impl Lines {
         self.waiting.iter().filter(move |subscription| subscription.kind == kind)
     }
 
-    /// Takes every waiting subscription.
-    pub(super) fn take_all_waiting(&mut self) -> VecDeque<Subscription> {
-        std::mem::take(&mut self.waiting)
+    /// Those of them that may have a line now: no description may name one track on two lines, which clients do not
+    /// survive, and a line that fades still has its name.
+    pub(super) fn placeable(&self, kind: MediaKind) -> impl Iterator<Item = &Subscription> {
+        self.waiting(kind).filter(|subscription| !self.fades(&subscription.track_sid))
+    }
+
+    /// Takes all waiting subscriptions that may have a line now.
+    pub(super) fn take_placeable(&mut self) -> VecDeque<Subscription> {
+        let (blocked, placeable) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| self.fades(&waiting.track_sid));
+        self.waiting = blocked;
+        placeable
+    }
+
+    /// Whether the last frames of a track are still being sent on a line.
+    fn fades(&self, track_sid: &str) -> bool {
+        let is_fading = |line: &SendLine| matches!(&line.state, LineState::Fading(ended) if *ended.track_sid == *track_sid);
+        self.lines.iter().any(is_fading)
     }
 
     /// Ends a subscription. Gives the line that it had, which is now retiring.
     pub(super) fn end(&mut self, down: DownIndex) -> Option<Mid> {
-        self.waiting.retain(|subscription| subscription.down != down);
+        self.end_waiting(down);
         let line = self.lines.iter_mut().find(|line| line.down() == Some(down))?;
         line.state = LineState::Retiring { offered: false };
         Some(line.mid)

@@ -169,7 +169,7 @@ impl Transport {
     fn place_waiting(&mut self) -> (Vec<(Mid, crate::command::MediaKind)>, Vec<Subscription>) {
         let mut reused = Vec::new();
         let mut added = Vec::new();
-        for subscription in self.lines.take_all_waiting() {
+        for subscription in self.lines.take_placeable() {
             let is_usable =
                 |line: &&mut SendLine| line.kind == subscription.kind && line.state == LineState::Free;
             match self.lines.iter_mut().find(is_usable) {

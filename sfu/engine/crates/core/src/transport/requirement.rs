@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(requirement.poll(start + COALESCE, &lines), Some((0, 1)));
         requirement.note_offer(start + COALESCE, &lines); // without the new line
         assert_eq!(requirement.poll(start + COALESCE * 3, &lines), None, "it is still coming");
-        lines.take_waiting(MediaKind::Video);
+        lines.end_waiting(0);
         lines.push(line("0", LineState::Bound(subscription(0, MediaKind::Video))));
         requirement.note_offer(start + COALESCE * 4, &lines);
         assert_eq!(requirement.deadline(), None);
