@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 __all__ = [
     "AnyDuration",
     "Cidr",
+    "CountPerSecond",
     "Duration",
     "Int",
     "Level",
@@ -23,6 +24,7 @@ __all__ = [
     "Port",
     "PortRange",
     "Section",
+    "ShortDuration",
     "UInt",
     "key",
 ]
@@ -122,6 +124,9 @@ def _not_bool(value: Any) -> Any:
 UInt = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=2**63 - 1)]
 """A count or a size; 0 and above."""
 
+CountPerSecond = Annotated[UInt, Field(le=2**32 - 1)]
+"""A rate that the engine holds everybody to."""
+
 Port = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=_MAX_PORT)]
 """A TCP or UDP port; what 0 means is said at the key."""
 
@@ -133,6 +138,9 @@ Level = Annotated[int, Field(ge=0, le=127)]
 
 Duration = Annotated[float, BeforeValidator(_duration_s), Field(ge=0, le=366 * 86400)]
 """Seconds; written as in Go, `1m30s`."""
+
+ShortDuration = Annotated[Duration, Field(le=60)]
+"""The same, a minute at most: the longest interval of the engine."""
 
 AnyDuration = Annotated[float, BeforeValidator(_any_duration_s)]
 """Seconds, also negative; for keys without effect."""

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from sfu.config import reference
-from sfu.config.base import Duration, Port, Section, UInt, key
+from sfu.config.base import CountPerSecond, Duration, Port, Section, UInt, key
 
 __all__ = ["Config", "Plenum", "SignalCaps"]
 
@@ -50,10 +50,10 @@ class Plenum(Section):
         "Tracks that one participant may publish at once, and as many data tracks: everybody is told of all of them at "
         "each change. 0: no limit.",
     )
-    data_messages_per_s: UInt = key(
+    data_messages_per_s: CountPerSecond = key(
         1_000, "Data messages that one participant may send a second, averaged over two seconds; 0: no limit."
     )
-    data_bytes_per_s: UInt = key(
+    data_bytes_per_s: CountPerSecond = key(
         5_000_000,
         "Data that one participant may send a second, bytes, averaged over two seconds; messages to more than eight "
         "receivers count several times. Above it the sender is slowed down, and nothing reliable is lost. 0: no limit.",

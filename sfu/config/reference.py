@@ -21,6 +21,7 @@ from sfu.config.base import (
     Port,
     PortRange,
     Section,
+    ShortDuration,
     UInt,
     key,
 )
@@ -108,11 +109,13 @@ class TurnServer(Section):
 
 
 class PliThrottle(Section):
-    """Least time between two key-frame requests to a publisher."""
+    """Least time between two key-frame requests to a publisher; a minute at most."""
 
-    low_quality: Duration = key("500ms", "For the lowest layer, and for tracks of one layer.")
-    mid_quality: Duration = key("500ms", "For the middle layer. The reference waits 1s; so a late joiner waits less.")
-    high_quality: Duration = key("500ms", "For the highest layer. The reference waits 1s here, too.")
+    low_quality: ShortDuration = key("500ms", "For the lowest layer, and for tracks of one layer.")
+    mid_quality: ShortDuration = key(
+        "500ms", "For the middle layer. The reference waits 1s; so a late joiner waits less."
+    )
+    high_quality: ShortDuration = key("500ms", "For the highest layer. The reference waits 1s here, too.")
 
 
 class StreamAllocator(Section):
@@ -147,10 +150,10 @@ class BatchIo(Section):
     """How sends are gathered."""
 
     batch_size: Int = key(0, "Packets per system call; the engine chooses by itself.", effect=False)
-    max_flush_interval: Duration = key(
+    max_flush_interval: Annotated[Duration, Field(le=0.1)] = key(
         "3ms",
-        "Longest time for which media to one subscriber is gathered before it is sent; 2–5 ms cost least CPU. "
-        "The reference's default is 0: it gathers nothing.",
+        "Longest time for which media to one subscriber is gathered before it is sent; 2–5 ms cost least CPU, 100ms is "
+        "the most. The reference's default is 0: it gathers nothing.",
     )
 
 
@@ -224,8 +227,8 @@ class Rtc(Section):
     sctp_cwnd_ca_step: Int = key(0, "SCTP congestion avoidance step, bytes.", effect=False)
     datachannel_slow_threshold: Int = key(0, "Bytes per second below which a data channel is slow.", effect=False)
     datachannel_lossy_target_latency: AnyDuration = key("0", "Drop lossy data older than this; 0: off.", effect=False)
-    datachannel_data_track_target_latency: Duration = key(
-        "100ms", "Skip frames of data tracks that would wait longer for a subscriber; 0: off."
+    datachannel_data_track_target_latency: ShortDuration = key(
+        "100ms", "Skip frames of data tracks that would wait longer for a subscriber, a minute at most; 0: off."
     )
     data_channel_max_buffered_amount: Int = key(0, "Deprecated in the reference.", effect=False)
     forward_stats: ForwardStats = key(ForwardStats(), "")
@@ -340,7 +343,9 @@ class Audio(Section):
 
     active_level: Level = key(35, "Level at or below which audio counts as speech, −dBov; lower is louder.")
     min_percentile: UInt = key(40, "Percent of an interval that must be speech.")
-    update_interval: UInt = key(400, "Milliseconds between speaker updates.")
+    update_interval: Annotated[UInt, Field(ge=1, le=60_000)] = key(
+        400, "Milliseconds between speaker updates; 1 to 60000."
+    )
     smooth_intervals: UInt = key(2, "Intervals that a level is smoothed over.")
     active_red_encoding: bool = key(False, "Add redundancy to Opus of publishers that send none.")
     enable_loss_proxying: bool = key(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from plenum.wiring import name_limits, rate_feedback, room_settings, signal_limits
-from sfu.config import Config, load
+import pytest
+
+from plenum.wiring import engine_config, name_limits, rate_feedback, room_settings, signal_limits
+from sfu.addresses import MediaAddresses
+from sfu.config import Config, ConfigError, load, scalar_keys
 from sfu.room.settings import PlayoutDelay, RoomSettings
 from signaling.admission import NameLimits
 from signaling.limits import SignalLimits
@@ -83,3 +86,17 @@ def test_how_the_rate_is_estimated() -> None:
     assert rate_feedback(Config().rtc.congestion_control) == "transport"
     assert feedback("use_send_side_bwe: false") == "receiver"
     assert feedback("enabled: false, use_send_side_bwe: true") == "off"
+
+
+_EXTREMES = ("0", "1", "127", "65535", str(2**32), str(2**63 - 1), "1ns", "1ms", "1s", "61s", "8784h")
+"""Least and most of what keys take, in the forms of whole numbers and of durations."""
+
+
+@pytest.mark.parametrize("path", scalar_keys())
+def test_what_the_configuration_takes_the_engine_takes(path: str) -> None:
+    for value in _EXTREMES:
+        try:
+            config = load("", flags={path: value})
+        except ConfigError:
+            continue
+        engine_config(config, MediaAddresses(udp=("127.0.0.1:0",), tcp=(), advertised=()))

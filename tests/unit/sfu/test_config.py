@@ -195,6 +195,27 @@ def test_nothing_gives_the_defaults() -> None:
         ("room: {empty_timeout: 5m}", "room.empty_timeout: should be a whole number (is '5m')"),
         ("plenum: {connection_quality_interval: 1h}", "plenum.connection_quality_interval: should be at most 60s"),
         ("plenum: {answer_timeout: [1s]}", "plenum.answer_timeout: should be a duration with its unit"),
+        (
+            "rtc: {batch_io: {max_flush_interval: 101ms}}",
+            "rtc.batch_io.max_flush_interval: should be at most 0.1s (is '101ms')",
+        ),
+        (
+            "rtc: {datachannel_data_track_target_latency: 61s}",
+            "rtc.datachannel_data_track_target_latency: should be at most 60s (is '61s')",
+        ),
+        ("rtc: {pli_throttle: {low_quality: 2m}}", "rtc.pli_throttle.low_quality: should be at most 60s (is '2m')"),
+        ("rtc: {pli_throttle: {mid_quality: 2m}}", "rtc.pli_throttle.mid_quality: should be at most 60s (is '2m')"),
+        ("rtc: {pli_throttle: {high_quality: 2m}}", "rtc.pli_throttle.high_quality: should be at most 60s (is '2m')"),
+        ("audio: {update_interval: 0}", "audio.update_interval: should be at least 1 (is '0')"),
+        ("audio: {update_interval: 60001}", "audio.update_interval: should be at most 60000 (is '60001')"),
+        (
+            "plenum: {data_messages_per_s: 4294967296}",
+            "plenum.data_messages_per_s: should be at most 4294967295 (is '4294967296')",
+        ),
+        (
+            "plenum: {data_bytes_per_s: 4294967296}",
+            "plenum.data_bytes_per_s: should be at most 4294967295 (is '4294967296')",
+        ),
         ("audio: {active_level: 128}", "audio.active_level: should be at most 127 (is '128')"),
         ("limit: {bytes_per_sec: .inf}", "limit.bytes_per_sec: should be a number (is '.inf')"),
         ("logging: {level: loud}", "logging.level: should be '', 'debug', 'info', 'warn' or 'error'"),
