@@ -33,7 +33,7 @@ __all__ = ["PeerConnection", "RTCIceCandidate", "RTCSessionDescription"]
 
 _MAX_QUEUED_CANDIDATES = 64
 _UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
-_FIRST_MID = re.compile(r"^a=mid:(\S+)", re.MULTILINE)
+_LINE = re.compile(r"^m=\S+ (\d+) .*?^a=mid:(\S+)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,19 +216,24 @@ class PeerConnection:
         if self._trickled:
             return []
         self._trickled = True
-        found = _FIRST_MID.search(sdp)
-        mid = found.group(1) if found else ""
+        line, mid = _first_accepted(sdp)
         subscriber = self._role == "subscriber"
         candidates = [one for one in self._port.candidates if not self._tcp_only or _is_tcp(one)]
         last = len(candidates) - 1
         return [
-            Trickle(candidate, subscriber=subscriber, final=index == last, mid=mid)
+            Trickle(candidate, subscriber=subscriber, final=index == last, mid=mid, line=line)
             for index, candidate in enumerate(candidates)
         ]
 
     def close(self) -> None:
         """Ends the transport."""
         self._port.close_transport(self.transport)
+
+
+def _first_accepted(sdp: str) -> tuple[int, str]:
+    """Index and mid of the first m-line that is not refused: it stands for all of the bundle (RFC 9143 §7.3.3)."""
+    lines = enumerate(_LINE.findall(sdp))
+    return next(((index, mid) for index, (port, mid) in lines if port != "0"), (0, ""))
 
 
 def _is_tcp(candidate: str) -> bool:

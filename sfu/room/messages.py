@@ -117,7 +117,9 @@ class Trickle:
     subscriber: bool
     final: bool
     mid: str = ""
-    """Of the first m-line of our description: browsers want one that exists."""
+    """Of the first accepted m-line of our description: browsers want one that exists and has a transport."""
+    line: int = 0
+    """Its index."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ def _trickle(message: msg.Trickle) -> rtc.SignalResponse:
     init = {
         "candidate": message.candidate,
         "sdpMid": message.mid,
-        "sdpMLineIndex": 0,
+        "sdpMLineIndex": message.line,
         "usernameFragment": None,
     }
     return rtc.SignalResponse(

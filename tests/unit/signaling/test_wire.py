@@ -133,7 +133,7 @@ MESSAGES: dict[str, msg.Message] = {
     "reconnect": msg.Reconnected(5),
     "answer": msg.Answer("v=0", 0, {"0": "TR_1"}),
     "offer": msg.Offer("v=0", 255, {}),
-    "trickle": msg.Trickle("candidate:1", subscriber=True, final=True, mid="x"),
+    "trickle": msg.Trickle("candidate:1", subscriber=True, final=True, mid="x", line=3),
     "update": msg.ParticipantUpdate((ANN,)),
     "track_published": msg.TrackPublished("cid", TRACK),
     "track_unpublished": msg.TrackUnpublished(TrackSid("TR_1")),
@@ -263,7 +263,7 @@ def test_candidates_travel_as_browsers_read_them() -> None:
     assert json.loads(trickle.candidateInit) == {
         "candidate": "candidate:1",
         "sdpMid": "x",
-        "sdpMLineIndex": 0,
+        "sdpMLineIndex": 3,
         "usernameFragment": None,
     }
     assert (trickle.target, trickle.final) == (rtc.SignalTarget.SUBSCRIBER, True)

@@ -16,7 +16,7 @@ from sfu.room.messages import Answer, MediaSectionsRequirement, Offer, Trickle
 
 T = TransportId(5)
 ANSWER_TIMEOUT_S = 4.0
-SDP = "v=0\r\nm=audio 9\r\na=mid:abc\r\n"
+SDP = "v=0\r\nm=audio 9 X 111\r\na=mid:abc\r\n"
 
 
 def make_port(**attributes: object) -> Mock:
@@ -80,6 +80,16 @@ def test_candidates_follow_the_first_description_and_name_its_first_line() -> No
         Trickle("candidate:1", subscriber=False, final=False, mid="abc"),
         Trickle("candidate:2", subscriber=False, final=True, mid="abc"),
     ]
+
+
+def test_candidates_name_no_line_that_is_refused() -> None:
+    port = make_port()
+    peer = make_peer(port)
+    offer(peer, 1)
+    refused = "v=0\r\nm=audio 0 X 0\r\na=mid:0\r\nm=video 0 X 0\r\na=mid:1\r\n"
+    answer = f"{refused}m=application 9 X webrtc-datachannel\r\na=sctp-port:5000\r\na=mid:2\r\n"
+    said = peer.hear(AnswerReady(T, request_of(port), answer, {}), 0.0)
+    assert [(one.mid, one.line) for one in said if isinstance(one, Trickle)] == [("2", 2), ("2", 2)]
 
 
 def test_our_offers_have_rising_ids_and_take_only_their_answers() -> None:

@@ -6,8 +6,8 @@
 use std::time::Instant;
 
 use plenum_core::sdp::{
-    CodecPolicy, Direction, LineRole, LineUse, LocalLine, PayloadTypes, RemoteAnswer, RemoteOffer, SdpError,
-    finish_description,
+    CodecPolicy, Direction, LineRole, LineUse, LocalLine, OfferedMedia, PayloadTypes, RemoteAnswer,
+    RemoteOffer, SdpError, finish_description,
 };
 use plenum_core::{LocalCandidate, MediaKind, PublishLine, UpTrackId};
 use str0m::change::{SdpAnswer, SdpOffer};
@@ -151,8 +151,35 @@ fn a_policy_limits_codecs_on_every_line() {
         Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(Instant::now());
     let text = offer.text_for(&LineUse { published: &["7", "8"], assigned: &["3"], ..LineUse::default() });
     let answer = finish_description(&accept(&mut rtc, &text), &[], &[]);
-    assert_eq!(section(&answer, "8")[0], "m=video 0 UDP/TLS/RTP/SAVPF 0");
+    assert_eq!(
+        section(&answer, "8")[0],
+        "m=video 0 UDP/TLS/RTP/SAVPF 0",
+        "this association has no video at all"
+    );
     assert!(answer.contains("\r\na=group:BUNDLE 0 1 2 6 7\r\n"), "{answer}");
+}
+
+#[test]
+fn candidates_are_in_the_first_line_that_is_not_refused() {
+    for offered in [CHROMIUM_JOIN, CHROMIUM_OLD_JOIN, FIREFOX_JOIN] {
+        for refuses_audio in [true, false] {
+            let offer = parse(offered);
+            let codecs = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_vp8(true);
+            let mut rtc = codecs.enable_opus(!refuses_audio, false).build(Instant::now());
+            for address in ["10.1.2.3:7882", "10.1.2.4:7882"] {
+                rtc.add_local_candidate(Candidate::host(address.parse().unwrap(), "udp").unwrap());
+            }
+            let answer =
+                finish_description(&accept(&mut rtc, &offer.text_for(&LineUse::default())), &[], &[]);
+            let group = answer.lines().find_map(|line| line.strip_prefix("a=group:BUNDLE ")).unwrap();
+            let tagged = section(&answer, group.split(' ').next().unwrap());
+            assert!(!tagged[0].contains(" 0 UDP/"), "{}", tagged[0]);
+            assert_eq!(offer.media[0].kind, MediaKind::Audio);
+            assert_eq!(section(&answer, &offer.media[0].mid)[0].starts_with("m=audio 0 "), refuses_audio);
+            let count = |lines: &[&str]| lines.iter().filter(|line| line.starts_with("a=candidate:")).count();
+            assert_eq!((count(&tagged), answer.matches("a=candidate:").count()), (2, 2), "{answer}");
+        }
+    }
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub struct LocalLine<'a> {
 
 /// Patches an offer or answer that the transport wrote: msid and CNAME of sending lines, none on others, codec order,
 /// Opus parameters, RED, start bit rates, transport-cc only where we receive, `nack` of audio only where we send,
-/// `msid-semantic`, announced addresses. A line without a codec in common is refused (port 0).
+/// `msid-semantic`, announced addresses. A line without a codec in common is refused (port 0); the first that is not
+/// stands for all of the group (RFC 9143 §7.3.3), so it gets the candidates.
 ///
 /// Text that does not scan is returned as it is: the transport wrote it, so that would be a fault of ours.
 #[must_use]
@@ -57,8 +58,12 @@ pub fn finish_description(text: &str, lines: &[LocalLine<'_>], candidates: &[Loc
     for line in &description.session {
         out.session_line(line.text, &refused);
     }
-    for section in &sections {
-        section.write(&mut out);
+    // The transport writes them into the very first line, but of a refused one nobody reads them: on `/rtc/v1` clients
+    // begin with audio, and a room may have none.
+    let candidates: Vec<&str> = sections.iter().flat_map(LocalSection::candidates).collect();
+    let tagged = sections.iter().position(|section| !section.is_refused);
+    for (index, section) in sections.iter().enumerate() {
+        section.write(&mut out, if tagged == Some(index) { &candidates } else { &[] });
     }
     out.text
 }
@@ -144,11 +149,16 @@ impl<'a> LocalSection<'a> {
         }
     }
 
-    fn write(&self, out: &mut Output<'_>) {
+    /// The lines of its candidates.
+    fn candidates(&self) -> impl Iterator<Item = &'a str> {
+        self.section.lines.iter().map(|line| line.text).filter(|line| is_candidate(line))
+    }
+
+    fn write(&self, out: &mut Output<'_>, candidates: &[&str]) {
         self.write_media_line(out);
         let mut with_parameters = Vec::new();
         for line in &self.section.lines {
-            if self.is_dropped(line.text) {
+            if self.is_dropped(line.text) || is_candidate(line.text) {
                 continue;
             }
             match self.patched(line.text) {
@@ -163,6 +173,9 @@ impl<'a> LocalSection<'a> {
             {
                 out.line(&format!("a=fmtp:{payload_type} {parameters}"));
             }
+        }
+        for candidate in candidates {
+            out.plain(candidate);
         }
         self.write_sources(out);
     }
@@ -288,6 +301,10 @@ impl<'a> LocalSection<'a> {
         }
         parameters
     }
+}
+
+fn is_candidate(line: &str) -> bool {
+    line.starts_with("a=candidate:")
 }
 
 /// The format that an `a=fmtp` line is about.
