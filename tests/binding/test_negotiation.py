@@ -61,6 +61,21 @@ def test_a_rooms_codecs_are_all_that_is_left() -> None:
     assert {mime for media in offer.media for mime in media.mime_types} == {"audio/opus", "video/VP8"}
 
 
+@pytest.mark.parametrize("mime_types", [["video/H264"], ["audio/PCMU"]])
+async def test_lines_of_a_kind_without_codecs_stay(
+    engine: _engine.Engine, events: EventFeed, mime_types: list[str]
+) -> None:
+    offer = _engine.RemoteOffer(_offer_text("chromium_join_2.23.sdp"), mime_types)
+    assert {mime for media in offer.media for mime in media.mime_types} == set(mime_types)
+    engine.add_participant(
+        _ROOM, _PARTICIPANT, sid="PA_1", identity="ann", can_publish_data=True, hidden=False, agent=False
+    )
+    engine.open_transport(_PARTICIPANT, _TRANSPORT, "both", mime_types=mime_types)
+    engine.accept_offer(_TRANSPORT, 7, offer, [])
+    answer = await events.wait_for(_engine.Answer)
+    assert [line.split()[1] for line in answer.sdp.splitlines() if line.startswith("m=")].count("0") == 0
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "v=0\r\nm=", "\0" * 100, "v=0\r\n" + "a" * 5_000_000])
 def test_what_is_no_description_is_refused(text: str) -> None:
     with pytest.raises(_engine.SdpError):

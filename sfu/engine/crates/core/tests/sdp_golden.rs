@@ -159,6 +159,33 @@ fn a_policy_limits_codecs_on_every_line() {
     assert!(answer.contains("\r\na=group:BUNDLE 0 1 2 6 7\r\n"), "{answer}");
 }
 
+/// A refused line's place is used anew, and in the first place that ends the association.
+#[test]
+fn a_kind_without_codecs_keeps_its_lines_alive() {
+    for (mime_type, kind, idle) in
+        [("video/VP9", MediaKind::Audio, "opus"), ("audio/opus", MediaKind::Video, "VP8")]
+    {
+        let policy =
+            CodecPolicy { mime_types: vec![mime_type.into(), "audio/red".into(), "video/rtx".into()] };
+        let offer = RemoteOffer::parse(CHROMIUM_PUBLISH, &policy).unwrap();
+        let text =
+            offer.text_for(&LineUse { published: &["7", "8"], assigned: &["0", "3"], ..LineUse::default() });
+        let answer = finish_description(&accept(&mut association(), &text), &[], &[]);
+        assert!(answer.contains("\r\na=group:BUNDLE 0 1 2 3 4 5 6 7 8\r\n"), "{answer}");
+        let of_kind = |media: &&OfferedMedia| media.kind == kind;
+        assert!(offer.media.iter().filter(of_kind).count() > 0);
+        for media in offer.media.iter().filter(of_kind) {
+            assert_eq!(media.mime_types, [""; 0], "nothing can be published or sent on it");
+            let lines = section(&answer, &media.mid);
+            assert_eq!(lines[0].split(' ').count(), 4, "{}", lines[0]);
+            assert!(lines.contains(&"a=inactive"), "{lines:?}");
+            let maps: Vec<&&str> = lines.iter().filter(|line| line.starts_with("a=rtpmap:")).collect();
+            assert!(maps.len() == 1 && maps[0].contains(idle), "{maps:?}");
+        }
+        assert_eq!(offer.receiving(kind).count(), 0);
+    }
+}
+
 #[test]
 fn candidates_are_in_the_first_line_that_is_not_refused() {
     for offered in [CHROMIUM_JOIN, CHROMIUM_OLD_JOIN, FIREFOX_JOIN] {

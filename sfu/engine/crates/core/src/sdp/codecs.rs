@@ -132,6 +132,11 @@ impl<'a> Formats<'a> {
         Kept { payload_types, codecs }
     }
 
+    /// What a line of a kind without a codec is kept alive with, see [`CodecPolicy::idle_codec`].
+    pub(super) fn idle(&self, policy: &CodecPolicy) -> Option<u8> {
+        policy.idle_codec(self.kind).and_then(|codec| self.payload_type_of(codec))
+    }
+
     /// A payload type to leave in a line of which nothing is kept: a line needs one to be well-formed.
     pub(super) fn placeholder(&self) -> Option<u8> {
         let has_meaning = |listed: &&u8| self.map_of(**listed).is_some() || static_name(**listed).is_some();
@@ -258,6 +263,20 @@ impl CodecPolicy {
     pub fn allows(&self, codec: Codec) -> bool {
         self.mime_types.is_empty()
             || self.mime_types.iter().any(|mime_type| mime_type.eq_ignore_ascii_case(codec.mime_type()))
+    }
+
+    /// Where no codec of a kind is allowed: the one in which lines of that kind are accepted nevertheless, inactive.
+    ///
+    /// Were they refused, clients would stop them and use their places anew. The first place is that of the line whose
+    /// transport all others share: with another in it, `libwebrtc` begins a transport anew, and the association ends.
+    #[must_use]
+    pub fn idle_codec(&self, kind: MediaKind) -> Option<Codec> {
+        let carries = |codec: &Codec| codec.kind() == kind && *codec != Codec::Red && self.allows(*codec);
+        let codec = match kind {
+            MediaKind::Audio => Codec::Opus,
+            MediaKind::Video => Codec::Vp8,
+        };
+        (!Codec::ALL.iter().any(carries)).then_some(codec)
     }
 }
 

@@ -59,7 +59,8 @@ pub struct OfferedMedia {
     pub track_id: String,
     /// `a=rid:… send`, in the order of `a=simulcast`.
     pub rids: Vec<String>,
-    /// Codecs left after filtering, in the client's order, without RTX, canonical case.
+    /// Codecs left after filtering, in the client's order, without RTX, canonical case; none where the room allows
+    /// none of the kind.
     pub mime_types: Vec<String>,
     /// Where the client wants its encoder to start.
     pub start_bitrates: Vec<StartBitrate>,

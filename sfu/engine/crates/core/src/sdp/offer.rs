@@ -165,7 +165,7 @@ impl Filtered {
             mids.push(mid);
             if let Some(formats) = formats {
                 let kept = formats.keep(policy, h264);
-                filtered.add_media(section, formats, kept)?;
+                filtered.add_media(section, formats, kept, formats.idle(policy))?;
                 filtered.media.last_mut().into_iter().for_each(|media| {
                     mid.clone_into(&mut media.mid);
                     // Port 0 means rejected, unless the line is bundled (RFC 9143 §7.2.1: `bundle-only`).
@@ -186,8 +186,10 @@ impl Filtered {
         section: &Section<'_>,
         formats: &Formats<'_>,
         kept: Kept,
+        idle: Option<u8>,
     ) -> Result<(), SdpError> {
-        let payload_types = kept.payload_types;
+        let mut payload_types = kept.payload_types;
+        payload_types.extend(idle);
         for payload_type in &payload_types {
             if let Some(binding) = formats.binding(*payload_type) {
                 self.payload_types.bind(binding)?;

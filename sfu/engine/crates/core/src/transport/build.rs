@@ -85,7 +85,8 @@ impl TransportSeed {
 }
 
 fn configuration(options: &TransportOptions) -> RtcConfig {
-    let allowed = |codec: Codec| allows(&options.codecs, codec);
+    let allowed =
+        |codec: Codec| options.codecs.allows(codec) || options.codecs.idle_codec(codec.kind()) == Some(codec);
     // RED is decided here for the whole association; a line without it loses it in its answer's text only.
     let red = allowed(Codec::Red);
     let mut config = Rtc::builder()
@@ -116,11 +117,6 @@ fn configuration(options: &TransportOptions) -> RtcConfig {
     extensions.set(6, Extension::AbsoluteCaptureTime);
     extensions.set(12, Extension::with_serializer(DEPENDENCY_DESCRIPTOR_URI, DependencyDescriptorSerializer));
     config
-}
-
-fn allows(policy: &CodecPolicy, codec: Codec) -> bool {
-    let named = |mime_type: &String| mime_type.eq_ignore_ascii_case(codec.mime_type());
-    policy.mime_types.is_empty() || policy.mime_types.iter().any(named)
 }
 
 fn ice_candidate(candidate: &LocalCandidate) -> Option<Candidate> {
