@@ -12,10 +12,21 @@ if TYPE_CHECKING:
 
     from sfu.room.enums import TrackType
 
-__all__ = ["OPUS", "RED", "canonical_mime", "canonical_mimes", "choose_video", "mime_of", "publish_order"]
+__all__ = [
+    "OPUS",
+    "RED",
+    "canonical_mime",
+    "canonical_mimes",
+    "carries_media",
+    "choose_video",
+    "has_codec_for",
+    "mime_of",
+    "publish_order",
+]
 
 OPUS = "audio/opus"
 RED = "audio/red"
+_RTX = "video/rtx"
 
 _CANONICAL = {
     name.lower(): name
@@ -30,7 +41,7 @@ _CANONICAL = {
         "video/H264",
         "video/H265",
         "video/AV1",
-        "video/rtx",
+        _RTX,
     )
 }
 _ALIASES = {"video/hevc": "video/h265", "video/h.264": "video/h264"}
@@ -48,6 +59,16 @@ def canonical_mimes(mimes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(canonical_mime(mime) for mime in mimes if mime))
 
 
+def carries_media(mime: str) -> bool:
+    """Whether a codec, by its canonical name, carries media by itself; RED and RTX only repair that of others."""
+    return mime not in (RED, _RTX)
+
+
+def has_codec_for(type_: TrackType, enabled: Iterable[str]) -> bool:
+    """Whether tracks of a kind can be sent in one of these codecs."""
+    return any(mime.startswith(f"{type_.name.lower()}/") and carries_media(mime) for mime in enabled)
+
+
 def mime_of(type_: TrackType, codec: str) -> str:
     """MIME type of a codec as clients name it: `vp8`, `video/VP8` → `video/VP8`; empty stays empty."""
     if not codec:
@@ -58,7 +79,7 @@ def mime_of(type_: TrackType, codec: str) -> str:
 def publish_order(enabled: Sequence[str]) -> tuple[str, ...]:
     """The codecs a client may publish, as `join` lists them: VP8, H264, other video, audio (protocol.md §2.4)."""
     video = sorted(
-        (mime for mime in enabled if mime.startswith("video/") and mime != "video/rtx"),
+        (mime for mime in enabled if mime.startswith("video/") and mime != _RTX),
         key=lambda mime: _VIDEO_ORDER.get(mime, len(_VIDEO_ORDER)),
     )
     return (*video, *(mime for mime in enabled if mime.startswith("audio/")))

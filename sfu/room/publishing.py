@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sfu.ids import TrackSid, UpTrackId, random_sid, track_sid_prefix
-from sfu.room.codecs import mime_of
+from sfu.room.codecs import has_codec_for, mime_of
 from sfu.room.devices import disabled_codecs
 from sfu.room.effects import (
     AcceptOffer,
@@ -92,6 +92,8 @@ class Publishing:
             return RequestReason.UNSUPPORTED_TYPE, "only audio and video tracks are published this way"
         if not participant.permission.may_publish(request.source):
             return RequestReason.NOT_ALLOWED, "does not have permission to publish this source"
+        if not has_codec_for(request.type, self._state.enabled_codecs):
+            return RequestReason.UNSUPPORTED_TYPE, f"no {request.type.name.lower()} codec is enabled in this room"
         waiting = len(participant.pending) + sum(len(queue) for queue in participant.queued.values())
         if waiting >= self._state.settings.max_pending_tracks:
             return RequestReason.LIMIT_EXCEEDED, "too many announced tracks wait for an offer"

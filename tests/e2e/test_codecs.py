@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 from livekit import rtc as sdk_rtc
 from livekit.protocol import models, rtc
+from livekit.rtc.participant import PublishTrackError
 
 from tests.e2e.support.browser import stalls
 from tests.e2e.support.endpoint import Endpoint, JoinPath, unique
 from tests.e2e.support.journal import eventually
-from tests.e2e.support.media import assert_bars, publish_bars, see
+from tests.e2e.support.media import assert_bars, assert_tone, publish_bars, publish_tone, see
 from tests.e2e.support.sdk_client import sdk
 from tests.e2e.support.server import ServerSpec, started
 from tests.e2e.support.wire_client import wire
@@ -296,3 +298,64 @@ async def test_rooms_allow_only_their_codecs(h264_only: Endpoint, path: JoinPath
         sections = await alice.run("return e2e.connections.map((c) => c.remoteDescription?.sdp ?? '').join()")
         assert "H264/90000" in sections
         assert not {codec for codec in ("VP8/", "VP9/", "AV1/") if codec in sections}
+
+
+async def test_a_room_of_pictures_alone(path: JoinPath, chromium: Browser) -> None:
+    """ROO06: without any audio codec all join, also with one connection, whose first section is audio, and see."""
+    async with started(_rooms_of("video/VP8")) as server:
+        room, endpoint = unique("pictures"), server.endpoint
+        async with (
+            chromium.client(endpoint, "web", room, path) as web,
+            sdk(endpoint, "bob", room, path) as bob,
+            sdk(endpoint, "alice", room, path) as alice,
+            publish_bars(alice.room),
+        ):
+            assert_bars((await see(await bob.subscribed("alice"))).bars)
+            assert_bars((await web.see("alice", timeout_s=30))["bars"])
+            await _assert_refused(endpoint, room, path, models.AUDIO)
+            # The SDKs hear refusals of tracks, but wait on for their answer: ten seconds.
+            with pytest.raises(PublishTrackError):
+                async with asyncio.timeout(15), publish_tone(alice.room):
+                    pass
+            await web.publish_bars()
+            assert_bars((await see(await bob.subscribed("web"))).bars)
+            assert_bars((await see(await bob.subscribed("alice"))).bars)
+            assert not bob.journal.seen("reconnecting")
+            assert not alice.journal.seen("reconnecting")
+
+
+async def test_a_room_of_sound_alone(path: JoinPath, chromium: Browser) -> None:
+    """ROO06: the same without any video codec."""
+    async with started(_rooms_of("audio/opus")) as server:
+        room, endpoint = unique("sound"), server.endpoint
+        async with (
+            chromium.client(endpoint, "web", room, path) as web,
+            sdk(endpoint, "bob", room, path) as bob,
+            sdk(endpoint, "alice", room, path) as alice,
+            publish_tone(alice.room, 440),
+        ):
+            await assert_tone(await bob.subscribed("alice"), 440)
+            await web.hear("alice", 440)
+            await _assert_refused(endpoint, room, path, models.VIDEO)
+            with pytest.raises(PublishTrackError):
+                async with asyncio.timeout(15), publish_bars(alice.room):
+                    pass
+            await web.publish_tone(660)
+            await assert_tone(await bob.subscribed("web"), 660)
+            await assert_tone(await bob.subscribed("alice"), 440)
+            assert not bob.journal.seen("reconnecting")
+            assert not alice.journal.seen("reconnecting")
+
+
+def _rooms_of(mime: str) -> ServerSpec:
+    return ServerSpec(config={"room": {"enabled_codecs": [{"mime": mime}]}})
+
+
+async def _assert_refused(endpoint: Endpoint, room: str, path: JoinPath, kind: models.TrackType) -> None:
+    async with wire(endpoint, "wire", room, path) as client:
+        await client.send(add_track=rtc.AddTrackRequest(cid="cid", type=kind))
+        refusal = await client.response("request_response")
+        assert refusal.reason == rtc.RequestResponse.UNSUPPORTED_TYPE
+        assert refusal.message == f"no {models.TrackType.Name(kind).lower()} codec is enabled in this room"
+        assert refusal.add_track.cid == "cid"
+        assert not client.journal.seen("track_published")

@@ -120,6 +120,25 @@ def test_backup_codecs_are_refused_honestly(stage: Stage) -> None:
     assert _refusals(alice) == [(RequestReason.UNSUPPORTED_TYPE, "backup")]
 
 
+@pytest.mark.parametrize(
+    ("enabled", "refused", "allowed"),
+    [
+        (("video/VP8", "audio/red"), TrackType.AUDIO, TrackType.VIDEO),
+        (("audio/opus", "video/rtx"), TrackType.VIDEO, TrackType.AUDIO),
+    ],
+)
+def test_a_room_without_codecs_of_a_kind_takes_no_track_of_it(
+    stage_with: Callable[..., Stage], enabled: tuple[str, ...], refused: TrackType, allowed: TrackType
+) -> None:
+    alice = stage_with(enabled_codecs=enabled).active("alice")
+    alice.try_announce("no", TrackSource.UNKNOWN, type=refused)
+    (refusal,) = alice.got(messages.RequestResponse)
+    assert refusal.reason is RequestReason.UNSUPPORTED_TYPE
+    assert refusal.message == f"no {refused.name.lower()} codec is enabled in this room"
+    alice.announce("yes", TrackSource.UNKNOWN, type=allowed)
+    assert [published.cid for published in alice.got(messages.TrackPublished)] == ["yes"]
+
+
 def test_announcements_without_offers_are_limited(stage_with: Callable[..., Stage]) -> None:
     alice = stage_with(max_pending_tracks=2).active("alice")
     for cid in ("a", "b", "c"):
