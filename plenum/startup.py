@@ -24,6 +24,7 @@ from auth.keys import (
 from plenum.notes import codecs_left_out, left_out, unknown_names, without_effect
 from sfu import config as configuration
 from sfu.config import Config, ConfigError
+from sfu.room.codecs import canonical_mime, carries_media
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -239,6 +240,9 @@ def _check_codecs(config: Config) -> None:
     missing = codecs_left_out(config)
     if all(codec.mime in missing for codec in config.room.enabled_codecs):
         raise StartupError(f"room.enabled_codecs: this server has none of these codecs: {', '.join(missing)}")
+    known = [codec.mime for codec in config.room.enabled_codecs if codec.mime not in missing]
+    if not any(carries_media(canonical_mime(mime)) for mime in known):
+        raise StartupError(f"room.enabled_codecs: none of these carries audio or video by itself: {', '.join(known)}")
 
 
 def _is_everywhere(address: str) -> bool:

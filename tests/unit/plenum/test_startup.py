@@ -160,6 +160,24 @@ def test_codecs_that_are_left_out_are_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("mimes", "named"),
+    [
+        (["audio/red"], "audio/red"),
+        (["VIDEO/RTX", "audio/red"], "VIDEO/RTX, audio/red"),
+        (["video/foo", "video/rtx"], "video/rtx"),
+    ],
+)
+def test_codecs_that_only_repair_others_are_not_enough(mimes: list[str], named: str) -> None:
+    body = f"room: {{enabled_codecs: [{', '.join(f'{{mime: {mime}}}' for mime in mimes)}]}}"
+    assert refusal(body, dev=True) == f"room.enabled_codecs: none of these carries audio or video by itself: {named}"
+
+
+@pytest.mark.parametrize("mime", ["audio/PCMU", "video/vp8"])
+def test_one_codec_is_enough(mime: str) -> None:
+    assert started(f"room: {{enabled_codecs: [{{mime: {mime}}}]}}", dev=True).notes == ()
+
+
 def test_what_was_switched_off_anyway_is_not_missed() -> None:
     body = "limit: {num_tracks: -1, bytes_per_sec: -1}"
     startup = started(body, dev=True)
