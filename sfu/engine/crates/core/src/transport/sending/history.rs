@@ -316,9 +316,12 @@ impl History {
         self.flooded_at = flooded_at;
     }
 
-    /// Whether far too much was sent, and no key frame since, with which another picture begins.
+    /// Whether far too many pictures were sent, and no key frame since, with which another begins.
     fn is_flooded(&self) -> bool {
-        self.flooded_at.is_some_and(|at| self.key_frame.is_none_or(|key| at > key.sent_at))
+        let is_video = self.repeat == Repeat::Apart;
+        self.flooded_at
+            .filter(|_| is_video)
+            .is_some_and(|at| self.key_frame.is_none_or(|key| at > key.sent_at))
     }
 
     /// Another round-trip time. The peer has a word in it.
