@@ -87,6 +87,7 @@ impl Transport {
             transport_cc: self.rate_feedback == RateFeedback::TransportWide,
             without_sources: !self.sources.declare(now, offer.sources_of(&published)),
         });
+        let text = self.extensions.filter(&text);
         let (text, candidates) = split_candidates(&text);
         let rtc = &mut self.rtc;
         let answer = guard(move || {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::net::TcpType;
-use str0m::rtp::Extension;
+use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Rtc, RtcConfig};
 
 use super::dtls::{Certificate, crypto_provider, take_keying_slot};
@@ -111,12 +111,16 @@ fn configuration(options: &TransportOptions) -> RtcConfig {
     for params in config.codec_config().iter_mut().filter(|params| params.spec().codec.is_audio()) {
         params.set_fb_nack(true);
     }
-    // An extension can only ever be used when it is in the map at the first negotiation; ids follow the client's.
-    let extensions = config.extension_map();
+    config.set_extension_map(known_extensions())
+}
+
+/// Header extensions that can ever be used: what is in the map at the first negotiation. Ids follow the client's.
+pub(super) fn known_extensions() -> ExtensionMap {
+    let mut extensions = ExtensionMap::standard();
     extensions.set(5, Extension::PlayoutDelay);
     extensions.set(6, Extension::AbsoluteCaptureTime);
     extensions.set(12, Extension::with_serializer(DEPENDENCY_DESCRIPTOR_URI, DependencyDescriptorSerializer));
-    config
+    extensions
 }
 
 fn ice_candidate(candidate: &LocalCandidate) -> Option<Candidate> {

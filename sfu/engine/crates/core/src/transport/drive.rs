@@ -109,7 +109,7 @@ impl Transport {
             return;
         }
         let is_rtp = is_rtp(datagram.payload);
-        let verdict = if is_rtp { self.extensions.check(datagram.payload) } else { Verdict::Fine(None) };
+        let verdict = if is_rtp { self.extensions.check(now, datagram.payload) } else { Verdict::Fine(None) };
         let Verdict::Fine(number) = verdict else {
             outlet.counters.count_drop(DropReason::Rejected);
             return;

@@ -322,7 +322,8 @@ impl Transport {
 
     /// Reads what the peer's header extensions on some lines have turned out to be.
     fn note_extensions<'a>(&mut self, mids: impl Iterator<Item = &'a str>) {
-        self.extensions.note_negotiated(&self.rtc, mids.map(Mid::from));
+        let (extensions, rtc) = (&mut self.extensions, &mut self.rtc);
+        attempt(&mut self.is_broken, || extensions.note_negotiated(rtc, mids.map(Mid::from)));
     }
 
     /// Where the packets of an SSRC go. `None`: to no publication.

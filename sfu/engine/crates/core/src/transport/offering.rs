@@ -206,7 +206,8 @@ impl Transport {
         let answer = RemoteAnswer::parse(sdp, &self.codecs)?;
         let mut payload_types = self.payload_types.clone();
         payload_types.adopt_answer(&answer)?;
-        let (text, candidates) = split_candidates(answer.text());
+        let text = self.extensions.filter(answer.text());
+        let (text, candidates) = split_candidates(&text);
         let rtc = &mut self.rtc;
         let applied = guard(move || {
             let answer = SdpAnswer::from_sdp_string(&text).map_err(|_| NegotiationError::Unusable)?;
