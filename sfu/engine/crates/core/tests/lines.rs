@@ -137,6 +137,37 @@ fn a_track_that_comes_back_at_once_is_never_named_on_two_lines() {
 }
 
 #[test]
+fn a_client_that_takes_its_line_back_is_asked_for_another() {
+    let mut world = World::new(WorldConfig::default());
+    let alice = world.join_connected(Mode::Single);
+    let bob = world.join_connected(Mode::Single);
+    let mic = world.publish(alice, MediaKind::Audio, &[]);
+    let down = world.subscribe(bob, mic, MediaKind::Audio, "TR_mic");
+    assert!(world.run_until(Duration::from_secs(5), |world| is_bound(world, down)));
+    let hears = |world: &mut World, round: u32| {
+        let heard = world.clients[bob.0].received.len();
+        for nth in 0..10 {
+            world.send_audio(alice, 0, (round * 10 + nth) * 960, &[7; 30]);
+            world.run_for(Duration::from_millis(20));
+        }
+        world.run_for(Duration::from_millis(200));
+        world.clients[bob.0].received.len() - heard
+    };
+    assert!(hears(&mut world, 0) == 10);
+    for round in 1..10 {
+        world.run_for(Duration::from_secs(1));
+        let line = world.clients[bob.0].received.last().unwrap().mid.clone();
+        let asked = world.clients[bob.0].requirements.len();
+        world.withdraw(bob, &line);
+        world.run_for(Duration::from_secs(5));
+        let requirements = &world.clients[bob.0].requirements[asked..];
+        assert!(requirements.len() <= 3, "round {round}: {requirements:?}");
+        assert_eq!(hears(&mut world, round), 10, "round {round}");
+        assert_ne!(world.clients[bob.0].received.last().unwrap().mid, line);
+    }
+}
+
+#[test]
 fn changes_while_an_offer_is_out_are_gathered_into_the_next() {
     let mut world = World::new(WorldConfig::default());
     let alice = world.join_connected(Mode::Single);

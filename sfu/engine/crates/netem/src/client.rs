@@ -76,6 +76,8 @@ pub(crate) struct PeerConnection {
     protocol: Protocol,
     pending: Option<PendingOffer>,
     receiving: Vec<Mid>,
+    /// Lines on which it will not receive any more.
+    withdrawn: Vec<Mid>,
     channels: BTreeMap<String, ChannelId>,
     sends: BTreeMap<(String, Option<String>), u64>,
     /// Values of its packets' extensions, when it chooses them.
@@ -198,6 +200,7 @@ impl PeerConnection {
             protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
             pending: None,
             receiving: Vec::new(),
+            withdrawn: Vec::new(),
             channels: BTreeMap::new(),
             sends: BTreeMap::new(),
             raw: raw_extensions.then(RawExtensions::default),
@@ -234,6 +237,9 @@ impl PeerConnection {
         for mid in &self.receiving {
             api.set_direction(*mid, Direction::Inactive);
             api.set_direction(*mid, Direction::RecvOnly);
+        }
+        for mid in self.withdrawn.drain(..) {
+            api.set_direction(mid, Direction::Inactive);
         }
         for (kind, count) in [(MediaKind::Audio, more.0), (MediaKind::Video, more.1)] {
             for _ in 0..count {
@@ -355,6 +361,12 @@ impl PeerConnection {
         let (ssrc, resend) = (api.new_ssrc(), old.1.map(|_| api.new_ssrc()));
         api.declare_stream_tx(ssrc, resend, mid, None);
         self.sends.insert((mid.to_string(), None), 40_000);
+    }
+
+    /// From the next offer on it does not receive on a line any more.
+    pub(crate) fn withdraw(&mut self, mid: &str) {
+        self.receiving.retain(|receiving| **receiving != *mid);
+        self.withdrawn.push(Mid::from(mid));
     }
 
     /// Goes on with the sequence number after this one on a sending line.

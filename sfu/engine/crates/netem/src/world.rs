@@ -428,6 +428,12 @@ impl World {
         self.run_connection(id, 0);
     }
 
+    /// Lets a single-mode client offer not to receive on a line any more.
+    pub fn withdraw(&mut self, client: ClientId, mid: &str) {
+        self.clients[client.0].publisher().withdraw(mid);
+        self.offer(client, (0, 0), false);
+    }
+
     /// Lets a client go on with the sequence number after this one on a line.
     pub fn go_on_after(&mut self, client: ClientId, line: usize, seq: u64) {
         let mid = self.clients[client.0].lines[line].mid.clone();

@@ -106,25 +106,16 @@ impl Transport {
         Ok(answer)
     }
 
-    /// Lines that served a subscription but that the client no longer offers to receive on.
+    /// Forgets lines on which the client no longer offers to receive; it is asked for others. Gives the subscriptions that
+    /// they served.
     fn release_withdrawn_lines(&mut self, assignments: &[Assignment]) -> Vec<Subscription> {
+        let is_offered = |line: &SendLine| assignments.iter().any(|assignment| assignment.mid == line.mid);
         let mut lost = Vec::new();
-        let mut silent = Vec::new();
-        for line in self.lines.iter_mut() {
-            if assignments.iter().any(|assignment| assignment.mid == line.mid) {
-                continue;
+        for line in self.lines.extract(is_offered) {
+            self.close_stream(line.mid);
+            if let LineState::Bound(subscription) = line.state {
+                lost.push(subscription);
             }
-            match std::mem::replace(&mut line.state, LineState::Free) {
-                LineState::Bound(subscription) => {
-                    silent.push(line.mid);
-                    lost.push(subscription);
-                }
-                LineState::Fading(_) => silent.push(line.mid),
-                LineState::Free | LineState::Offered { .. } | LineState::Retiring { .. } => {}
-            }
-        }
-        for mid in silent {
-            self.close_stream(mid);
         }
         lost
     }
